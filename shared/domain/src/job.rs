@@ -1,0 +1,83 @@
+//! What a user asks for: dataset x edits x strengths x seeds, on one pack.
+
+use crate::edit::{EditSpec, SpecError, text_fits, within};
+use crate::inversion::Inversion;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// A job as submitted. Names are resolved by the coordinator; the rest is checked here, once.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Shown to people; need not be unique.
+    pub name: String,
+    /// Name of a registered dataset.
+    pub dataset: String,
+    /// Name of a registered pack.
+    pub pack: String,
+    /// The edits; each is applied to every source it selects.
+    pub edits: Vec<EditSpec>,
+    /// Factors on the edit's latent change; 1 is the trained strength.
+    #[serde(default = "one_strength")]
+    pub strengths: Vec<f64>,
+    /// Seeds; per-image methods give one result per seed.
+    #[serde(default = "one_seed")]
+    pub seeds: Vec<u64>,
+    /// How sources become latents.
+    #[serde(default)]
+    pub inversion: Inversion,
+    /// Higher goes first within the project.
+    #[serde(default)]
+    pub priority: i16,
+}
+
+fn one_strength() -> Vec<f64> {
+    vec![1.0]
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![0]
+}
+
+impl JobSpec {
+    /// Checks every field that can be checked without looking anything up.
+    ///
+    /// # Errors
+    /// The first fault found, naming the field.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        text_fits("name", &self.name)?;
+        text_fits("dataset", &self.dataset)?;
+        text_fits("pack", &self.pack)?;
+        self.inversion.validate()?;
+        for (field, empty) in [
+            ("edits", self.edits.is_empty()),
+            ("strengths", self.strengths.is_empty()),
+            ("seeds", self.seeds.is_empty()),
+        ] {
+            if empty {
+                return Err(SpecError::EmptyList { field: field.to_owned() });
+            }
+        }
+        let mut slugs = BTreeSet::new();
+        for (index, edit) in self.edits.iter().enumerate() {
+            edit.validate(index)?;
+            if !slugs.insert(edit.slug()) {
+                return Err(SpecError::Duplicate { field: "edits".to_owned(), value: edit.slug() });
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for strength in &self.strengths {
+            within("strengths", *strength, -10.0, 10.0)?;
+            if !seen.insert(strength.to_bits()) {
+                return Err(SpecError::Duplicate { field: "strengths".to_owned(), value: strength.to_string() });
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for seed in &self.seeds {
+            if !seen.insert(seed) {
+                return Err(SpecError::Duplicate { field: "seeds".to_owned(), value: seed.to_string() });
+            }
+        }
+        Ok(())
+    }
+}

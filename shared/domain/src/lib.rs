@@ -1,0 +1,26 @@
+//! What is true in Counterfactory: the vocabulary every other crate speaks.
+//!
+//! **Owns** ids, digests, canonical JSON, edit and job specifications with their validation, the task and job state
+//! machines, failure classes with the retry policy, stage keys, and the provenance record.
+//!
+//! **Never** does IO, reads a clock or a random number, or depends on tokio, sqlx, lapin, an S3 client or libtorch. Time and
+//! randomness come in as arguments.
+//!
+//! **After a crash** nothing needs repair here: every value is immutable and every transition is a pure function. The
+//! database applies the same transitions in SQL; `tests/` checks the two against each other.
+
+pub mod digest;
+pub mod edit;
+pub mod failure;
+pub mod ids;
+pub mod inversion;
+pub mod job;
+pub mod job_state;
+pub mod record;
+pub mod stage;
+pub mod task_state;
+
+pub use digest::{Digest, canonical_json, digest_of};
+pub use failure::{FailureClass, Reason, RetryPolicy};
+pub use ids::{BatchId, BootId, DatasetId, JobId, ProjectId, RecordId, TaskId};
+pub use stage::{Stage, StageKey};

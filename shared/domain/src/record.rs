@@ -1,0 +1,200 @@
+//! The provenance record: everything needed to say how one output was made, and to make it again.
+//!
+//! Canonical JSON (RFC 8785), digest over those bytes. It travels three ways: inside the PNG (an iTXt chunk), as an object
+//! named by its digest, and as a row in Postgres. It therefore cannot hold the digest of the file that carries it; it holds the
+//! decoded raster's digest and that of the file without the chunk. The link from file to record is the result pointer.
+
+use crate::digest::Digest;
+use crate::edit::{EditSpec, Method};
+use crate::ids::{BatchId, BootId, Epoch, JobId, TaskId};
+use crate::inversion::Inversion;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The schema name of this version.
+pub const RECORD_SCHEMA: &str = "counterfactory/record/1";
+
+/// One output's provenance.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// [`RECORD_SCHEMA`].
+    pub schema: String,
+    /// Digest of `recipe`'s canonical JSON: equal recipes are equal work.
+    pub recipe_digest: Digest,
+    /// What replay needs.
+    pub recipe: Recipe,
+    /// Where and when it ran.
+    pub execution: Execution,
+    /// What came out.
+    pub outcome: Outcome,
+    /// What it belongs to.
+    pub links: Links,
+}
+
+/// What decides the result.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The numerics version of the stages.
+    pub numerics: u32,
+    /// The image that was edited.
+    pub source: SourceFacts,
+    /// The pack's digest.
+    pub pack: Digest,
+    /// Every weights file: role (generator, clip, ...) to its file digest.
+    pub models: BTreeMap<String, Digest>,
+    /// The texts as the text encoder saw them.
+    pub text: TextFacts,
+    /// How the latent was found.
+    pub inversion: Inversion,
+    /// The edit.
+    pub edit: EditSpec,
+    /// Factor on the latent change.
+    pub strength: f64,
+    /// Seed of the job; the item's generator is keyed by (source digest, edit digest, seed).
+    pub seed: u64,
+    /// The generator of random numbers.
+    pub rng: String,
+    /// Noise policy of the generator, for example `fixed`.
+    pub noise: String,
+    /// Arithmetic, for example `fp32`.
+    pub precision: String,
+    /// Digest of the inverted latent (safetensors, `w_plus [n_latent, w_dim]`).
+    pub source_latent: Digest,
+    /// Digest of the trained mapper, for `cf-mapper`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapper: Option<Digest>,
+}
+
+impl Recipe {
+    /// The method's name.
+    pub const fn method(&self) -> &'static str {
+        match self.edit.method {
+            Method::CfMapper(_) => "cf-mapper",
+            Method::ClipNce(_) => "clip-nce",
+        }
+    }
+}
+
+/// The source image.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// SHA-256 of the file's bytes.
+    pub sha256: Digest,
+    /// SHA-256 of the prepared RGB8 raster the networks saw.
+    pub raster_sha256: Digest,
+    /// Where it was registered from.
+    pub uri: String,
+    /// Width and height of the file's image, in pixels, after orientation.
+    pub size: [u32; 2],
+    /// File format, for example `png`.
+    pub format: String,
+    /// What was done to it, in order: `exif-orientation`, `alpha-over-white`, `centre-crop`, `resize-lanczos3`, ...
+    pub conversions: Vec<String>,
+}
+
+/// The texts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TextFacts {
+    /// The target text.
+    pub target: String,
+    /// The neutral text.
+    pub neutral: String,
+    /// Number of template pairs.
+    pub templates: u32,
+    /// Digest over all expanded target and neutral texts, in order.
+    pub expanded: Digest,
+}
+
+/// Where and when.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Execution {
+    /// Version of the worker.
+    pub version: String,
+    /// Source revision of the worker, when known at build time.
+    pub commit: String,
+    /// libtorch's version.
+    pub libtorch: String,
+    /// Device, for example `cpu` or `cuda:0 NVIDIA H100`.
+    pub device: String,
+    /// CPU threads of one operator.
+    pub threads: u32,
+    /// The worker process.
+    pub boot: BootId,
+    /// The hand-out.
+    pub batch: BatchId,
+    /// The fence the work was done under.
+    pub epoch: Epoch,
+    /// Items in the micro-batch and this item's slot in it.
+    pub micro_batch: MicroBatch,
+    /// Start and end, RFC 3339, by the worker's clock (informative: no decision rests on it).
+    pub started_at: chrono::DateTime<chrono::Utc>,
+    /// End.
+    pub finished_at: chrono::DateTime<chrono::Utc>,
+    /// Milliseconds by stage, for this item's share of its batch.
+    pub milliseconds: BTreeMap<String, f64>,
+}
+
+/// Shape of the pass the item was computed in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MicroBatch {
+    /// Items in the pass.
+    pub size: u32,
+    /// This item's place, from 0.
+    pub slot: u32,
+}
+
+/// What came out.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// SHA-256 of the decoded RGB8 raster of the output: survives re-encoding of the file.
+    pub raster_sha256: Digest,
+    /// SHA-256 of the PNG before this record was put into it.
+    pub unsigned_sha256: Digest,
+    /// Width and height in pixels.
+    pub size: [u32; 2],
+    /// Digest of the edited latent.
+    pub latent: Digest,
+    /// Digest of the reconstruction's PNG (the inverted latent, unedited).
+    pub reconstruction: Digest,
+    /// Loss per step, when the method optimises per image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loss: Vec<f64>,
+    /// Steps taken.
+    pub steps: u32,
+    /// Scores by networks that were not optimised against; finite only.
+    pub metrics: BTreeMap<String, f64>,
+    /// The judge's reading: head to class, before and after.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub judged: BTreeMap<String, [String; 2]>,
+    /// Whether the counterfactual holds, when the pack can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Anything a reader should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// The judge's decision on an output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The target is reached.
+    Accept,
+    /// It is not.
+    Reject,
+}
+
+/// What the output belongs to.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Links {
+    /// The job.
+    pub job: JobId,
+    /// The task.
+    pub task: TaskId,
+    /// The project's name.
+    pub project: String,
+    /// The dataset's name.
+    pub dataset: String,
+    /// Ordinal of the source in the dataset.
+    pub source: i64,
+}

@@ -1,0 +1,3 @@
+//! Messages over RabbitMQ.
+
+pub mod v1;

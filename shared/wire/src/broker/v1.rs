@@ -1,0 +1,312 @@
+//! Version 1 of the messages between coordinator and workers.
+//!
+//! `cfx.work`: [`WorkBatch`], coordinator to one worker. `cfx.outcomes`: [`FromWorker`], worker to any coordinator.
+//! `cfx.control`: [`Control`], coordinator to every worker.
+
+use chrono::{DateTime, Utc};
+use domain::edit::EditSpec;
+use domain::ids::{BatchId, BootId, Epoch, JobId, TaskId};
+use domain::inversion::Inversion;
+use domain::record::Record;
+use domain::{Digest, Reason, Stage, StageKey};
+use serde::{Deserialize, Serialize};
+
+/// A task as handed out once: the fence that every answer about it must carry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Fence {
+    /// The task.
+    pub task: TaskId,
+    /// The epoch of this hand-out.
+    pub epoch: Epoch,
+}
+
+/// Compatible tasks that share one GPU pass: same job, stage, pack, edit and parameters.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct WorkBatch {
+    /// The hand-out.
+    pub batch: BatchId,
+    /// The job the tasks belong to.
+    pub job: JobId,
+    /// Project and dataset, for the record.
+    pub project: String,
+    /// Name of the dataset.
+    pub dataset: String,
+    /// The networks to use.
+    pub pack: PackRef,
+    /// What to do.
+    pub work: Work,
+}
+
+impl WorkBatch {
+    /// The stage, which names the queue.
+    pub const fn stage(&self) -> Stage {
+        match self.work {
+            Work::Invert { .. } => Stage::Invert,
+            Work::Train { .. } => Stage::Train,
+            Work::Edit { .. } => Stage::Edit,
+        }
+    }
+
+    /// Every task of the batch with its epoch.
+    pub fn fences(&self) -> Vec<Fence> {
+        match &self.work {
+            Work::Invert { items, .. } => items.iter().map(|i| i.fence).collect(),
+            Work::Train { item, .. } => vec![item.fence],
+            Work::Edit { items, .. } => items.iter().map(|i| i.fence).collect(),
+        }
+    }
+}
+
+/// A registered pack: its files lie in the bucket by digest, listed in its manifest.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct PackRef {
+    /// The name it was registered under.
+    pub name: String,
+    /// The pack's identity (over the canonical manifest with file digests).
+    pub digest: Digest,
+    /// Digest of the object that holds `pack.toml`'s text.
+    pub manifest: Digest,
+}
+
+/// The work of a batch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "kebab-case")]
+pub enum Work {
+    /// Sources to W+ latents.
+    Invert {
+        /// How.
+        inversion: Inversion,
+        /// The sources.
+        items: Vec<InvertItem>,
+    },
+    /// One mapper, for at most one slice of time.
+    Train {
+        /// The edit whose mapper it is.
+        edit: EditSpec,
+        /// The task.
+        item: TrainItem,
+    },
+    /// Latents to edited images.
+    Edit {
+        /// The edit.
+        edit: EditSpec,
+        /// How the latents were found (for the record).
+        inversion: Inversion,
+        /// The trained mapper, for `cf-mapper`.
+        mapper: Option<Digest>,
+        /// The latents.
+        items: Vec<EditItem>,
+    },
+}
+
+/// A source image in the bucket.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SourceRef {
+    /// SHA-256 of its bytes; the object lies at `cas/sha256/...`.
+    pub sha256: Digest,
+    /// Where it was registered from, for people.
+    pub uri: String,
+    /// Ordinal in its dataset.
+    pub ordinal: i64,
+}
+
+/// One source to invert.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct InvertItem {
+    /// The task.
+    pub fence: Fence,
+    /// Identity of the result.
+    pub key: StageKey,
+    /// The image.
+    pub source: SourceRef,
+}
+
+/// One mapper to train.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TrainItem {
+    /// The task.
+    pub fence: Fence,
+    /// Identity of the result.
+    pub key: StageKey,
+    /// Digest of a [`TrainingSet`] object.
+    pub training_set: Digest,
+    /// Where an earlier slice stopped.
+    pub checkpoint: Option<Digest>,
+}
+
+/// The images a mapper is trained on, in order; an object in the bucket, so that the message stays small.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TrainingSet {
+    /// SHA-256 of every image's bytes.
+    pub sources: Vec<Digest>,
+}
+
+/// One latent to edit.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EditItem {
+    /// The task.
+    pub fence: Fence,
+    /// Identity of the result.
+    pub key: StageKey,
+    /// The image the latent came from.
+    pub source: SourceRef,
+    /// Digest of the latent artifact.
+    pub latent: Digest,
+    /// Factor on the edit's latent change.
+    pub strength: f64,
+    /// The job's seed.
+    pub seed: u64,
+}
+
+/// What a worker says.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "kebab-case")]
+pub enum FromWorker {
+    /// The batch is taken: published with confirm, before the delivery is acknowledged.
+    Started {
+        /// The process.
+        boot: BootId,
+        /// The hand-out.
+        batch: BatchId,
+        /// What was taken.
+        tasks: Vec<Fence>,
+    },
+    /// Sent every 10 seconds, whether or not anything runs.
+    Heartbeat(Heartbeat),
+    /// Results, failures and yields of items of one batch. Safe to repeat.
+    Outcomes {
+        /// The process.
+        boot: BootId,
+        /// The hand-out.
+        batch: BatchId,
+        /// One entry an item.
+        items: Vec<ItemOutcome>,
+    },
+    /// The process ends by its own will; what it still held has been yielded.
+    Goodbye {
+        /// The process.
+        boot: BootId,
+    },
+}
+
+/// A worker's sign of life.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The process.
+    pub boot: BootId,
+    /// Host name and process id, for people.
+    pub name: String,
+    /// Queue class it serves, for example `cpu`.
+    pub class: String,
+    /// Device, for people.
+    pub device: String,
+    /// Version of the worker.
+    pub version: String,
+    /// True once it takes no more work.
+    pub draining: bool,
+    /// Tasks it holds, running or staged, with progress in `[0, 1]`.
+    pub running: Vec<Progress>,
+    /// Images finished since the process started.
+    pub images: u64,
+    /// Milliseconds of tensor work since the process started.
+    pub busy_ms: u64,
+}
+
+/// How far a task is.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// The task.
+    #[serde(flatten)]
+    pub fence: Fence,
+    /// Part done, 0 to 1.
+    pub done: f32,
+}
+
+/// How one item of a batch ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ItemOutcome {
+    /// The task.
+    pub fence: Fence,
+    /// Its share of the batch's tensor time, in milliseconds.
+    pub gpu_ms: f64,
+    /// What happened.
+    pub outcome: Outcome,
+}
+
+/// The ways an item ends.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A stage's artifact is in the bucket (latent or mapper).
+    Stored {
+        /// Identity of the result.
+        key: StageKey,
+        /// The artifact.
+        artifact: Digest,
+    },
+    /// An edited image is in the bucket with its record.
+    Edited(Box<Edited>),
+    /// Stopped at a checkpoint.
+    Yielded {
+        /// Where to go on; none when nothing was begun.
+        checkpoint: Option<Digest>,
+        /// Part done, 0 to 1.
+        done: f32,
+    },
+    /// Failed.
+    Failed {
+        /// Why, as a stable code.
+        reason: Reason,
+        /// One sentence for people.
+        detail: String,
+    },
+}
+
+/// An edited image.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Edited {
+    /// Identity of the result.
+    pub key: StageKey,
+    /// The PNG with its record inside.
+    pub image: Digest,
+    /// The reconstruction's PNG.
+    pub reconstruction: Digest,
+    /// Digest of the record's canonical JSON, which is also an object.
+    pub record_digest: Digest,
+    /// The record.
+    pub record: Record,
+}
+
+/// What lies at `results/<stage_key>.json`: how a redelivered task finds its own work, and how a lost database is rebuilt.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ResultPointer {
+    /// Identity of the result.
+    pub key: StageKey,
+    /// The outcome as it was told to the coordinator.
+    pub outcome: Outcome,
+    /// When it was written (informative).
+    pub written_at: DateTime<Utc>,
+}
+
+/// What the coordinator tells every worker.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "kebab-case")]
+pub enum Control {
+    /// These hand-outs are void; whoever holds them drops them without an outcome.
+    Revoke {
+        /// Only this process need listen; all if absent.
+        boot: Option<BootId>,
+        /// What to drop.
+        tasks: Vec<Fence>,
+    },
+    /// The job is cancelled: drop its tasks.
+    CancelJob {
+        /// The job's sequence number, as in `TaskId::job`.
+        job: i64,
+    },
+    /// Take no more work, give back what is held, end.
+    Drain {
+        /// The process; all if absent.
+        boot: Option<BootId>,
+    },
+}

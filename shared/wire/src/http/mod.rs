@@ -1,0 +1,3 @@
+//! Requests and answers over HTTP.
+
+pub mod v1;

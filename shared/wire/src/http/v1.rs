@@ -1,0 +1,313 @@
+//! Version 1 of the HTTP interface. Paths are in `services/coordinator/src/http/mod.rs`.
+
+use chrono::{DateTime, Utc};
+use domain::ids::{DatasetId, JobId, TaskId};
+use domain::job::JobSpec;
+use domain::job_state::JobState;
+use domain::record::Verdict;
+use domain::{Digest, Reason, Stage};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An RFC 9457 problem (`application/problem+json`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// A URI reference naming the kind: `/problems/<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Short sentence, the same for every problem of the kind.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What happened this time, naming the item and what to do.
+    pub detail: String,
+    /// Stable code for programs, for example `unknown_dataset`.
+    pub code: String,
+}
+
+/// A page of a list. Pass `next` back as `after` to go on.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Cursor of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Creates a dataset (or finds it: repeating is harmless).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDataset {
+    /// Unique within the project.
+    pub name: String,
+    /// Take every object under this `s3://bucket/prefix`, in the background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<String>,
+}
+
+/// A dataset.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Its id.
+    pub id: DatasetId,
+    /// Unique within the project.
+    pub name: String,
+    /// Sources registered so far.
+    pub sources: i64,
+    /// Whether an import still runs.
+    pub importing: bool,
+    /// What the import could not take, one sentence each (the first 100).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub import_errors: Vec<String>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Registers sources whose bytes are already uploaded (`PUT /v1/blobs/{sha256}`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSources {
+    /// At most 5,000 a request.
+    pub sources: Vec<NewSource>,
+}
+
+/// One source to register.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSource {
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+    /// Where it came from, for people and for the record.
+    pub uri: String,
+    /// Size in bytes.
+    pub bytes: i64,
+    /// Labels, for selections and for audits.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What became of a registration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SourcesAdded {
+    /// New sources.
+    pub added: i64,
+    /// Sources whose bytes the dataset already has, by the URI just given: named, kept once.
+    pub duplicates: Vec<Duplicate>,
+    /// Sources whose bytes are not in the bucket: upload them first. They were not registered.
+    pub missing: Vec<Digest>,
+}
+
+/// The same bytes twice in one dataset.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Duplicate {
+    /// The URI that was not added.
+    pub uri: String,
+    /// The URI that the same bytes are registered under.
+    pub same_as: String,
+}
+
+/// A registered source.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// Place in the dataset, from 0.
+    pub ordinal: i64,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+    /// Where it came from.
+    pub uri: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Registers a pack whose files are already uploaded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPack {
+    /// The text of `pack.toml`, with every file's digest.
+    pub manifest: String,
+}
+
+/// A registered pack.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pack {
+    /// Its name: a job refers to it by this.
+    pub name: String,
+    /// Its identity.
+    pub digest: Digest,
+    /// Digest of the object that holds `pack.toml`.
+    pub manifest: Digest,
+    /// Resolution of its generator in pixels.
+    pub resolution: u32,
+    /// When it was registered.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A job with its counts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its sequence number, the first half of its tasks' ids.
+    pub seq: i64,
+    /// What was asked.
+    pub spec: JobSpec,
+    /// Where it stands.
+    pub state: JobState,
+    /// Task counts by stage and state.
+    pub counts: Vec<Count>,
+    /// Failures by reason.
+    pub reasons: Vec<ReasonCount>,
+    /// Milliseconds of tensor work spent on its results.
+    pub gpu_ms: f64,
+    /// Tasks that were not run because their result was already there.
+    pub memoised: i64,
+    /// When it was submitted.
+    pub created_at: DateTime<Utc>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl Job {
+    /// Tasks in `state` over all stages (or one).
+    pub fn count(&self, stage: Option<Stage>, state: &str) -> i64 {
+        self.counts.iter().filter(|c| c.state == state && stage.is_none_or(|s| s == c.stage)).map(|c| c.tasks).sum()
+    }
+
+    /// All tasks.
+    pub fn total(&self) -> i64 {
+        self.counts.iter().map(|c| c.tasks).sum()
+    }
+}
+
+/// Tasks of one stage in one state.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Count {
+    /// The stage.
+    pub stage: Stage,
+    /// The state's name.
+    pub state: String,
+    /// How many.
+    pub tasks: i64,
+}
+
+/// Dead tasks of one reason.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReasonCount {
+    /// The reason.
+    pub reason: Reason,
+    /// How many.
+    pub tasks: i64,
+}
+
+/// A task.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Its stage.
+    pub stage: Stage,
+    /// The state's name.
+    pub state: String,
+    /// The edit's slug, for `train` and `edit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<String>,
+    /// The source's URI, for `invert` and `edit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Hand-outs so far.
+    pub epoch: i64,
+    /// Failures that were our fault.
+    pub attempts: i16,
+    /// Failures of the surroundings.
+    pub losses: i16,
+    /// Why it is dead or waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The same in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A finished edit.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EditResult {
+    /// The task.
+    pub task: TaskId,
+    /// The edit's slug.
+    pub edit: String,
+    /// The method's name.
+    pub method: String,
+    /// Factor on the latent change.
+    pub strength: f64,
+    /// Seed.
+    pub seed: u64,
+    /// Ordinal of the source in its dataset.
+    pub ordinal: i64,
+    /// The source's URI.
+    pub source_uri: String,
+    /// SHA-256 of the source's bytes.
+    pub source: Digest,
+    /// SHA-256 of the output PNG.
+    pub image: Digest,
+    /// SHA-256 of the reconstruction's PNG.
+    pub reconstruction: Digest,
+    /// Digest of the record.
+    pub record: Digest,
+    /// Scores.
+    pub metrics: BTreeMap<String, f64>,
+    /// Whether the counterfactual holds, when the pack can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Milliseconds of tensor work.
+    pub gpu_ms: f64,
+    /// When it was committed.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Asks for dead tasks to be tried again.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Only tasks dead for this reason.
+    pub reason: Option<Reason>,
+    /// Count, change nothing.
+    pub dry_run: bool,
+}
+
+/// What a retry did or would do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Retried {
+    /// Tasks.
+    pub tasks: i64,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+/// A worker process.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Worker {
+    /// The process.
+    pub boot: domain::BootId,
+    /// Host name and process id.
+    pub name: String,
+    /// Queue class.
+    pub class: String,
+    /// Device.
+    pub device: String,
+    /// Version.
+    pub version: String,
+    /// `live`, `draining`, `lost` or `gone`.
+    pub state: String,
+    /// Tasks it holds.
+    pub running: i64,
+    /// Images finished.
+    pub images: i64,
+    /// Milliseconds of tensor work.
+    pub busy_ms: i64,
+    /// First sign of life, by the database's clock.
+    pub first_seen: DateTime<Utc>,
+    /// Last sign of life.
+    pub last_seen: DateTime<Utc>,
+}
