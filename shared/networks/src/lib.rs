@@ -1,0 +1,27 @@
+//! Neural networks in tch, with gradients: StyleGAN2, the inversion encoder, the attribute judge, CLIP.
+//!
+//! This crate owns the definitions of the networks, the strict reading of their weights, and the choice of device. It
+//! knows none of the other crates: what to optimise, how to batch and where files come from is decided by its callers.
+//!
+//! It must never fill in a parameter that a file lacks, train a network's own weights, download anything, or panic on
+//! what a file or a caller gives it. Loaded parameters are frozen; gradients flow to inputs only.
+//!
+//! It keeps no state on disk, so nothing of it survives a crash and nothing needs to: loading again gives the same
+//! networks.
+
+mod layers;
+mod shape;
+
+pub mod device;
+pub mod encoder;
+pub mod error;
+pub mod judge;
+pub mod stylegan2;
+pub mod weights;
+
+pub use device::{DeviceChoice, environment};
+pub use encoder::Encoder;
+pub use error::{LoadError, NetworkError, is_out_of_memory};
+pub use judge::{Head, Judge};
+pub use stylegan2::Generator;
+pub use weights::{LoadReport, Weights};

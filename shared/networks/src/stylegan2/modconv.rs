@@ -1,0 +1,238 @@
+//! Modulated convolution in the "scaled activations" form, and the two layers built on it.
+//!
+//! `conv(x, W s)` with a weight per sample equals `conv(x s, W)` with one weight for the batch, and the demodulation
+//! factor needs only `sum_kk W²`, a constant: `d = rsqrt(s² · (sum_kk W²)ᵀ + 1e-8)`. Where W is frozen this saves the
+//! per-sample weight gradient, about a third of forward and backward, and a weight copy per sample.
+
+use std::f64::consts::SQRT_2;
+
+use tch::{Kind, TchError, Tensor};
+
+use super::resample::{Resample, upsample_kernel};
+use crate::error::LoadError;
+use crate::layers::LeakyRelu;
+use crate::weights::{Scope, Weights};
+
+/// Added to the squared norm of a modulated filter before its inverse square root.
+const DEMODULATION_EPS: f64 = 1e-8;
+/// How far a stored FIR kernel may be from the exact one; its values are exact even in F16.
+const KERNEL_TOLERANCE: f64 = 1e-6;
+
+/// The affine map from a latent to one layer's style vector; the stored bias already includes the +1.
+#[derive(Debug)]
+struct Affine {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Affine {
+    fn take(mut scope: Scope<'_>, channels: i64, w_dim: i64) -> Result<Self, LoadError> {
+        let wide = scope.weights().wide_kind();
+        let weight = scope.take("weight", &[channels, w_dim])?;
+        let bias = scope.take("bias", &[channels])?;
+        let gain = (w_dim as f64).sqrt().recip();
+        let weight = scope.prepare("weight", || weight.f_to_kind(wide)?.f_multiply_scalar(gain))?;
+        let bias = scope.prepare("bias", || bias.f_to_kind(wide))?;
+        Ok(Affine { weight, bias })
+    }
+
+    fn forward(&self, w: &Tensor) -> Result<Tensor, TchError> {
+        w.f_linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// Sizes of a layer, read from the file by the generator.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LayerSize {
+    pub(super) inputs: i64,
+    pub(super) outputs: i64,
+    pub(super) w_dim: i64,
+    /// Height and width of the layer's output, px.
+    pub(super) resolution: i64,
+    /// Whether the layer doubles the resolution.
+    pub(super) up: bool,
+}
+
+/// Takes the optional FIR buffer of older checkpoints and checks that it is the kernel this code uses.
+fn check_kernel(mut scope: Scope<'_>) -> Result<(), LoadError> {
+    let Some(found) = scope.take_optional("kernel", &[4, 4])? else { return Ok(()) };
+    let difference = scope.prepare("kernel", || {
+        let exact = upsample_kernel(Kind::Double, found.device())?;
+        found.f_to_kind(Kind::Double)?.f_sub(&exact)?.f_abs()?.f_amax([0, 1].as_slice(), false)
+    })?;
+    let name = scope.name("kernel");
+    match difference.f_double_value(&[]) {
+        Ok(difference) if difference <= KERNEL_TOLERANCE => Ok(()),
+        Ok(_) => Err(scope.weights().value_error(&name, "is not outer([1, 3, 3, 1]) / 16, the only filter supported")),
+        Err(source) => Err(scope.weights().torch_error(&name, source)),
+    }
+}
+
+/// A 3×3 modulated, demodulated convolution with noise, bias and activation: `StyledConv` in the reference.
+#[derive(Debug)]
+pub(super) struct StyledConv {
+    affine: Affine,
+    /// `[out, in, 3, 3]`, or `[in, out, 3, 3]` for the transposed convolution of an up layer; scale included.
+    weight: Tensor,
+    /// `sum_kk W²` as `[in, out]`, in the wide kind.
+    filter_power: Tensor,
+    /// `sqrt(2) · strength · noise`, `[1, 1, r, r]`; `None` where the strength is exactly zero.
+    noise: Option<Tensor>,
+    /// `sqrt(2) · bias`, `[1, out, 1, 1]`.
+    bias: Tensor,
+    up: bool,
+}
+
+impl StyledConv {
+    /// `noise_name` is the layer's fixed noise buffer. Without it the layer loads only if its strength is exactly zero:
+    /// random noise in its place would make two renderings of one latent differ.
+    pub(super) fn take(
+        weights: &mut Weights,
+        prefix: &str,
+        noise_name: &str,
+        size: LayerSize,
+    ) -> Result<Self, LoadError> {
+        let LayerSize { inputs, outputs, w_dim, resolution, up } = size;
+        let (kind, wide) = (weights.kind(), weights.wide_kind());
+        let noise_buffer = weights.take_optional(noise_name, &[1, 1, resolution, resolution])?;
+        let mut layer = weights.scope(prefix);
+        let strength = layer.take("noise.weight", &[1])?;
+        let strength_value =
+            strength.f_double_value(&[0]).map_err(|source| layer.weights().torch_error(noise_name, source))?;
+        let noise = match noise_buffer {
+            _ if strength_value == 0.0 => None,
+            Some(buffer) => Some(layer.prepare("noise.weight", || {
+                buffer.f_to_kind(wide)?.f_multiply_scalar(strength_value * SQRT_2)?.f_to_kind(kind)
+            })?),
+            None => return Err(layer.weights().missing(noise_name)),
+        };
+        let bias = layer.take("activate.bias", &[outputs])?;
+        let bias = layer.prepare("activate.bias", || {
+            bias.f_to_kind(wide)?.f_multiply_scalar(SQRT_2)?.f_to_kind(kind)?.f_view([1, outputs, 1, 1])
+        })?;
+
+        let mut conv = layer.scope("conv");
+        if up {
+            check_kernel(conv.scope("blur"))?;
+        }
+        let affine = Affine::take(conv.scope("modulation"), inputs, w_dim)?;
+        let stored = conv.take("weight", &[1, outputs, inputs, 3, 3])?;
+        let scaled = conv.prepare("weight", || {
+            let weight = stored.f_squeeze_dim(0)?.f_to_kind(wide)?.f_multiply_scalar(filter_scale(inputs, 3))?;
+            if kind != Kind::Half {
+                return Ok(weight);
+            }
+            // Demodulation cancels any factor per filter, so in F16 each filter is brought near 1/sqrt(fan-in) to keep
+            // the sums in range (as NVIDIA's networks do).
+            let peak = weight.f_abs()?.f_amax([1, 2, 3].as_slice(), true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+            weight.f_div(&peak)?.f_multiply_scalar(filter_scale(inputs, 3))
+        })?;
+        let filter_power = conv.prepare("weight", || {
+            scaled.f_square()?.f_sum_dim_intlist([2, 3].as_slice(), false, None)?.f_tr()?.f_contiguous()
+        })?;
+        let weight = conv.prepare("weight", || {
+            let oriented = if up { scaled.f_transpose(0, 1)? } else { scaled };
+            oriented.f_contiguous()?.f_to_kind(kind)
+        })?;
+        Ok(StyledConv { affine, weight, filter_power, noise, bias, up })
+    }
+
+    /// The style vector `[B, in]` of a latent `[B, w_dim]`.
+    pub(super) fn style(&self, w: &Tensor) -> Result<Tensor, TchError> {
+        self.affine.forward(w)
+    }
+
+    /// `[B or 1, in, r, r]` -> `[B, out, r, r]`, or `[B, out, 2r, 2r]` for an up layer.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        style: &Tensor,
+        resample: &Resample,
+        activation: &LeakyRelu,
+    ) -> Result<Tensor, TchError> {
+        let kind = self.weight.f_kind()?;
+        // F16 only: like the filters, a style's overall size cancels, so its largest entry is brought to one.
+        let style = if kind == Kind::Half {
+            let peak = style.f_abs()?.f_amax([1].as_slice(), true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+            &style.f_div(&peak)?
+        } else {
+            style
+        };
+        let x = x.f_mul(&per_channel(style, kind)?)?; // [B, in, r, r]
+        let y = if self.up {
+            let y = x.f_conv_transpose2d(&self.weight, None::<&Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
+            resample.blur(&y)? // [B, out, 2r+1, 2r+1] -> [B, out, 2r, 2r]
+        } else {
+            x.f_conv2d(&self.weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)? // [B, out, r, r]
+        };
+        let power = style.f_square()?.f_matmul(&self.filter_power)?; // [B, out]
+        // The gain sqrt(2) of the activation is in this factor, in the noise and in the bias.
+        let factor = power.f_add_scalar(DEMODULATION_EPS)?.f_rsqrt()?.f_multiply_scalar(SQRT_2)?;
+        let y = self.bias.f_addcmul(&y, &per_channel(&factor, kind)?)?;
+        let y = match &self.noise {
+            Some(noise) => y.f_add(noise)?,
+            None => y,
+        };
+        activation.forward(&y)
+    }
+}
+
+/// The 1×1 modulated convolution to three colour channels: no demodulation, no activation.
+#[derive(Debug)]
+pub(super) struct ToRgb {
+    affine: Affine,
+    /// `[3, in, 1, 1]`, scale included.
+    weight: Tensor,
+    /// `[1, 3, 1, 1]`, in the wide kind.
+    bias: Tensor,
+}
+
+impl ToRgb {
+    pub(super) fn take(weights: &mut Weights, prefix: &str, inputs: i64, w_dim: i64) -> Result<Self, LoadError> {
+        let (kind, wide) = (weights.kind(), weights.wide_kind());
+        let mut layer = weights.scope(prefix);
+        check_kernel(layer.scope("upsample"))?;
+        let bias = layer.take("bias", &[1, 3, 1, 1])?;
+        let bias = layer.prepare("bias", || bias.f_to_kind(wide))?;
+        let mut conv = layer.scope("conv");
+        let affine = Affine::take(conv.scope("modulation"), inputs, w_dim)?;
+        let weight = conv.take("weight", &[1, 3, inputs, 1, 1])?;
+        let weight = conv.prepare("weight", || {
+            weight.f_squeeze_dim(0)?.f_to_kind(wide)?.f_multiply_scalar(filter_scale(inputs, 1))?.f_to_kind(kind)
+        })?;
+        Ok(ToRgb { affine, weight, bias })
+    }
+
+    /// The style vector `[B, in]` of a latent `[B, w_dim]`.
+    pub(super) fn style(&self, w: &Tensor) -> Result<Tensor, TchError> {
+        self.affine.forward(w)
+    }
+
+    /// `[B, in, r, r]` -> `[B, 3, r, r]` in the wide kind, with the upsampled image of the level below added.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        style: &Tensor,
+        below: Option<&Tensor>,
+        resample: &Resample,
+    ) -> Result<Tensor, TchError> {
+        let kind = self.weight.f_kind()?;
+        let x = x.f_mul(&per_channel(style, kind)?)?;
+        let rgb = x.f_conv2d(&self.weight, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1)?; // [B, 3, r, r]
+        let rgb = rgb.f_to_kind(self.bias.f_kind()?)?.f_add(&self.bias)?;
+        match below {
+            Some(below) => rgb.f_add(&resample.upsample(below)?),
+            None => Ok(rgb),
+        }
+    }
+}
+
+/// Equalised learning rate: stored filters have unit variance, `1/sqrt(fan-in)` is applied at run time.
+fn filter_scale(inputs: i64, size: i64) -> f64 {
+    ((inputs * size * size) as f64).sqrt().recip()
+}
+
+/// `[B, C]` -> `[B, C, 1, 1]` in the kind of the convolutions.
+fn per_channel(x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+    x.f_unsqueeze(-1)?.f_unsqueeze(-1)?.f_to_kind(kind)
+}
