@@ -176,6 +176,10 @@ impl Task {
                 Ok(self.failed(*reason, policy))
             }
             (state, E::Cancel) if !state.is_terminal() => to(S::Cancelled),
+            (S::Dead { reason: Reason::ProducerDead }, E::Revive) => {
+                // its producer must come first; reviving re-arms that too
+                Ok(Self { attempts: 0, losses: 0, state: S::Blocked, ..self.clone() })
+            }
             (S::Dead { .. }, E::Revive) => Ok(Self { attempts: 0, losses: 0, state: S::Ready, ..self.clone() }),
             _ => Err(Refused::NotNow),
         }
@@ -216,6 +220,7 @@ mod tests {
             TaskState::RetryWait { reason },
             TaskState::Succeeded,
             TaskState::Dead { reason },
+            TaskState::Dead { reason: Reason::ProducerDead },
             TaskState::Cancelled,
         ]
     }
@@ -247,7 +252,8 @@ mod tests {
     fn the_table_of_states_and_events_is_as_reviewed() {
         let mut table = String::new();
         for state in states() {
-            let _ = writeln!(table, "{}", state.name());
+            let producer = if state == (TaskState::Dead { reason: Reason::ProducerDead }) { " (producer)" } else { "" };
+            let _ = writeln!(table, "{}{producer}", state.name());
             for (name, event) in events() {
                 let cell = match task(state.clone()).on(&event, &RetryPolicy::default()) {
                     Ok(next) => {
