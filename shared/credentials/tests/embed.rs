@@ -1,0 +1,128 @@
+//! A record goes into a PNG and comes out again; every kind of tampering is found and named.
+
+use chrono::DateTime;
+use credentials::{Check, EmbedError, check_file, embed_record, extract_record, raster_digest, strip_record};
+use domain::edit::{EditSpec, Method, Selection};
+use domain::ids::{BatchId, BootId, JobId, TaskId};
+use domain::inversion::Inversion;
+use domain::record::{Execution, Links, MicroBatch, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts};
+use domain::{Digest, canonical_json, digest_of};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+fn picture(first: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 4, 4);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut pixels = vec![7_u8; 48];
+    pixels[0] = first;
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    bytes
+}
+
+fn record(png: &[u8]) -> Record {
+    let digest = Digest::of("x");
+    let recipe = Recipe {
+        numerics: 1,
+        source: SourceFacts {
+            sha256: digest,
+            raster_sha256: digest,
+            uri: "file:faces/é.png".into(),
+            size: [4, 4],
+            format: "png".into(),
+            conversions: vec![],
+        },
+        pack: digest,
+        models: BTreeMap::from([("generator".into(), digest)]),
+        text: TextFacts { target: "t".into(), neutral: "n".into(), templates: 1, expanded: digest },
+        inversion: Inversion::default(),
+        edit: EditSpec {
+            name: None,
+            text: "t".into(),
+            neutral: "n".into(),
+            method: Method::default(),
+            only: Selection::default(),
+        },
+        strength: 1.0,
+        seed: 0,
+        rng: "chacha8".into(),
+        noise: "fixed".into(),
+        precision: "fp32".into(),
+        source_latent: digest,
+        mapper: None,
+    };
+    Record {
+        schema: RECORD_SCHEMA.into(),
+        recipe_digest: digest_of(&recipe).unwrap(),
+        recipe,
+        execution: Execution {
+            version: "0".into(),
+            commit: "unknown".into(),
+            libtorch: "2.11.0".into(),
+            device: "cpu".into(),
+            threads: 1,
+            boot: BootId::from_uuid(Uuid::nil()),
+            batch: BatchId::from_uuid(Uuid::nil()),
+            epoch: 1,
+            micro_batch: MicroBatch { size: 1, slot: 0 },
+            started_at: DateTime::UNIX_EPOCH,
+            finished_at: DateTime::UNIX_EPOCH,
+            milliseconds: BTreeMap::new(),
+        },
+        outcome: Outcome {
+            raster_sha256: raster_digest(png).unwrap(),
+            unsigned_sha256: Digest::of(png),
+            size: [4, 4],
+            latent: digest,
+            reconstruction: digest,
+            loss: vec![1.5, 0.25],
+            steps: 2,
+            metrics: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            verdict: None,
+            warnings: vec![],
+        },
+        links: Links {
+            job: JobId::from_uuid(Uuid::nil()),
+            task: TaskId { job: 1, no: 2 },
+            project: "p".into(),
+            dataset: "d".into(),
+            source: 0,
+        },
+    }
+}
+
+fn failures(png: &[u8]) -> Vec<String> {
+    check_file(png).0.into_iter().filter(credentials::Finding::failed).map(|f| f.check).collect()
+}
+
+#[test]
+fn a_record_goes_in_and_comes_out_and_leaves_the_picture_alone() {
+    let plain = picture(1);
+    let record = record(&plain);
+    let signed = embed_record(&plain, &record).unwrap();
+    let (back, json) = extract_record(&signed).unwrap();
+    assert_eq!(back, record);
+    assert_eq!(json, canonical_json(&record).unwrap());
+    assert_eq!(strip_record(&signed).unwrap(), plain);
+    assert_eq!(raster_digest(&signed).unwrap(), record.outcome.raster_sha256);
+    assert_eq!(embed_record(&signed, &record).unwrap(), signed, "a second record replaces the first");
+    let (findings, _) = check_file(&signed);
+    assert!(findings.iter().all(|f| f.result == Check::Pass), "{findings:?}");
+}
+
+#[test]
+fn tampering_is_found_and_named() {
+    let plain = picture(1);
+    let original = record(&plain);
+    assert_eq!(failures(&embed_record(&picture(2), &original).unwrap()), ["raster", "file"]);
+
+    let mut other_seed = original.clone();
+    other_seed.recipe.seed = 9;
+    assert_eq!(failures(&embed_record(&plain, &other_seed).unwrap()), ["recipe"]);
+
+    assert_eq!(failures(&plain), ["record"]);
+    assert_eq!(failures(b"GIF89a"), ["record"]);
+    let signed = embed_record(&plain, &original).unwrap();
+    assert!(matches!(extract_record(&signed[..signed.len() - 3]), Err(EmbedError::Truncated { .. })));
+}
