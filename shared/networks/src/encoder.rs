@@ -4,7 +4,7 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::{LoadError, NetworkError};
-use crate::layers::{Convolution, LeakyRelu, Linear};
+use crate::layers::{Convolution, Linear, leaky_relu};
 use crate::shape::expect;
 use crate::weights::{LoadReport, Weights};
 
@@ -33,7 +33,6 @@ pub struct Encoder {
     base: Linear,
     delta: Linear,
     w_avg: Tensor,
-    activation: LeakyRelu,
 }
 
 impl Encoder {
@@ -71,11 +70,9 @@ impl Encoder {
         let delta = Linear::take(weights.scope("delta"), hidden, n_latent * w_dim)?;
         let w_avg = weights.take("w_avg", &[w_dim])?;
         let w_avg = w_avg.f_to_kind(wide).map_err(|source| weights.torch_error("w_avg", source))?;
-        let activation = LeakyRelu::new(&weights, kind, "stem.weight")?;
         let image_size = side << (depth + 1);
         let report = weights.finish()?;
-        let encoder =
-            Encoder { image_size, n_latent, w_dim, device, kind, wide, stem, body, fc, base, delta, w_avg, activation };
+        let encoder = Encoder { image_size, n_latent, w_dim, device, kind, wide, stem, body, fc, base, delta, w_avg };
         Ok((encoder, report))
     }
 
@@ -112,15 +109,14 @@ impl Encoder {
     }
 
     fn forward(&self, images: &Tensor) -> Result<Tensor, TchError> {
-        let act = &self.activation;
-        let mut x = act.forward(&self.stem.forward(&images.f_to_kind(self.kind)?)?)?; // [B, C, S/2, S/2]
+        let mut x = leaky_relu(&self.stem.forward(&images.f_to_kind(self.kind)?)?)?; // [B, C, S/2, S/2]
         for block in &self.body {
-            let y = act.forward(&block.c1.forward(&x)?)?;
+            let y = leaky_relu(&block.c1.forward(&x)?)?;
             // The pool comes before the normalisation in the reference; the folded convolution lets it stay here.
             let y = halve(&block.c2.forward(&y)?)?; // [B, C', r/2, r/2]
-            x = act.forward(&y.f_add(&block.skip.forward(&halve(&x)?)?)?)?;
+            x = leaky_relu(&y.f_add(&block.skip.forward(&halve(&x)?)?)?)?;
         }
-        let h = act.forward(&self.fc.forward(&x.f_flatten(1, -1)?)?)?; // [B, hidden]
+        let h = leaky_relu(&self.fc.forward(&x.f_flatten(1, -1)?)?)?; // [B, hidden]
         let base = self.base.forward(&h)?.f_to_kind(self.wide)?.f_add(&self.w_avg)?; // [B, w_dim]
         let delta = self.delta.forward(&h)?.f_to_kind(self.wide)?.f_view([-1, self.n_latent, self.w_dim])?;
         delta.f_add(&base.f_unsqueeze(1)?) // [B, L, w_dim]

@@ -16,7 +16,6 @@ use self::mapping::Mapping;
 use self::modconv::{LayerSize, StyledConv, ToRgb};
 use self::resample::Resample;
 use crate::error::{LoadError, NetworkError};
-use crate::layers::LeakyRelu;
 use crate::shape::expect;
 use crate::weights::{LoadReport, Weights};
 
@@ -71,10 +70,8 @@ pub struct Generator {
     conv1: StyledConv,
     to_rgb1: ToRgb,
     blocks: Vec<Block>,
-    activation: LeakyRelu,
-    /// Filters in the kind of the convolutions, and in the wide kind for the image.
-    resample: Resample,
-    resample_rgb: Resample,
+    /// Doubles the three-channel image of the level below.
+    skip: Resample,
 }
 
 impl Generator {
@@ -83,7 +80,7 @@ impl Generator {
     /// Accepts the optional buffers of older checkpoints: FIR kernels (checked), `noises.noise_i` (needed wherever a
     /// noise strength is not exactly zero), `latent_avg`.
     pub fn load(mut weights: Weights) -> Result<(Self, LoadReport), LoadError> {
-        let (device, kind, wide) = (weights.device(), weights.kind(), weights.wide_kind());
+        let (device, wide) = (weights.device(), weights.wide_kind());
         let [_, bottom, _, _] = weights.dims("input.input")?;
         let [_, w_dim] = weights.dims("conv1.conv.modulation.weight")?;
         let constant = weights.take("input.input", &[1, bottom, 4, 4])?;
@@ -117,25 +114,11 @@ impl Generator {
             inputs = outputs;
         }
 
-        let activation = LeakyRelu::new(&weights, kind, "conv1.activate.bias")?;
-        let filter = |kind| Resample::new(kind, device).map_err(|source| weights.torch_error("input.input", source));
-        let (resample, resample_rgb) = (filter(kind)?, filter(wide)?);
+        let skip = Resample::new(3, wide, device).map_err(|source| weights.torch_error("to_rgbs.0.bias", source))?;
         let architecture = Architecture { resolution, w_dim, mapping_layers: mapping.depth(), channels };
         let report = weights.finish()?;
-        let generator = Generator {
-            architecture,
-            device,
-            wide,
-            mapping,
-            latent_avg,
-            constant,
-            conv1,
-            to_rgb1,
-            blocks,
-            activation,
-            resample,
-            resample_rgb,
-        };
+        let generator =
+            Generator { architecture, device, wide, mapping, latent_avg, constant, conv1, to_rgb1, blocks, skip };
         Ok((generator, report))
     }
 
@@ -245,13 +228,12 @@ impl Generator {
     }
 
     fn render(&self, styles: &[Tensor]) -> Result<Tensor, TchError> {
-        let (filter, rgb_filter, act) = (&self.resample, &self.resample_rgb, &self.activation);
-        let mut x = self.conv1.forward(&self.constant, &styles[0], filter, act)?; // [B, C, 4, 4]
-        let mut rgb = self.to_rgb1.forward(&x, &styles[1], None, rgb_filter)?; // [B, 3, 4, 4]
+        let mut x = self.conv1.forward(&self.constant, &styles[0])?; // [B, C, 4, 4]
+        let mut rgb = self.to_rgb1.forward(&x, &styles[1], None)?; // [B, 3, 4, 4]
         for (block, s) in self.blocks.iter().zip(styles[2..].chunks_exact(3)) {
-            x = block.up.forward(&x, &s[0], filter, act)?; // [B, C', 2r, 2r]
-            x = block.conv.forward(&x, &s[1], filter, act)?;
-            rgb = block.to_rgb.forward(&x, &s[2], Some(&rgb), rgb_filter)?; // [B, 3, 2r, 2r]
+            x = block.up.forward(&x, &s[0])?; // [B, C', 2r, 2r]
+            x = block.conv.forward(&x, &s[1])?;
+            rgb = block.to_rgb.forward(&x, &s[2], Some(&self.skip.upsample(&rgb)?))?; // [B, 3, 2r, 2r]
         }
         Ok(rgb)
     }

@@ -5,7 +5,7 @@ use std::f64::consts::SQRT_2;
 use tch::{TchError, Tensor};
 
 use crate::error::LoadError;
-use crate::layers::LeakyRelu;
+use crate::layers::leaky_relu;
 use crate::weights::Weights;
 
 /// Learning-rate multiplier of every mapping layer: stored weights are 1/0.01 times the effective ones.
@@ -17,7 +17,6 @@ const NORM_EPS: f64 = 1e-8;
 pub(super) struct Mapping {
     /// Effective weight and bias of `style.1`, `style.2`, …; `style.0` is the normalisation and has no parameters.
     layers: Vec<(Tensor, Tensor)>,
-    activation: LeakyRelu,
 }
 
 impl Mapping {
@@ -37,8 +36,7 @@ impl Mapping {
             let bias = scope.prepare("bias", || bias.f_to_kind(wide)?.f_multiply_scalar(LR_MULTIPLIER * SQRT_2))?;
             layers.push((weight, bias));
         }
-        let activation = LeakyRelu::new(weights, wide, "style.1.weight")?;
-        Ok(Mapping { layers, activation })
+        Ok(Mapping { layers })
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -50,7 +48,7 @@ impl Mapping {
         let power = z.f_square()?.f_mean_dim([1].as_slice(), true, None)?; // [B, 1]
         let mut w = z.f_mul(&power.f_add_scalar(NORM_EPS)?.f_rsqrt()?)?;
         for (weight, bias) in &self.layers {
-            w = self.activation.forward(&w.f_linear(weight, Some(bias))?)?;
+            w = leaky_relu(&w.f_linear(weight, Some(bias))?)?;
         }
         Ok(w)
     }

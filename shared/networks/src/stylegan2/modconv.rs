@@ -10,7 +10,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::resample::{Resample, upsample_kernel};
 use crate::error::LoadError;
-use crate::layers::LeakyRelu;
+use crate::layers::leaky_relu;
 use crate::weights::{Scope, Weights};
 
 /// Added to the squared norm of a modulated filter before its inverse square root.
@@ -80,7 +80,8 @@ pub(super) struct StyledConv {
     noise: Option<Tensor>,
     /// `sqrt(2) · bias`, `[1, out, 1, 1]`.
     bias: Tensor,
-    up: bool,
+    /// Present in an up layer: the filter after its transposed convolution.
+    blur: Option<Resample>,
 }
 
 impl StyledConv {
@@ -134,7 +135,11 @@ impl StyledConv {
             let oriented = if up { scaled.f_transpose(0, 1)? } else { scaled };
             oriented.f_contiguous()?.f_to_kind(kind)
         })?;
-        Ok(StyledConv { affine, weight, filter_power, noise, bias, up })
+        let blur = match up.then(|| Resample::new(outputs, kind, conv.weights().device())) {
+            Some(blur) => Some(blur.map_err(|source| conv.weights().torch_error(&conv.name("blur.kernel"), source))?),
+            None => None,
+        };
+        Ok(StyledConv { affine, weight, filter_power, noise, bias, blur })
     }
 
     /// The style vector `[B, in]` of a latent `[B, w_dim]`.
@@ -143,13 +148,7 @@ impl StyledConv {
     }
 
     /// `[B or 1, in, r, r]` -> `[B, out, r, r]`, or `[B, out, 2r, 2r]` for an up layer.
-    pub(super) fn forward(
-        &self,
-        x: &Tensor,
-        style: &Tensor,
-        resample: &Resample,
-        activation: &LeakyRelu,
-    ) -> Result<Tensor, TchError> {
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor, TchError> {
         let kind = self.weight.f_kind()?;
         // F16 only: like the filters, a style's overall size cancels, so its largest entry is brought to one.
         let style = if kind == Kind::Half {
@@ -159,11 +158,12 @@ impl StyledConv {
             style
         };
         let x = x.f_mul(&per_channel(style, kind)?)?; // [B, in, r, r]
-        let y = if self.up {
-            let y = x.f_conv_transpose2d(&self.weight, None::<&Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
-            resample.blur(&y)? // [B, out, 2r+1, 2r+1] -> [B, out, 2r, 2r]
-        } else {
-            x.f_conv2d(&self.weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)? // [B, out, r, r]
+        let y = match &self.blur {
+            Some(blur) => {
+                let y = x.f_conv_transpose2d(&self.weight, None::<&Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
+                blur.blur(&y)? // [B, out, 2r+1, 2r+1] -> [B, out, 2r, 2r]
+            }
+            None => x.f_conv2d(&self.weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)?, // [B, out, r, r]
         };
         let power = style.f_square()?.f_matmul(&self.filter_power)?; // [B, out]
         // The gain sqrt(2) of the activation is in this factor, in the noise and in the bias.
@@ -173,7 +173,7 @@ impl StyledConv {
             Some(noise) => y.f_add(noise)?,
             None => y,
         };
-        activation.forward(&y)
+        leaky_relu(&y)
     }
 }
 
@@ -208,20 +208,14 @@ impl ToRgb {
         self.affine.forward(w)
     }
 
-    /// `[B, in, r, r]` -> `[B, 3, r, r]` in the wide kind, with the upsampled image of the level below added.
-    pub(super) fn forward(
-        &self,
-        x: &Tensor,
-        style: &Tensor,
-        below: Option<&Tensor>,
-        resample: &Resample,
-    ) -> Result<Tensor, TchError> {
+    /// `[B, in, r, r]` -> `[B, 3, r, r]` in the wide kind, with `skip`, the upsampled image of the level below, added.
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, skip: Option<&Tensor>) -> Result<Tensor, TchError> {
         let kind = self.weight.f_kind()?;
         let x = x.f_mul(&per_channel(style, kind)?)?;
         let rgb = x.f_conv2d(&self.weight, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1)?; // [B, 3, r, r]
         let rgb = rgb.f_to_kind(self.bias.f_kind()?)?.f_add(&self.bias)?;
-        match below {
-            Some(below) => rgb.f_add(&resample.upsample(below)?),
+        match skip {
+            Some(skip) => rgb.f_add(skip),
             None => Ok(rgb),
         }
     }

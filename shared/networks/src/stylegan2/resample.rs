@@ -1,6 +1,8 @@
 //! The FIR filter `[1, 3, 3, 1]` of StyleGAN2 and the two ways the generator uses it (reference: `upfirdn2d`).
 //!
-//! Both forms below are exact, borders included. Plain bilinear upsampling is not: it scales the edge rows.
+//! Both forms below are exact, borders included. Plain bilinear upsampling is not: it scales the edge rows. Both are
+//! depthwise convolutions: with the channels moved into the batch and one filter for all, backward is up to fifteen
+//! times slower on a CPU (48 channels at 64 px).
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -14,23 +16,23 @@ pub(super) fn upsample_kernel(kind: Kind, device: Device) -> Result<Tensor, TchE
     kernel.f_multiply_scalar(UPSAMPLE_GAIN / 64.0)?.f_to_kind(kind)
 }
 
-/// Filters with the kernel `fir` (`[4, 4]`, symmetric, gain included).
+/// The filter (symmetric, gain included) for a number of channels.
 #[derive(Debug)]
 pub(super) struct Resample {
+    /// `[C, 1, 4, 4]`
     fir: Tensor,
+    channels: i64,
 }
 
 impl Resample {
-    pub(super) fn new(kind: Kind, device: Device) -> Result<Self, TchError> {
-        Ok(Resample { fir: upsample_kernel(kind, device)?.f_view([1, 1, 4, 4])? })
+    pub(super) fn new(channels: i64, kind: Kind, device: Device) -> Result<Self, TchError> {
+        let fir = upsample_kernel(kind, device)?.f_expand([channels, 1, 4, 4], false)?.f_contiguous()?;
+        Ok(Resample { fir, channels })
     }
 
     /// The filter after an up-convolution: `[B, C, 2H+1, 2W+1]` -> `[B, C, 2H, 2W]`, zero pad (1, 1).
     pub(super) fn blur(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let (b, c, h, w) = x.size4()?;
-        // Channels go into the batch: one filter for all of them, where a depthwise convolution would need C copies.
-        let x = x.f_reshape([b * c, 1, h, w])?; // [B*C, 1, 2H+1, 2W+1]
-        x.f_conv2d(&self.fir, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)?.f_view([b, c, h - 1, w - 1])
+        x.f_conv2d(&self.fir, None::<&Tensor>, [1, 1], [1, 1], [1, 1], self.channels)
     }
 
     /// The skip connection: zero-insert by two, pad (2, 1), filter. `[B, C, H, W]` -> `[B, C, 2H, 2W]`.
@@ -38,9 +40,6 @@ impl Resample {
     /// Output `o` reads input `i` through tap `o - 2i + 1`, which is what a transposed convolution with stride 2 and
     /// padding 1 computes, without the inserted zeros.
     pub(super) fn upsample(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let (b, c, h, w) = x.size4()?;
-        let x = x.f_reshape([b * c, 1, h, w])?;
-        let y = x.f_conv_transpose2d(&self.fir, None::<&Tensor>, [2, 2], [1, 1], [0, 0], 1, [1, 1])?;
-        y.f_view([b, c, 2 * h, 2 * w])
+        x.f_conv_transpose2d(&self.fir, None::<&Tensor>, [2, 2], [1, 1], [0, 0], self.channels, [1, 1])
     }
 }

@@ -1,0 +1,66 @@
+//! The real weights of the demo pack, seed 1 and seed 2, alone and chained: what the whole system stands on.
+
+use networks::{Encoder, Generator, Head, Judge, Weights};
+use tch::{Device, Kind, Tensor};
+
+use crate::golden::{Golden, check, demo_pack, gradient, leaf};
+
+fn open(name: &str) -> Weights {
+    Weights::open(demo_pack().join(name), Device::Cpu, Kind::Float).unwrap()
+}
+
+fn generator() -> Generator {
+    Generator::load(open("generator.safetensors")).unwrap().0
+}
+
+#[test]
+fn generator_matches() {
+    let golden = Golden::read("demo_pack");
+    let (generator, report) = Generator::load(open("generator.safetensors")).unwrap();
+    assert_eq!((generator.resolution(), generator.n_latent(), generator.w_dim()), (64, 10, 128));
+    assert_eq!(generator.architecture().channels, [(4, 128), (8, 128), (16, 96), (32, 48), (64, 24)]);
+    assert_eq!((report.tensors, report.parameters, report.loaded_as.as_str()), (75, 944_896, "Float"));
+
+    check("demo generator w", &generator.map(golden.get("z")).unwrap(), golden.get("w"));
+    let truncated = generator.truncate(golden.get("w"), 0.7).unwrap();
+    check("demo generator truncated w", &truncated, golden.get("truncated"));
+    let w_plus = leaf(golden.get("w_plus"));
+    let images = generator.synthesize(&w_plus).unwrap();
+    check("demo generator images", &images, golden.get("images"));
+    let gradient = gradient([(&images, golden.get("images"))], &w_plus);
+    check("demo generator gradient", &gradient, golden.get("gradient"));
+}
+
+#[test]
+fn encoder_of_generated_images_matches() {
+    let golden = Golden::read("demo_pack");
+    let encoder = Encoder::load(open("inversion_encoder.safetensors")).unwrap().0;
+    assert_eq!((encoder.image_size(), encoder.n_latent(), encoder.w_dim()), (64, 10, 128));
+    let w_plus = leaf(golden.get("w_plus"));
+    let inverted = encoder.encode(&generator().synthesize(&w_plus).unwrap()).unwrap();
+    check("demo encoder w_plus", &inverted, golden.get("encoder/out"));
+    let gradient = gradient([(&inverted, golden.get("encoder/probe"))], &w_plus);
+    check("demo encoder gradient through the generator", &gradient, golden.get("encoder/gradient"));
+}
+
+#[test]
+fn judge_of_generated_images_matches() {
+    let golden = Golden::read("demo_pack");
+    let (heads, reference): (Vec<Head>, Vec<&Tensor>) = golden
+        .below("judge/out/")
+        .map(|(name, logits)| {
+            let classes = (0..logits.size()[1]).map(|i| format!("class {i}")).collect();
+            (Head { name: name.to_owned(), classes }, logits)
+        })
+        .unzip();
+    assert_eq!(heads.len(), 10);
+    let judge = Judge::load(open("judge.safetensors"), &heads).unwrap().0;
+    let w_plus = leaf(golden.get("w_plus"));
+    let logits = judge.logits(&generator().synthesize(&w_plus).unwrap()).unwrap();
+    for ((head, ours), reference) in heads.iter().zip(&logits).zip(reference) {
+        check(&format!("demo judge {}", head.name), ours, reference);
+    }
+    let probes = golden.below("judge/probe/").map(|(_, probe)| probe);
+    let gradient = gradient(logits.iter().zip(probes), &w_plus);
+    check("demo judge gradient through the generator", &gradient, golden.get("judge/gradient"));
+}
