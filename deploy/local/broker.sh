@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# A private RabbitMQ node: broker.sh start | stop | kill [FOLDER]
+# FOLDER (default .local/rabbit) holds all of a node, so a test can have one of its own to stop and start.
+# Debian's own start script refuses accounts other than root and rabbitmq; the server's script below it does not.
+source "$(dirname "${BASH_SOURCE[0]}")/stack.sh"
+
+verb=${1:-}
+make_state
+dir=${2:-$state/rabbit}
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd -P)
+if [ "$dir" = "$state/rabbit" ]; then
+    ports=$ports_file
+    logs=$log
+    pids=$run
+else
+    ports=$dir/ports.env
+    logs=$dir/log
+    pids=$dir/run
+fi
+node_pid=$pids/rabbitmq.pid
+epmd_pid=$pids/epmd.pid
+node_log=$logs/rabbitmq.log
+
+server() {
+    local path
+    for path in /usr/lib/rabbitmq/bin/rabbitmq-server /opt/rabbitmq/sbin/rabbitmq-server; do
+        if [ -x "$path" ]; then
+            printf '%s' "$path"
+            return
+        fi
+    done
+    fail "RabbitMQ is missing" "install it with: make install"
+}
+
+start() {
+    local server amqp dist epmd api password
+    server=$(server)
+    if own_pid "$node_pid" >/dev/null; then
+        say "RabbitMQ runs already on port $(port RABBIT_PORT "$ports")"
+        return
+    fi
+    mkdir -p "$logs" "$pids"
+    password=$(secret "$dir/password")
+
+    # The port mapper is started here rather than by Erlang, which would leave it behind with no pid written down.
+    if own_pid "$epmd_pid" >/dev/null; then
+        epmd=$(port RABBIT_EPMD_PORT "$ports")
+    else
+        epmd=$(usable_port RABBIT_EPMD_PORT "$ports")
+        spawn "$epmd_pid" "$logs/epmd.log" epmd -port "$epmd" -address 127.0.0.1
+        await "Erlang's port mapper" "$epmd_pid" "$logs/epmd.log" 20 port_answers "$epmd"
+    fi
+
+    amqp=$(usable_port RABBIT_PORT "$ports")
+    dist=$(usable_port RABBIT_DIST_PORT "$ports")
+    api=$(usable_port RABBIT_API_PORT "$ports")
+    (
+        umask 077
+        cat >"$dir/rabbitmq.conf" <<CONF
+listeners.tcp.local = 127.0.0.1:$amqp
+management.tcp.ip = 127.0.0.1
+management.tcp.port = $api
+default_user = cfx
+default_pass = $password
+disk_free_limit.absolute = 200MB
+log.console = true
+log.console.level = info
+log.file = false
+CONF
+        echo '[rabbitmq_management].' >"$dir/enabled_plugins"
+    )
+    say "starting RabbitMQ on port $amqp"
+    # `detached` makes the server's script replace itself by Erlang, so that the pid noted is the node's own.
+    spawn "$node_pid" "$node_log" env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir" detached=true \
+        RABBITMQ_NODENAME=cfx@localhost RABBITMQ_DIST_PORT="$dist" ERL_EPMD_PORT="$epmd" ERL_EPMD_ADDRESS=127.0.0.1 \
+        RABBITMQ_CONF_ENV_FILE="$dir/rabbitmq-env.conf" RABBITMQ_CONFIG_FILE="$dir/rabbitmq.conf" \
+        RABBITMQ_ADVANCED_CONFIG_FILE="$dir/advanced.config" RABBITMQ_ENABLED_PLUGINS_FILE="$dir/enabled_plugins" \
+        RABBITMQ_MNESIA_BASE="$dir/mnesia" RABBITMQ_SCHEMA_DIR="$dir/schema" RABBITMQ_GENERATED_CONFIG_DIR="$dir/config" \
+        RABBITMQ_LOG_BASE="$logs" RABBITMQ_PID_FILE="$dir/node.pid" \
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
+        "$server"
+    # The AMQP port is opened last of all, after plugins and recovery.
+    await RabbitMQ "$node_pid" "$node_log" 120 port_answers "$amqp"
+}
+
+case $verb in
+start) start ;;
+stop)
+    stop RabbitMQ "$node_pid" TERM 60
+    stop "Erlang's port mapper" "$epmd_pid" TERM 10
+    ;;
+kill) stop RabbitMQ "$node_pid" KILL 10 ;;
+*) fail "usage: broker.sh start|stop|kill [FOLDER]" ;;
+esac

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Stops what up.sh started, and only that: a process is signalled only if pid, start time and boot are those written down.
+source "$(dirname "${BASH_SOURCE[0]}")/stack.sh"
+
+if [ ! -d "$state/run" ]; then
+    say "nothing was started here"
+    exit 0
+fi
+here=$root/deploy/local
+take_lock
+"$here/s3.sh" stop
+"$here/broker.sh" stop
+"$here/postgres.sh" stop
+rm -f "$state/stack.env"
+say "the stack is down; its data stays in .local (make clean-local removes it)"

@@ -1,0 +1,138 @@
+//! A TCP proxy that breaks connections on demand. It knows no protocol, so it stands before RabbitMQ, PostgreSQL or S3 alike.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// What the proxy does with bytes, from now on, on open connections and new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Bytes pass.
+    None,
+    /// Open connections are closed, new ones are closed as soon as they are accepted: the server is down.
+    Cut,
+    /// Connections stay open and are accepted, but no byte passes either way: the network is gone. Bytes sent meanwhile are
+    /// delivered if the fault ends before somebody gives up, as TCP would.
+    Blackhole,
+    /// Every chunk of bytes (of 64 KiB at most) waits this long, in each direction.
+    Delay(Duration),
+}
+
+/// Listens on a free port of 127.0.0.1 and passes bytes to one server, until told to break that.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    task: JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Starts a proxy to `upstream` (`host:port`) that passes everything.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start(upstream: impl Into<String>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free for the fault proxy")?;
+        let address = listener.local_addr()?;
+        let (fault, watched) = watch::channel(Fault::None);
+        let task = tokio::spawn(accept(listener, upstream.into(), watched));
+        Ok(Self { address, fault, task })
+    }
+
+    /// Starts a proxy to the server that `url` names, and gives the same URL with the proxy's address in it.
+    ///
+    /// # Errors
+    /// When `url` has no host or port, or no port is free.
+    pub async fn before(url: &str) -> Result<(Self, String)> {
+        let mut through = reqwest::Url::parse(url).with_context(|| format!("{url} is not a URL"))?;
+        let host = through.host_str().context("the URL names no host")?;
+        let port = through.port_or_known_default().context("the URL names no port")?;
+        let proxy = Self::start(format!("{host}:{port}")).await?;
+        through.set_host(Some("127.0.0.1")).context("the URL takes no other host")?;
+        through.set_port(Some(proxy.address.port())).ok().context("the URL takes no other port")?;
+        Ok((proxy, through.to_string()))
+    }
+
+    /// Where clients connect to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes what happens to bytes, at once.
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, upstream: String, fault: watch::Receiver<Fault>) {
+    // Dropped with the task when the proxy is dropped, which ends every connection.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => {
+                    connections.spawn(connect(client, upstream.clone(), fault.clone()));
+                }
+                Err(error) => tracing::warn!(%error, "the fault proxy cannot accept"),
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// One connection: ends when either side does, or when it is cut.
+async fn connect(client: TcpStream, upstream: String, mut fault: watch::Receiver<Fault>) {
+    if *fault.borrow() == Fault::Cut {
+        return;
+    }
+    let server = match TcpStream::connect(&upstream).await {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::debug!(%error, upstream, "the server behind the fault proxy refuses");
+            return;
+        }
+    };
+    // The proxy must not add the delays of its own that joining small segments would.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let (up, down) = (pass(from_client, to_server, fault.clone()), pass(from_server, to_client, fault.clone()));
+    tokio::select! {
+        () = async { tokio::join!(up, down); } => {}
+        _ = fault.wait_for(|fault| *fault == Fault::Cut) => {}
+    }
+}
+
+/// One direction, until its source ends.
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut fault: watch::Receiver<Fault>) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(length) => length,
+        };
+        // A sender that is gone means the proxy is being dropped: there is nobody left to pass bytes for.
+        let Ok(now) = fault.wait_for(|fault| *fault != Fault::Blackhole).await.map(|fault| *fault) else { break };
+        if let Fault::Delay(delay) = now {
+            tokio::time::sleep(delay).await;
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            break;
+        }
+    }
+    // The other direction may still have bytes to bring: only this one is closed.
+    let _ = to.shutdown().await;
+}

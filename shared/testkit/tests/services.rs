@@ -1,0 +1,118 @@
+//! The parts of the kit against the real services: they give what they say and leave nothing behind.
+
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use testkit::{Fault, FaultProxy, Stack, TestBroker, TestDatabase, TestVhost, wait_until};
+
+async fn databases() -> Vec<String> {
+    let pool = sqlx::PgPool::connect(&Stack::find().unwrap().database_url).await.unwrap();
+    sqlx::query_scalar("SELECT datname::text FROM pg_database").fetch_all(&pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_database_is_fresh_and_goes_with_its_test() {
+    let (first, second) = tokio::join!(TestDatabase::create(), TestDatabase::create());
+    let (first, second) = (first.unwrap(), second.unwrap());
+    let pool = first.pool().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE only_here (a int)").execute(&pool).await.unwrap();
+    let there: Option<String> = sqlx::query_scalar("SELECT to_regclass('only_here')::text").fetch_one(&second.pool().await.unwrap()).await.unwrap();
+    assert_eq!(there, None, "two tests share a database");
+    assert!(databases().await.contains(&first.name().to_owned()));
+
+    // The pool is still open: a database in use must go too.
+    let name = first.name().to_owned();
+    drop(first);
+    assert!(!databases().await.contains(&name));
+    assert!(sqlx::query("SELECT 1").execute(&pool).await.is_err());
+}
+
+#[tokio::test]
+async fn the_url_of_a_database_is_complete() {
+    let database = TestDatabase::create_empty().await.unwrap();
+    let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
+    let name: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&pool).await.unwrap();
+    assert_eq!(name, database.name());
+}
+
+async fn declare(connection: &Connection, queue: &str) -> lapin::Channel {
+    let channel = connection.create_channel().await.unwrap();
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), lapin::types::AMQPValue::LongString("quorum".into()));
+    let options = QueueDeclareOptions { durable: true, ..Default::default() };
+    channel.queue_declare(queue.into(), options, arguments).await.unwrap();
+    channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await.unwrap();
+    channel
+}
+
+async fn publish(channel: &lapin::Channel, queue: &str) {
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    channel.basic_publish("".into(), queue.into(), BasicPublishOptions::default(), b"hello", properties).await.unwrap().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vhost_takes_messages_and_can_be_wiped() {
+    let vhost = TestVhost::create().await.unwrap();
+    let connection = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
+    let channel = declare(&connection, "work").await;
+    publish(&channel, "work").await;
+    assert_eq!(vhost.depth("work").await.unwrap(), 1);
+    assert_eq!(vhost.queues().await.unwrap(), ["work"]);
+
+    vhost.wipe().await.unwrap();
+    assert_eq!(vhost.queues().await.unwrap(), Vec::<String>::new());
+    let connection = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
+    declare(&connection, "work").await;
+
+    let url = vhost.url().to_owned();
+    drop(vhost);
+    assert!(Connection::connect(&url, ConnectionProperties::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_broker_of_ones_own_keeps_messages_over_a_kill() {
+    let broker = TestBroker::start().await.unwrap();
+    let connection = Connection::connect(broker.url(), ConnectionProperties::default()).await.unwrap();
+    publish(&declare(&connection, "work").await, "work").await;
+    broker.kill().await.unwrap();
+    assert!(Connection::connect(broker.url(), ConnectionProperties::default()).await.is_err());
+    broker.start_again().await.unwrap();
+
+    let vhost = TestVhost::create_on(broker.url(), broker.api()).await.unwrap();
+    assert_ne!(vhost.url(), broker.url());
+    let connection = Connection::connect(broker.url(), ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    // A quorum queue elects its leader after the node is up, and answers only then.
+    let depth = wait_until("the queue is back", Duration::from_secs(30), async || {
+        channel.queue_declare("work".into(), passive, FieldTable::default()).await.ok().map(|queue| queue.message_count()).filter(|count| *count > 0)
+    });
+    assert_eq!(depth.await, 1);
+}
+
+#[tokio::test]
+async fn a_proxy_cuts_holds_and_delays() {
+    let database = TestDatabase::create_empty().await.unwrap();
+    let (proxy, url) = FaultProxy::before(database.url()).await.unwrap();
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5)).connect(&url).await.unwrap();
+    let ask = async || sqlx::query("SELECT 1").execute(&pool).await;
+    ask().await.unwrap();
+
+    proxy.set(Fault::Delay(Duration::from_millis(100)));
+    let began = std::time::Instant::now();
+    ask().await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(200), "100 ms each way, but {:?}", began.elapsed());
+
+    proxy.set(Fault::Blackhole);
+    let mut held = Box::pin(ask());
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut held).await.is_err(), "bytes pass a black hole");
+    proxy.set(Fault::None);
+    held.await.unwrap();
+
+    proxy.set(Fault::Cut);
+    assert!(ask().await.is_err());
+    proxy.set(Fault::None);
+    wait_until("the pool has connected again", Duration::from_secs(10), async || ask().await.ok()).await;
+}
