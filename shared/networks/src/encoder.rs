@@ -5,7 +5,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::{LoadError, NetworkError};
 use crate::layers::{Convolution, Linear, leaky_relu};
-use crate::shape::expect;
+use crate::shape::{expect, image_side};
 use crate::weights::{LoadReport, Weights};
 
 const NETWORK: &str = "inversion encoder";
@@ -70,7 +70,7 @@ impl Encoder {
         let delta = Linear::take(weights.scope("delta"), hidden, n_latent * w_dim)?;
         let w_avg = weights.take("w_avg", &[w_dim])?;
         let w_avg = w_avg.f_to_kind(wide).map_err(|source| weights.torch_error("w_avg", source))?;
-        let image_size = side << (depth + 1);
+        let image_size = image_side(&weights, &format!("body.{}", depth.saturating_sub(1)), side, depth + 1)?;
         let report = weights.finish()?;
         let encoder = Encoder { image_size, n_latent, w_dim, device, kind, wide, stem, body, fc, base, delta, w_avg };
         Ok((encoder, report))

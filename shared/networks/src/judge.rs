@@ -6,7 +6,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use crate::encoder::side_of_square;
 use crate::error::{LoadError, NetworkError};
 use crate::layers::{Convolution, Linear};
-use crate::shape::expect;
+use crate::shape::{expect, image_side};
 use crate::weights::{LoadReport, Weights};
 
 const NETWORK: &str = "attribute judge";
@@ -75,7 +75,8 @@ impl Judge {
                 Ok((head.clone(), Linear::take(scope, hidden, head.classes.len() as i64)?))
             })
             .collect::<Result<Vec<_>, LoadError>>()?;
-        let image_size = side << body.len();
+        let last = format!("body.{}.weight", LAYERS_PER_STAGE * (body.len() - 1));
+        let image_size = image_side(&weights, &last, side, body.len())?;
         let report = weights.finish()?;
         Ok((Judge { image_size, device, kind, wide, body, fc, heads }, report))
     }

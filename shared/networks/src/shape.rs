@@ -2,7 +2,18 @@
 
 use tch::Tensor;
 
-use crate::error::NetworkError;
+use crate::error::{LoadError, NetworkError};
+use crate::weights::Weights;
+
+/// No published network comes near it; a file that says more is damaged or meant to exhaust the machine.
+const MAX_IMAGE_SIDE: i64 = 16_384;
+
+/// The image side of a network that has `side` px after (or before) `halvings` halvings. `name` is the tensor whose
+/// numbering gave the count.
+pub(crate) fn image_side(weights: &Weights, name: &str, side: i64, halvings: usize) -> Result<i64, LoadError> {
+    let doubled = (0..halvings).try_fold(side, |side, _| side.checked_mul(2).filter(|&side| side <= MAX_IMAGE_SIDE));
+    doubled.ok_or_else(|| weights.value_error(name, format!("more layers than an image of {MAX_IMAGE_SIDE} px has")))
+}
 
 /// Checks `tensor` against `expected`, where `None` is any size of at least one, and returns its sizes.
 pub(crate) fn expect<const N: usize>(

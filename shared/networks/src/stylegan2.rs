@@ -16,7 +16,7 @@ use self::mapping::Mapping;
 use self::modconv::{LayerSize, StyledConv, ToRgb};
 use self::resample::Resample;
 use crate::error::{LoadError, NetworkError};
-use crate::shape::expect;
+use crate::shape::{expect, image_side};
 use crate::weights::{LoadReport, Weights};
 
 const NETWORK: &str = "StyleGAN2 generator";
@@ -96,6 +96,7 @@ impl Generator {
 
         // An odd count leaves the last block without its second convolution, which `take` then reports as missing.
         let levels = weights.count("convs.", 0, ".conv.weight").div_ceil(2);
+        image_side(&weights, &format!("convs.{}.conv.weight", (2 * levels).saturating_sub(1)), 4, levels)?;
         let mut channels = vec![(4, bottom)];
         let mut blocks = Vec::with_capacity(levels);
         let (mut inputs, mut resolution) = (bottom, 4);

@@ -48,7 +48,7 @@ impl Weights {
     /// Reads a safetensors file and puts every tensor on `device`, in `kind`.
     ///
     /// F16, BF16 and F32 files are accepted and converted. Errors: an unreadable or incomplete file, a tensor of any
-    /// other dtype, NaN or infinity (also when a value does not fit `kind`), no memory on the device.
+    /// other dtype or without elements, NaN or infinity (also when a value does not fit `kind`), no memory on the device.
     pub fn open(path: impl AsRef<Path>, device: Device, kind: Kind) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| LoadError::Unreadable { file: path.to_owned(), source })?;
@@ -132,6 +132,9 @@ impl Weights {
         let (source_kind, finite, tensor) = placed.map_err(|source| self.torch_error(name, source))?;
         if !finite {
             return Err(self.value_error(name, "holds NaN or infinity, or a value too large for the kind asked for"));
+        }
+        if tensor.numel() == 0 {
+            return Err(self.shape_error(name, "no dimension of size zero", tensor.size()));
         }
         let elements = tensor.numel() as u64;
         self.report.tensors += 1;

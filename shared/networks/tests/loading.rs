@@ -1,5 +1,7 @@
 //! Files that must be refused, and what the error must name. Each test spoils one thing in a file that loads.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is a failed test")]
+
 #[path = "parity/golden.rs"]
 #[expect(dead_code, reason = "shared with the parity tests, which use all of it")]
 mod golden;
@@ -98,6 +100,18 @@ fn no_tensor_may_have_another_shape() {
         let flat = refused(&change(&name, |tensor| tensor.reshape([1, -1, 1])));
         assert!(matches!(flat, LoadError::Shape { .. }), "{name}: {flat}");
     }
+}
+
+#[test]
+fn sizes_that_no_network_has_are_refused() {
+    let error = refused(&change("style.1.bias", |tensor| tensor.narrow(0, 0, 0)));
+    assert!(matches!(error, LoadError::Shape { .. }), "{error}");
+    let mut endless = tensors();
+    for layer in 4..200 {
+        let weight = Tensor::zeros([1, 6, 6, 3, 3], (Kind::Float, Device::Cpu));
+        endless.push((format!("convs.{layer}.conv.weight"), weight));
+    }
+    assert!(matches!(refused(&endless), LoadError::Value { .. }), "an image of 2^102 px");
 }
 
 #[test]

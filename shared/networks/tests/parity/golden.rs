@@ -61,6 +61,7 @@ pub fn relative_error(ours: &Tensor, reference: &Tensor) -> f64 {
 }
 
 /// Prints the error (`cargo test -- --nocapture` shows it) and fails beyond [`TOLERANCE`].
+#[expect(clippy::print_stdout, reason = "the measured error is what a reader of the test run wants")]
 pub fn check(what: &str, ours: &Tensor, reference: &Tensor) {
     let error = relative_error(ours, reference);
     println!("{what}: max relative error {error:.1e}");

@@ -70,7 +70,6 @@ fn half_precision_stays_near() {
     let images = generator.synthesize(golden.get("w_plus")).unwrap();
     assert_eq!(images.kind(), Kind::Float);
     let error = relative_error(&images, golden.get("images"));
-    println!("stylegan2_32 in F16: max relative error {error:.1e}");
     assert!(error < 1e-2, "{error:.3e}");
     // Styles far outside F16's comfort must cancel, not overflow.
     let loud = generator.synthesize(&(golden.get("w_plus") * 300.0)).unwrap();
