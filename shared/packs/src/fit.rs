@@ -1,0 +1,145 @@
+//! Whether the networks of a pack fit each other, as far as their headers tell: image size, latent size, classes, vocabulary.
+
+use crate::manifest::{Clip, Judge, Manifest, Resize, Role};
+use crate::verify::Problem;
+use crate::weights::TensorFacts;
+use std::collections::BTreeMap;
+
+/// The tensors of one file by name.
+pub type Tensors = BTreeMap<String, TensorFacts>;
+
+/// One file whose tensors are looked up by name.
+struct Header<'a> {
+    role: Role,
+    file: &'a str,
+    tensors: &'a Tensors,
+}
+
+impl Header<'_> {
+    /// The dimensions of a tensor that must be there with this rank.
+    fn dims<const N: usize>(&self, name: &str) -> Result<[usize; N], Problem> {
+        let missing =
+            || Problem::MissingTensor { role: self.role, file: self.file.to_owned(), tensor: name.to_owned() };
+        let facts = self.tensors.get(name).ok_or_else(missing)?;
+        facts
+            .shape
+            .as_slice()
+            .try_into()
+            .map_err(|_| self.misfit(name, format!("has shape {:?}, expected {N} dimensions", facts.shape)))
+    }
+
+    fn misfit(&self, tensor: &str, message: String) -> Problem {
+        Problem::Misfit { role: self.role, file: self.file.to_owned(), tensor: tensor.to_owned(), message }
+    }
+
+    /// The tensor's dimension must have this value.
+    fn expect(&self, tensor: &str, what: &str, found: usize, expected: usize, because: &str) -> Result<(), Problem> {
+        if found == expected {
+            return Ok(());
+        }
+        Err(self.misfit(tensor, format!("{what} is {found}, but {because} {expected}")))
+    }
+}
+
+/// Checks every network whose header is sound against the manifest and the others. `merges` holds the number of merge rules of
+/// each merges file that could be read.
+pub fn check(manifest: &Manifest, headers: &BTreeMap<Role, Tensors>, merges: &BTreeMap<Role, usize>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let header = |role, file| headers.get(&role).map(|tensors| Header { role, file, tensors });
+    let mut latent = None;
+    if let Some(h) = header(Role::Generator, &manifest.generator.file) {
+        match generator(&h, manifest.image.size as usize) {
+            Ok(sizes) => latent = Some(sizes),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if let Some(h) = header(Role::Encoder, &manifest.encoder.file) {
+        problems.extend(encoder(&h, latent).err());
+    }
+    let clips = [
+        (Role::Clip, Role::ClipMerges, Some(&manifest.clip)),
+        (Role::ClipSecond, Role::ClipSecondMerges, manifest.clip_second.as_ref()),
+    ];
+    for (role, merges_role, clip) in clips {
+        let Some(clip) = clip else { continue };
+        if let Some(h) = header(role, &clip.file) {
+            problems
+                .extend(clip_tower(&h, clip, manifest.image.size as usize, merges.get(&merges_role).copied()).err());
+        }
+    }
+    if let Some(judge) = &manifest.judge
+        && let Some(h) = header(Role::Judge, &judge.file)
+    {
+        problems.extend(judge_heads(&h, judge));
+    }
+    problems
+}
+
+/// Checks the resolution; gives the number of W+ layers and the size of w.
+fn generator(h: &Header<'_>, size: usize) -> Result<(usize, usize), Problem> {
+    h.dims::<4>("input.input")?;
+    let [_, w_dim] = h.dims("conv1.conv.modulation.weight")?;
+    let [mapped, _] = h.dims("style.1.weight")?;
+    h.expect("style.1.weight", "the size of w", mapped, w_dim, "the first convolution takes")?;
+    h.dims::<4>("to_rgb1.bias")?;
+    let doublings = (0..).take_while(|i| h.tensors.contains_key(&format!("to_rgbs.{i}.bias"))).count();
+    let last = if doublings == 0 { "to_rgb1.bias".to_owned() } else { format!("to_rgbs.{}.bias", doublings - 1) };
+    let resolution = 4_usize.checked_shl(u32::try_from(doublings).unwrap_or(u32::MAX)).unwrap_or(0);
+    h.expect(&last, "the resolution", resolution, size, "image.size says")?;
+    Ok((2 * doublings + 2, w_dim))
+}
+
+fn encoder(h: &Header<'_>, latent: Option<(usize, usize)>) -> Result<(), Problem> {
+    let [base, _] = h.dims("w.weight")?;
+    let [deltas, _] = h.dims("delta.weight")?;
+    h.dims::<4>("stem.weight")?;
+    let Some((layers, w_dim)) = latent else { return Ok(()) };
+    h.expect("w.weight", "the size of w", base, w_dim, "the generator's is")?;
+    h.expect("delta.weight", "the length of all deltas", deltas, layers * w_dim, "the generator's W+ needs")
+}
+
+fn clip_tower(h: &Header<'_>, clip: &Clip, image_size: usize, merges: Option<usize>) -> Result<(), Problem> {
+    let [_, _, patch, _] = h.dims("visual.conv1.weight")?;
+    let [positions, _] = h.dims("visual.positional_embedding")?;
+    let [vocabulary, _] = h.dims("token_embedding.weight")?;
+    let [context, _] = h.dims("positional_embedding")?;
+    let [_, image_width] = h.dims("visual.proj")?;
+    let [_, text_width] = h.dims("text_projection")?;
+    h.expect("text_projection", "the width of text features", text_width, image_width, "that of image features is")?;
+    h.expect("positional_embedding", "the context", context, clip.context as usize, "the manifest says")?;
+    let grid = positions.saturating_sub(1).isqrt();
+    if grid * grid + 1 != positions {
+        let message = format!("{positions} positions are no square grid and a class token");
+        return Err(h.misfit("visual.positional_embedding", message));
+    }
+    if clip.preprocess.resize == Resize::None {
+        let because = "preprocess.resize is \"none\" and image.size is";
+        h.expect("visual.positional_embedding", "the input size", grid * patch, image_size, because)?;
+    }
+    // 256 bytes, the same 256 at the end of a word, one token a merge, start and end (openai/CLIP, simple_tokenizer.py). OpenAI's
+    // merges file is longer than its vocabulary, which uses the first rules only; the reverse cannot work.
+    if let Some(rules) = merges
+        && vocabulary > 514 + rules
+    {
+        let message = format!("the vocabulary is {vocabulary}, but 514 tokens and {rules} merges make {}", 514 + rules);
+        return Err(h.misfit("token_embedding.weight", message));
+    }
+    Ok(())
+}
+
+fn judge_heads(h: &Header<'_>, judge: &Judge) -> Vec<Problem> {
+    let one = |name: &str, classes: usize| {
+        let tensor = format!("heads.{name}.weight");
+        let [outputs, _] = h.dims(&tensor)?;
+        h.expect(&tensor, "the number of outputs", outputs, classes, "the manifest's number of classes is")
+    };
+    let mut problems: Vec<_> =
+        judge.heads.iter().filter_map(|head| one(&head.name, head.classes.len()).err()).collect();
+    for tensor in h.tensors.keys() {
+        let name = tensor.strip_prefix("heads.").and_then(|rest| rest.strip_suffix(".weight"));
+        if let Some(name) = name.filter(|name| judge.heads.iter().all(|head| head.name != *name)) {
+            problems.push(h.misfit(tensor, format!("the manifest lists no head '{name}'")));
+        }
+    }
+    problems
+}
