@@ -1,0 +1,130 @@
+//! Running many items through the device in as large parts as its memory takes.
+
+use crate::error::{EditError, Stop};
+use domain::Stage;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The largest batch that is known to fit, per stage and resolution, on this process's one device.
+///
+/// It starts without limits, and learns one whenever memory runs out. A limit never grows again in a process: what
+/// changed the memory (another process, fragmentation) usually stays.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryModel {
+    limits: BTreeMap<(Stage, i64), usize>,
+}
+
+impl MemoryModel {
+    /// How many items to compute at once, of `wanted`.
+    pub fn batch(&self, stage: Stage, resolution: i64, wanted: usize) -> usize {
+        let limit = self.limits.get(&(stage, resolution)).copied().unwrap_or(usize::MAX);
+        wanted.min(limit).max(1)
+    }
+
+    fn learn(&mut self, stage: Stage, resolution: i64, too_many: usize) {
+        let limit = self.limits.entry((stage, resolution)).or_insert(usize::MAX);
+        *limit = (*limit).min((too_many / 2).max(1));
+    }
+}
+
+/// Computes `count` items, in order, `most` or fewer at a time: `compute` gets a range of items and returns one result
+/// for each of them.
+///
+/// A part that fails as a whole is halved and tried again, down to single items: after running out of memory the smaller
+/// size is remembered; after any other failure the item at fault ends up alone, with the error as its own result. Each
+/// item is thus computed at most `log2(most) + 1` times.
+pub fn run_in_parts<T>(
+    memory: &mut MemoryModel,
+    stage: Stage,
+    resolution: i64,
+    count: usize,
+    most: usize,
+    mut compute: impl FnMut(Range<usize>) -> Result<Vec<Result<T, Stop>>, EditError>,
+) -> Vec<Result<T, Stop>> {
+    let mut results = Vec::with_capacity(count);
+    // Parts still to do, the next one last.
+    let mut parts = Vec::new();
+    let mut begin = 0;
+    loop {
+        let part = match parts.pop() {
+            Some(part) => part,
+            None if begin < count => {
+                let size = memory.batch(stage, resolution, most.max(1));
+                let end = count.min(begin + size);
+                let part = begin..end;
+                begin = end;
+                part
+            }
+            None => return results,
+        };
+        let halves = |part: &Range<usize>| {
+            let middle = part.start + part.len().div_ceil(2);
+            [middle..part.end, part.start..middle]
+        };
+        if part.len() > memory.batch(stage, resolution, most.max(1)) {
+            parts.extend(halves(&part));
+            continue;
+        }
+        match compute(part.clone()) {
+            Ok(done) => results.extend(done),
+            Err(error) if part.len() == 1 => results.push(Err(error.into())),
+            Err(error) => {
+                if error.is_out_of_memory() {
+                    memory.learn(stage, resolution, part.len());
+                }
+                tracing::warn!(%stage, items = part.len(), %error, "a batch failed; trying it in halves");
+                parts.extend(halves(&part));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use networks::NetworkError;
+    use tch::{Device, Kind, Tensor};
+
+    fn real_exhaustion() -> EditError {
+        Tensor::f_empty([1 << 50], (Kind::Float, Device::Cpu)).expect_err("four petabytes").into()
+    }
+
+    #[test]
+    fn exhausted_memory_halves_the_batch_and_is_remembered() {
+        let mut memory = MemoryModel::default();
+        let mut sizes = Vec::new();
+        let mut run = |memory: &mut MemoryModel| {
+            sizes.clear();
+            let results = run_in_parts(memory, Stage::Edit, 64, 10, 8, |part| {
+                sizes.push(part.len());
+                if part.len() > 3 { Err(real_exhaustion()) } else { Ok(part.map(Ok).collect()) }
+            });
+            let items: Vec<usize> = results.into_iter().map(Result::unwrap).collect();
+            assert_eq!(items, (0..10).collect::<Vec<_>>());
+            sizes.clone()
+        };
+        assert_eq!(run(&mut memory), [8, 4, 2, 2, 2, 2, 2]);
+        assert_eq!(run(&mut memory), [2, 2, 2, 2, 2]);
+        assert_eq!(memory.batch(Stage::Invert, 64, 8), 8);
+    }
+
+    #[test]
+    fn a_poison_item_ends_alone_with_its_own_error() {
+        let results = run_in_parts(&mut MemoryModel::default(), Stage::Edit, 64, 8, 8, |part| {
+            if part.contains(&5) {
+                return Err(NetworkError::NotFinite { what: "a poison item" }.into());
+            }
+            Ok(part.map(Ok).collect())
+        });
+        assert_eq!(results.len(), 8);
+        for (item, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(value) => assert_eq!(value, item),
+                Err(Stop::Failed(error)) => {
+                    assert_eq!((item, error.reason()), (5, domain::Reason::NonFinite));
+                }
+                Err(stop) => panic!("item {item}: {stop}"),
+            }
+        }
+    }
+}

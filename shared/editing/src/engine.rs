@@ -1,0 +1,257 @@
+//! The networks of one pack on one device, and what they compute together.
+
+use crate::error::EditError;
+use crate::perspective::Perspective;
+use crate::templates::Sentences;
+use crate::text::unit;
+use networks::clip::{Activation, Clip, Preprocess, Preprocessor};
+use networks::error::LoadError;
+use networks::judge::{Head, Judge};
+use networks::tokenizer::Tokenizer;
+use networks::weights::{LoadReport, Weights};
+use networks::{Encoder, Generator};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+
+/// Images computed at once where no gradient flows and the caller gives a whole set.
+const CHUNK: i64 = 64;
+
+/// Where the parts of a pack lie and how they are read. Plain data: the packs crate makes it from a manifest.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// StyleGAN2 generator, safetensors.
+    pub generator: PathBuf,
+    /// Inversion encoder, safetensors.
+    pub encoder: PathBuf,
+    /// The CLIP that guides edits.
+    pub clip: ClipConfig,
+    /// A CLIP that never guides, only scores.
+    pub second_clip: Option<ClipConfig>,
+    /// The attribute judge.
+    pub judge: Option<JudgeConfig>,
+    /// Sentences with one `{}` each.
+    pub templates: Vec<String>,
+    /// Nouns that may stand for the neutral text: see [`Sentences::expand`].
+    pub subjects: Vec<String>,
+}
+
+/// One CLIP with its tokenizer.
+#[derive(Clone, Debug)]
+pub struct ClipConfig {
+    /// Weights, safetensors, OpenAI's names.
+    pub weights: PathBuf,
+    /// BPE merges in OpenAI's file format.
+    pub merges: PathBuf,
+    /// The activation of its transformers.
+    pub activation: Activation,
+    /// How images reach it.
+    pub preprocess: Preprocess,
+}
+
+/// The judge and what its outputs mean.
+#[derive(Clone, Debug)]
+pub struct JudgeConfig {
+    /// Weights, safetensors.
+    pub weights: PathBuf,
+    /// Its heads and their classes.
+    pub heads: Vec<Head>,
+}
+
+/// A CLIP, made ready.
+#[derive(Debug)]
+struct Guide {
+    clip: Clip,
+    tokenizer: Tokenizer,
+    preprocessor: Preprocessor,
+}
+
+/// The loaded, frozen networks of one pack.
+///
+/// One thread owns it: libtorch's tensors are not shared between threads. Methods here keep no gradient unless they say
+/// so; the optimisers reach the networks through [`Engine::generator`] and [`Engine::guide_features`].
+#[derive(Debug)]
+pub struct Engine {
+    generator: Generator,
+    encoder: Encoder,
+    guide: Guide,
+    second: Option<Guide>,
+    judge: Option<Judge>,
+    perspective: Perspective,
+    templates: Vec<String>,
+    subjects: Vec<String>,
+    device: Device,
+    reports: Vec<LoadReport>,
+}
+
+impl Engine {
+    /// Loads every part onto `device`, in f32.
+    ///
+    /// # Errors
+    /// Names the file and tensor that is missing, damaged or of another network; or says which parts do not fit together.
+    pub fn open(config: &EngineConfig, device: Device) -> Result<Self, EditError> {
+        let open = |path: &Path| Weights::open(path, device, Kind::Float);
+        let (generator, of_generator) = Generator::load(open(&config.generator)?)?;
+        let (encoder, of_encoder) = Encoder::load(open(&config.encoder)?)?;
+        let guide = Guide::open(&config.clip, device)?;
+        let second = config.second_clip.as_ref().map(|clip| Guide::open(clip, device)).transpose()?;
+        let mut reports = vec![of_generator, of_encoder];
+        reports.extend([Some(&guide), second.as_ref()].into_iter().flatten().map(|g| g.clip.report().weights.clone()));
+        let judge = match &config.judge {
+            Some(judge) => {
+                let (judge, report) = Judge::load(open(&judge.weights)?, &judge.heads)?;
+                reports.push(report);
+                Some(judge)
+            }
+            None => None,
+        };
+        let (wanted, found) = ([generator.n_latent(), generator.w_dim()], [encoder.n_latent(), encoder.w_dim()]);
+        if wanted != found {
+            let what = format!("is inconsistent: the generator takes latents {wanted:?}, the encoder makes {found:?}");
+            return Err(EditError::Pack { what });
+        }
+        Ok(Self {
+            perspective: Perspective::new(generator.resolution(), device)?,
+            generator,
+            encoder,
+            guide,
+            second,
+            judge,
+            templates: config.templates.clone(),
+            subjects: config.subjects.clone(),
+            device,
+            reports,
+        })
+    }
+
+    /// Height and width of the images, px.
+    pub fn resolution(&self) -> i64 {
+        self.generator.resolution()
+    }
+
+    /// Latents per image, the `L` of W+ `[B, L, w_dim]`.
+    pub fn n_latent(&self) -> i64 {
+        self.generator.n_latent()
+    }
+
+    /// Size of one latent.
+    pub fn w_dim(&self) -> i64 {
+        self.generator.w_dim()
+    }
+
+    /// Where everything is computed.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// What was loaded: generator, encoder, CLIP, second CLIP, judge.
+    pub fn reports(&self) -> &[LoadReport] {
+        &self.reports
+    }
+
+    /// The generator, for passes that need gradients.
+    pub fn generator(&self) -> &Generator {
+        &self.generator
+    }
+
+    /// The judge, if the pack has one.
+    pub fn judge(&self) -> Option<&Judge> {
+        self.judge.as_ref()
+    }
+
+    /// The maker of random views at this pack's resolution.
+    pub fn perspective(&self) -> &Perspective {
+        &self.perspective
+    }
+
+    /// The sentence pairs of an edit under this pack's templates.
+    pub fn sentences(&self, target: &str, neutral: &str) -> Sentences {
+        Sentences::expand(&self.templates, &self.subjects, target, neutral)
+    }
+
+    /// Inverts images `[B, 3, R, R]` in [-1, 1] to W+ `[B, L, w_dim]`, in one pass.
+    ///
+    /// # Errors
+    /// When the shape is wrong or memory runs out.
+    pub fn encode(&self, images: &Tensor) -> Result<Tensor, EditError> {
+        tch::no_grad(|| Ok(self.encoder.encode(&resized(images, self.encoder.image_size())?)?))
+    }
+
+    /// Renders W+ `[B, L, w_dim]` to images `[B, 3, R, R]`, not clamped.
+    ///
+    /// # Errors
+    /// When the shape is wrong or memory runs out.
+    pub fn render(&self, w_plus: &Tensor) -> Result<Tensor, EditError> {
+        tch::no_grad(|| Ok(self.generator.synthesize(w_plus)?))
+    }
+
+    /// `E(x)` of the images of any number of latents `[N, L, w_dim]`: `[N, D]`, computed in chunks of a fixed size.
+    ///
+    /// # Errors
+    /// When the shape is wrong or memory runs out.
+    pub fn rendered_features(&self, w_plus: &Tensor) -> Result<Tensor, EditError> {
+        tch::no_grad(|| {
+            let chunks = w_plus.f_split(CHUNK, 0)?;
+            let features =
+                chunks.iter().map(|chunk| self.guide_features(&self.render(chunk)?)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Tensor::f_cat(&features, 0)?)
+        })
+    }
+
+    /// Unit features `[B, D]` of images `[B, 3, R, R]` by the CLIP that guides edits. **Gradients flow** to the images.
+    ///
+    /// # Errors
+    /// When the shape is wrong or memory runs out.
+    pub fn guide_features(&self, images: &Tensor) -> Result<Tensor, EditError> {
+        self.guide.image_features(images)
+    }
+
+    /// Unit features `[B, D]` of texts by the CLIP that guides edits.
+    ///
+    /// # Errors
+    /// When a text has too many tokens, or a network fails.
+    pub fn text_features(&self, texts: &[String]) -> Result<Tensor, EditError> {
+        self.guide.text_features(texts)
+    }
+
+    /// Cosines `[B]` of images with the mean target sentence, by the CLIP that guides no edit; `None` without one.
+    ///
+    /// # Errors
+    /// When a text has too many tokens, or a network fails.
+    pub fn second_similarity(&self, images: &Tensor, sentences: &[String]) -> Result<Option<Tensor>, EditError> {
+        let Some(second) = &self.second else { return Ok(None) };
+        tch::no_grad(|| {
+            let text = unit(&second.text_features(sentences)?.f_mean_dim([0_i64].as_slice(), false, None)?)?;
+            Ok(Some(second.image_features(images)?.f_matmul(&text)?))
+        })
+    }
+}
+
+impl Guide {
+    fn open(config: &ClipConfig, device: Device) -> Result<Self, EditError> {
+        let weights = Weights::open(&config.weights, device, Kind::Float)?;
+        let clip = Clip::load(weights, &networks::clip::ClipConfig { activation: config.activation })?;
+        let merges = std::fs::read_to_string(&config.merges)
+            .map_err(|source| LoadError::Unreadable { file: config.merges.clone(), source })?;
+        let tokenizer = Tokenizer::from_merges(&merges, clip.shape().context as usize)
+            .map_err(|e| EditError::Pack { what: format!("has a bad merge file {}: {e}", config.merges.display()) })?;
+        let preprocessor = Preprocessor::new(config.preprocess, clip.shape().image_size);
+        Ok(Self { clip, tokenizer, preprocessor })
+    }
+
+    fn image_features(&self, images: &Tensor) -> Result<Tensor, EditError> {
+        Ok(unit(&self.clip.encode_image(&self.preprocessor.forward(images)?)?)?)
+    }
+
+    fn text_features(&self, texts: &[String]) -> Result<Tensor, EditError> {
+        let tokens = self.tokenizer.encode_batch(texts)?;
+        tch::no_grad(|| Ok(unit(&self.clip.encode_text(&tokens)?)?))
+    }
+}
+
+/// Images `[B, 3, R, R]` at the size a network reads, by antialiased bilinear resampling; untouched when they have it.
+pub(crate) fn resized(images: &Tensor, side: i64) -> Result<Tensor, tch::TchError> {
+    if images.size().ends_with(&[side, side]) {
+        return Ok(images.shallow_clone());
+    }
+    images.f_internal_upsample_bilinear2d_aa([side, side], false, None, None)
+}
