@@ -1,0 +1,97 @@
+//! Every exchange and queue, in one place. Declaring is idempotent: whoever connects declares what it needs.
+//!
+//! | name | kind | holds |
+//! |---|---|---|
+//! | `cfx.work` | direct exchange | batches, routed by the queue's own name |
+//! | `cfx.work.<stage>.<class>` | quorum queue | batches for workers of that class |
+//! | `cfx.outcomes` | quorum queue (default exchange) | what workers say |
+//! | `cfx.control` | fanout exchange | what every worker must hear |
+//! | `cfx.dead` | fanout exchange and quorum queue | malformed messages, kept for people; nothing is retried from here |
+//!
+//! All quorum queues carry an explicit delivery limit: without one, RabbitMQ 3.10 has none and 4.x drops a message after 20
+//! returns, and an outage of the database must not cost a message on either. Retry timers live in Postgres, so no queue has a
+//! time to live.
+
+use crate::config::BrokerError;
+use domain::Stage;
+use lapin::Channel;
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+
+/// Direct exchange for batches.
+pub const WORK: &str = "cfx.work";
+/// Quorum queue for what workers say; published through the default exchange `""`.
+pub const OUTCOMES: &str = "cfx.outcomes";
+/// Fanout exchange that every worker listens to.
+pub const CONTROL: &str = "cfx.control";
+/// Dead-letter exchange, and the queue behind it.
+pub const DEAD: &str = "cfx.dead";
+
+/// Batches that may wait in one work queue; the dispatcher's window is far smaller, so reaching it means a fault upstream, and
+/// the publisher is refused rather than the broker filled.
+const WORK_LIMIT: i64 = 10_000;
+/// Outcomes that may wait while no coordinator runs. Workers are refused beyond it and keep their outcomes until confirmed.
+const OUTCOMES_LIMIT: i64 = 1_000_000;
+/// Malformed messages kept; the oldest go first.
+const DEAD_LIMIT: i64 = 10_000;
+/// At one return a second this is eleven days of outage.
+const DELIVERY_LIMIT: i64 = 1_000_000;
+
+/// The queue for batches of `stage` that workers of `class` take, and the routing key that leads there.
+pub fn work_queue(stage: Stage, class: &str) -> String {
+    format!("{WORK}.{stage}.{class}")
+}
+
+fn quorum(max_length: i64, full: &str) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(max_length));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString(full.into()));
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
+    arguments
+}
+
+fn with_dead_letters(mut arguments: FieldTable) -> FieldTable {
+    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(DEAD.into()));
+    arguments
+}
+
+/// Everything but the class queues.
+pub(crate) async fn declare_base(channel: &Channel) -> Result<(), BrokerError> {
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    for (name, kind) in [(WORK, ExchangeKind::Direct), (CONTROL, ExchangeKind::Fanout), (DEAD, ExchangeKind::Fanout)] {
+        let declared = channel.exchange_declare(name.into(), kind, durable, FieldTable::default()).await;
+        declared.map_err(|e| BrokerError::declare(name, e))?;
+    }
+    declare_queue(channel, DEAD, quorum(DEAD_LIMIT, "drop-head")).await?;
+    bind(channel, DEAD, DEAD, "").await?;
+    declare_queue(channel, OUTCOMES, with_dead_letters(quorum(OUTCOMES_LIMIT, "reject-publish"))).await
+}
+
+/// One class queue, bound to the work exchange under its own name.
+pub(crate) async fn declare_work_queue(channel: &Channel, queue: &str) -> Result<(), BrokerError> {
+    declare_queue(channel, queue, with_dead_letters(quorum(WORK_LIMIT, "reject-publish"))).await?;
+    bind(channel, queue, WORK, queue).await
+}
+
+/// A queue of this connection only, which hears everything said on the control exchange; returns its name.
+pub(crate) async fn declare_control_queue(channel: &Channel) -> Result<String, BrokerError> {
+    let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let declared = channel.queue_declare("".into(), own, FieldTable::default()).await;
+    let name = declared.map_err(|e| BrokerError::declare("a control queue", e))?.name().to_string();
+    bind(channel, &name, CONTROL, "").await?;
+    Ok(name)
+}
+
+async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), BrokerError> {
+    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+    let declared = channel.queue_declare(name.into(), durable, arguments).await;
+    declared.map(drop).map_err(|e| BrokerError::declare(name, e))
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<(), BrokerError> {
+    let options = QueueBindOptions::default();
+    let bound = channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default()).await;
+    bound.map_err(|e| BrokerError::declare(queue, e))
+}
