@@ -1,0 +1,230 @@
+//! The command line, as clap reads it.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A combination of flags that clap cannot refuse by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Text-driven counterfactual image editing at dataset scale.
+#[derive(Parser, Debug)]
+#[command(name = "cfx", version, about, propagate_version = true)]
+pub struct Args {
+    /// Address of the coordinator.
+    #[arg(long, env = "CFX_SERVER", default_value = "http://127.0.0.1:8080", global = true)]
+    pub server: String,
+    /// Project (tenant) to act for.
+    #[arg(long, env = "CFX_PROJECT", default_value = "default", global = true)]
+    pub project: String,
+    /// Print JSON instead of tables and bars.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Register images.
+    #[command(subcommand)]
+    Dataset(DatasetCommand),
+    /// Register and check model packs.
+    #[command(subcommand)]
+    Pack(PackCommand),
+    /// Submit jobs and follow them.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// List and download edited images.
+    #[command(subcommand)]
+    Result(ResultCommand),
+    /// Print the record inside an edited image.
+    Inspect {
+        /// A PNG written by a worker.
+        file: PathBuf,
+    },
+    /// Hold edited images against their records; exit code 4 if anything differs.
+    Verify(VerifyArgs),
+    /// Check the coordinator and everything it depends on.
+    Doctor,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum DatasetCommand {
+    /// Upload and register images from folders, globs, manifests (.csv, .jsonl) or an s3:// prefix. Safe to repeat.
+    Add {
+        /// Name of the dataset; created if new.
+        name: String,
+        /// Folders, globs, manifest files, single images, or one s3://bucket/prefix.
+        #[arg(required = true)]
+        sources: Vec<String>,
+        /// End with exit code 0 even if rows were refused (they are still listed).
+        #[arg(long)]
+        skip_bad: bool,
+    },
+    /// List datasets.
+    List,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum PackCommand {
+    /// Upload a pack's files and register it.
+    Add {
+        /// Folder with pack.toml.
+        folder: PathBuf,
+    },
+    /// List registered packs.
+    List,
+    /// Prove a pack on disk: every file against its digest, every header against its size.
+    Verify {
+        /// Folder with pack.toml.
+        folder: PathBuf,
+        /// First write the digests of the files as they are into pack.toml.
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub enum JobCommand {
+    /// Submit a job from a file (TOML, YAML or JSON) or from flags.
+    Submit(Box<SubmitArgs>),
+    /// List jobs, newest first.
+    List {
+        /// Only jobs in this state.
+        #[arg(long)]
+        state: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Print one job: counts by stage and state, failures by reason.
+    Status {
+        /// The job's id.
+        job: String,
+    },
+    /// Follow a job until it ends. Exit code 3 if items failed.
+    Watch {
+        /// The job's id.
+        job: String,
+    },
+    /// Stop handing out work; running work goes on.
+    Pause {
+        /// The job's id.
+        job: String,
+    },
+    /// Hand out work again.
+    Resume {
+        /// The job's id.
+        job: String,
+    },
+    /// End the job; running work stops.
+    Cancel {
+        /// The job's id.
+        job: String,
+    },
+    /// Try dead tasks again.
+    Retry {
+        /// The job's id.
+        job: String,
+        /// Only tasks dead for this reason, for example `truncated`.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Count them, change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List a job's tasks.
+    Tasks {
+        /// The job's id.
+        job: String,
+        /// Only tasks in this state, for example `dead`.
+        #[arg(long)]
+        state: Option<String>,
+    },
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct SubmitArgs {
+    /// Job file: .toml, .yaml, .yml or .json. Flags below override or complete it.
+    pub file: Option<PathBuf>,
+    /// Name shown to people.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Registered dataset to edit.
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// Registered pack to use.
+    #[arg(long)]
+    pub pack: Option<String>,
+    /// Target text; repeat for several edits.
+    #[arg(long = "text")]
+    pub texts: Vec<String>,
+    /// Neutral text that the targets depart from.
+    #[arg(long, default_value = "a face")]
+    pub neutral: String,
+    /// Method of the edits given by --text.
+    #[arg(long, value_parser = ["cf-mapper", "clip-nce"], default_value = "cf-mapper")]
+    pub method: String,
+    /// Dataset the text mappers are trained on (cf-mapper).
+    #[arg(long)]
+    pub train_on: Option<String>,
+    /// Strengths, for example 0.5,1,1.5.
+    #[arg(long, value_delimiter = ',')]
+    pub strengths: Vec<f64>,
+    /// Seeds, for example 0,1,2.
+    #[arg(long, value_delimiter = ',')]
+    pub seeds: Vec<u64>,
+    /// A repeated submit with the same key is the same job.
+    #[arg(long)]
+    pub idempotency_key: Option<String>,
+    /// Follow the job until it ends.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ResultCommand {
+    /// List a job's edited images with their scores.
+    List {
+        /// The job's id.
+        job: String,
+        /// Only this edit (its name or slug).
+        #[arg(long)]
+        edit: Option<String>,
+        /// At most this many; 0 for all.
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+    },
+    /// Download a job's edited images into a folder, with results.jsonl. Repeating fetches only what is missing.
+    Fetch {
+        /// The job's id.
+        job: String,
+        /// Folder to write into; created if new.
+        #[arg(long)]
+        to: PathBuf,
+        /// Only this edit (its name or slug).
+        #[arg(long)]
+        edit: Option<String>,
+        /// Only results that the judge accepted.
+        #[arg(long)]
+        accepted: bool,
+    },
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct VerifyArgs {
+    /// PNG files, or folders that are searched for them.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// The pack the images were made with: its weights are hashed again.
+    #[arg(long)]
+    pub pack: Option<PathBuf>,
+    /// The source image, or the folder the sources lie in.
+    #[arg(long)]
+    pub source: Option<PathBuf>,
+    /// Ask no server: what is not on this machine is skipped.
+    #[arg(long)]
+    pub offline: bool,
+}

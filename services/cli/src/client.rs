@@ -1,0 +1,184 @@
+//! The one place that speaks HTTP: addresses, retries while the coordinator restarts, problems as errors.
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use wire::http::v1::{Page, Problem};
+
+/// A request that brought no answer of the kind asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection, or it broke, on every try.
+    #[error("the coordinator at {server} does not answer; is it running (`make up`), and is --server right?")]
+    Unreachable {
+        /// The address that was tried.
+        server: String,
+        /// The last trouble.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The coordinator refused, and said why.
+    #[error("{} [{}]", .0.detail, .0.code)]
+    Problem(Box<Problem>),
+    /// An answer that is neither what was asked for nor a problem.
+    #[error("the answer to {what} cannot be read; is --server a Counterfactory coordinator of this version?")]
+    Unreadable {
+        /// The request.
+        what: String,
+        /// The trouble.
+        #[source]
+        source: reqwest::Error,
+    },
+}
+
+/// Tries before the coordinator counts as unreachable; a restart takes a second or two.
+const TRIES: u32 = 4;
+
+/// A connection to one coordinator, for one project.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    server: String,
+    project: String,
+}
+
+impl Client {
+    /// A client for `server`, such as `http://127.0.0.1:8080`. Connects on first use.
+    ///
+    /// # Errors
+    /// When the TLS set-up of this machine is broken.
+    pub fn new(server: &str, project: &str) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(120))
+            .user_agent(concat!("cfx/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, server: server.trim_end_matches('/').to_owned(), project: project.to_owned() })
+    }
+
+    /// The address in use.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// GET, reading JSON.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.read(path, self.send(path, || self.request(Method::GET, path)).await?).await
+    }
+
+    /// All rows of a paged list, at most `limit` (0 for all).
+    pub async fn all<T: DeserializeOwned>(&self, path: &str, limit: u64) -> Result<Vec<T>, ClientError> {
+        let mut rows = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let page_path = match &after {
+                Some(cursor) => format!("{path}{joint}limit=500&after={cursor}"),
+                None => format!("{path}{joint}limit=500"),
+            };
+            let page: Page<T> = self.get(&page_path).await?;
+            rows.extend(page.items);
+            if limit > 0 && rows.len() as u64 >= limit {
+                rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+                return Ok(rows);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// POST of JSON, reading JSON.
+    pub async fn post<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
+        self.read(path, self.send(path, || self.request(Method::POST, path).json(body)).await?).await
+    }
+
+    /// POST with an idempotency key: sending it again is the same request.
+    pub async fn post_once<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        key: &str,
+    ) -> Result<T, ClientError> {
+        let build = || self.request(Method::POST, path).header("idempotency-key", key).json(body);
+        self.read(path, self.send(path, build).await?).await
+    }
+
+    /// True if the object of this digest is in the bucket.
+    pub async fn has_blob(&self, digest: domain::Digest) -> Result<bool, ClientError> {
+        let path = format!("/v1/blobs/{digest}");
+        match self.send(&path, || self.request(Method::HEAD, &path)).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Problem(problem)) if problem.status == 404 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Uploads an object under its digest.
+    pub async fn put_blob(&self, digest: domain::Digest, bytes: Vec<u8>) -> Result<(), ClientError> {
+        let path = format!("/v1/blobs/{digest}");
+        let shared = bytes::Bytes::from(bytes);
+        self.send(&path, || self.request(Method::PUT, &path).body(shared.clone())).await?;
+        Ok(())
+    }
+
+    /// Downloads an object by its digest.
+    pub async fn blob(&self, digest: domain::Digest) -> Result<Vec<u8>, ClientError> {
+        let path = format!("/v1/blobs/{digest}");
+        let response = self.send(&path, || self.request(Method::GET, &path)).await?;
+        let bytes = response.bytes().await;
+        bytes.map(Into::into).map_err(|source| ClientError::Unreadable { what: path, source })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.server)).header("cfx-project", &self.project)
+    }
+
+    /// Sends until an answer comes. Every request here is safe to repeat: reads, content-addressed writes, keyed submits and
+    /// idempotent state changes.
+    async fn send(&self, what: &str, build: impl Fn() -> RequestBuilder) -> Result<reqwest::Response, ClientError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match build().send().await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) if retryable(response.status()) && tries < TRIES => {}
+                Ok(response) => return Err(self.refusal(what, response).await),
+                Err(_) if tries < TRIES => {}
+                Err(source) => return Err(ClientError::Unreachable { server: self.server.clone(), source }),
+            }
+            tokio::time::sleep(Duration::from_millis(150 << tries)).await;
+        }
+    }
+
+    async fn refusal(&self, what: &str, response: reqwest::Response) -> ClientError {
+        let status = response.status();
+        match response.json::<Problem>().await {
+            Ok(problem) => ClientError::Problem(Box::new(problem)),
+            // an answer to HEAD has no body; another server's error page has no problem in it
+            Err(_) => ClientError::Problem(Box::new(Problem {
+                kind: "about:blank".to_owned(),
+                title: status.canonical_reason().unwrap_or("error").to_owned(),
+                status: status.as_u16(),
+                detail: format!("{} answered {status} to {what}", self.server),
+                code: "http_error".to_owned(),
+            })),
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, what: &str, response: reqwest::Response) -> Result<T, ClientError> {
+        response.json().await.map_err(|source| ClientError::Unreadable { what: what.to_owned(), source })
+    }
+}
+
+const fn retryable(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+    )
+}

@@ -1,0 +1,156 @@
+//! `cfx dataset add`: hash, upload what the bucket lacks, register. Repeating it adds only what is new.
+
+use super::Context;
+use crate::exit;
+use crate::manifest::BadRow;
+use crate::output;
+use crate::sources::{LocalSource, find};
+use anyhow::{Result, bail};
+use domain::Digest;
+use futures_util::{StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use wire::http::v1::{Dataset, Duplicate, NewDataset, NewSource, NewSources, SourcesAdded};
+
+/// Files hashed and uploaded at once.
+const PARALLEL: usize = 8;
+/// Sources registered in one request.
+const SLICE: usize = 1000;
+
+#[derive(Serialize)]
+struct Report {
+    dataset: String,
+    added: i64,
+    duplicates: Vec<Duplicate>,
+    refused: Vec<Refused>,
+    skipped_files: usize,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    item: String,
+    problem: String,
+}
+
+impl From<BadRow> for Refused {
+    fn from(row: BadRow) -> Self {
+        Self { item: row.at, problem: row.problem }
+    }
+}
+
+pub async fn run(at: &Context, name: &str, arguments: &[String], skip_bad: bool) -> Result<u8> {
+    if let Some(prefix) = arguments.iter().find(|a| a.starts_with("s3://")) {
+        if arguments.len() > 1 {
+            bail!(crate::args::UsageError(format!("give {prefix} alone: a prefix is imported by the coordinator")));
+        }
+        return import(at, name, prefix).await;
+    }
+    let found = find(arguments)?;
+    let request = NewDataset { name: name.to_owned(), import: None };
+    let _: Dataset = at.client.post("/v1/datasets", &request).await?;
+
+    let bar = bar(found.sources.len() as u64, at.json);
+    let mut refused: Vec<_> = found.bad.into_iter().map(Refused::from).collect();
+    let mut report = Report {
+        dataset: name.to_owned(),
+        added: 0,
+        duplicates: vec![],
+        refused: vec![],
+        skipped_files: found.skipped,
+    };
+    for slice in found.sources.chunks(SLICE) {
+        let uploads = stream::iter(slice.iter().map(|source| upload(at, source)));
+        let mut ready = Vec::with_capacity(slice.len());
+        // in order, so that ordinals follow the order of names
+        let mut uploads = uploads.buffered(PARALLEL);
+        while let Some(uploaded) = uploads.next().await {
+            bar.inc(1);
+            match uploaded? {
+                Ok(source) => ready.push(source),
+                Err(problem) => refused.push(problem),
+            }
+        }
+        if ready.is_empty() {
+            continue;
+        }
+        let path = format!("/v1/datasets/{name}/sources");
+        let answer: SourcesAdded = at.client.post(&path, &NewSources { sources: ready }).await?;
+        report.added += answer.added;
+        report.duplicates.extend(answer.duplicates);
+        refused.extend(answer.missing.into_iter().map(|digest| Refused {
+            item: digest.to_string(),
+            problem: "the upload did not reach the bucket; run the command again".to_owned(),
+        }));
+    }
+    bar.finish_and_clear();
+    report.refused = refused;
+    finish(at, &report, skip_bad)
+}
+
+/// The source as it is to be registered, after its bytes are in the bucket; or why this one file cannot be read.
+async fn upload(at: &Context, source: &LocalSource) -> Result<Result<NewSource, Refused>> {
+    let item = source.path.display().to_string();
+    let bytes = match tokio::fs::read(&source.path).await {
+        Ok(bytes) if bytes.is_empty() => {
+            return Ok(Err(Refused { item, problem: "the file is empty".to_owned() }));
+        }
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Err(Refused { item, problem: format!("the file cannot be read: {error}") })),
+    };
+    let sha256 = Digest::of(&bytes);
+    let size = i64::try_from(bytes.len())?;
+    if !at.client.has_blob(sha256).await? {
+        match at.client.put_blob(sha256, bytes).await {
+            Ok(()) => {}
+            Err(crate::client::ClientError::Problem(problem)) if problem.status == 413 => {
+                return Ok(Err(Refused { item, problem: problem.detail }));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let full = std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone());
+    let uri = format!("file://{}", full.display());
+    Ok(Ok(NewSource { sha256, uri, bytes: size, labels: source.labels.clone() }))
+}
+
+async fn import(at: &Context, name: &str, prefix: &str) -> Result<u8> {
+    let request = NewDataset { name: name.to_owned(), import: Some(prefix.to_owned()) };
+    let mut dataset: Dataset = at.client.post("/v1/datasets", &request).await?;
+    while dataset.importing {
+        output::note(format!("importing {prefix}: {} images so far", dataset.sources));
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        dataset = at.client.get(&format!("/v1/datasets/{name}")).await?;
+    }
+    let refused = dataset.import_errors.iter();
+    let refused = refused.map(|e| Refused { item: prefix.to_owned(), problem: e.clone() }).collect();
+    let report =
+        Report { dataset: name.to_owned(), added: dataset.sources, duplicates: vec![], refused, skipped_files: 0 };
+    finish(at, &report, false)
+}
+
+fn finish(at: &Context, report: &Report, skip_bad: bool) -> Result<u8> {
+    if at.json {
+        output::json(report)?;
+    } else {
+        output::line(format!("{}: {} images added", report.dataset, report.added));
+        for d in &report.duplicates {
+            output::line(format!("  duplicate {} has the same bytes as {}", d.uri, d.same_as));
+        }
+        for r in &report.refused {
+            output::line(format!("  refused   {}: {}", r.item, r.problem));
+        }
+        if report.skipped_files > 0 {
+            output::line(format!("  skipped   {} files that are not named like images", report.skipped_files));
+        }
+    }
+    Ok(if report.refused.is_empty() || skip_bad { exit::OK } else { exit::FAILURE })
+}
+
+fn bar(total: u64, json: bool) -> ProgressBar {
+    if json {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("uploading {wide_bar} {pos}/{len} {per_sec} {eta}");
+    // safe because the template is a constant that parses
+    ProgressBar::new(total).with_style(style.expect("a constant template"))
+}

@@ -1,0 +1,61 @@
+//! One command a file. Each takes a client and its arguments, prints, and returns the exit code.
+
+mod dataset_add;
+mod dataset_list;
+mod doctor;
+mod inspect;
+mod job_control;
+mod job_list;
+mod job_status;
+mod job_submit;
+mod job_watch;
+mod pack;
+mod result_fetch;
+mod result_list;
+mod verify;
+
+use crate::args::{Args, Command, DatasetCommand, JobCommand, PackCommand, ResultCommand};
+use crate::client::Client;
+use anyhow::Result;
+
+/// What every command gets.
+pub struct Context {
+    /// The coordinator.
+    pub client: Client,
+    /// Print JSON.
+    pub json: bool,
+}
+
+/// Runs the command that was asked for.
+pub async fn run(args: Args) -> Result<u8> {
+    let at = Context { client: Client::new(&args.server, &args.project)?, json: args.json };
+    match args.command {
+        Command::Dataset(DatasetCommand::Add { name, sources, skip_bad }) => {
+            dataset_add::run(&at, &name, &sources, skip_bad).await
+        }
+        Command::Dataset(DatasetCommand::List) => dataset_list::run(&at).await,
+        Command::Pack(PackCommand::Add { folder }) => pack::add(&at, &folder).await,
+        Command::Pack(PackCommand::List) => pack::list(&at).await,
+        Command::Pack(PackCommand::Verify { folder, write }) => pack::verify(&at, &folder, write),
+        Command::Job(JobCommand::Submit(args)) => job_submit::run(&at, &args).await,
+        Command::Job(JobCommand::List { state, limit }) => job_list::run(&at, state.as_deref(), limit).await,
+        Command::Job(JobCommand::Status { job }) => job_status::run(&at, &job).await,
+        Command::Job(JobCommand::Watch { job }) => job_watch::run(&at, &job).await,
+        Command::Job(JobCommand::Pause { job }) => job_control::transition(&at, &job, "pause").await,
+        Command::Job(JobCommand::Resume { job }) => job_control::transition(&at, &job, "resume").await,
+        Command::Job(JobCommand::Cancel { job }) => job_control::transition(&at, &job, "cancel").await,
+        Command::Job(JobCommand::Retry { job, reason, dry_run }) => {
+            job_control::retry(&at, &job, reason.as_deref(), dry_run).await
+        }
+        Command::Job(JobCommand::Tasks { job, state }) => job_status::tasks(&at, &job, state.as_deref()).await,
+        Command::Result(ResultCommand::List { job, edit, limit }) => {
+            result_list::run(&at, &job, edit.as_deref(), limit).await
+        }
+        Command::Result(ResultCommand::Fetch { job, to, edit, accepted }) => {
+            result_fetch::run(&at, &job, &to, edit.as_deref(), accepted).await
+        }
+        Command::Inspect { file } => inspect::run(&file),
+        Command::Verify(args) => verify::run(&at, &args).await,
+        Command::Doctor => doctor::run(&at).await,
+    }
+}

@@ -1,0 +1,121 @@
+//! Job files: TOML, YAML or JSON by extension, with the same fields as the HTTP request.
+
+use crate::args::{SubmitArgs, UsageError};
+use anyhow::{Context as _, Result, bail};
+use domain::job::JobSpec;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// The job that the arguments ask for: the file's fields, completed and overridden by flags, checked as a whole.
+///
+/// # Errors
+/// Names the file and the field that is wrong or missing.
+pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
+    let mut fields = match &args.file {
+        Some(path) => read(path)?,
+        None => Map::new(),
+    };
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            fields.insert(name.to_owned(), value);
+        }
+    };
+    set("name", args.name.clone().map(Value::from));
+    set("dataset", args.dataset.clone().map(Value::from));
+    set("pack", args.pack.clone().map(Value::from));
+    set("strengths", (!args.strengths.is_empty()).then(|| json!(args.strengths)));
+    set("seeds", (!args.seeds.is_empty()).then(|| json!(args.seeds)));
+    let from_flags: Vec<_> = args.texts.iter().map(|text| edit(args, text)).collect();
+    if !from_flags.is_empty() {
+        match fields.entry("edits").or_insert_with(|| json!([])) {
+            Value::Array(edits) => edits.extend(from_flags),
+            _ => bail!(UsageError("edits in the job file must be a list".to_owned())),
+        }
+    }
+    if !fields.contains_key("name") {
+        let first = fields.get("edits").and_then(|e| e.get(0)).and_then(|e| e.get("text")).and_then(Value::as_str);
+        fields.insert("name".to_owned(), first.unwrap_or("job").into());
+    }
+    for (field, flag) in [("dataset", "--dataset"), ("pack", "--pack"), ("edits", "--text")] {
+        if !fields.contains_key(field) {
+            bail!(UsageError(format!("the job has no {field}; give {flag} or a job file that names it")));
+        }
+    }
+    let origin = args.file.as_ref().map_or_else(|| "the flags".to_owned(), |path| path.display().to_string());
+    let spec: JobSpec =
+        serde_json::from_value(fields.into()).with_context(|| format!("{origin} does not describe a job"))?;
+    spec.validate().with_context(|| format!("{origin} describes a job that cannot be accepted"))?;
+    Ok(spec)
+}
+
+fn edit(args: &SubmitArgs, text: &str) -> Value {
+    let mut method = json!({ "kind": args.method });
+    if let Some(dataset) = args.train_on.as_ref().filter(|_| args.method == "cf-mapper") {
+        method["train_on"] = json!(dataset);
+    }
+    json!({ "text": text, "neutral": args.neutral, "method": method })
+}
+
+fn read(path: &Path) -> Result<Map<String, Value>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let kind = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let parsed = match kind {
+        "toml" => toml::from_str(&text).map_err(anyhow::Error::new),
+        "yaml" | "yml" => serde_yaml_ng::from_str(&text).map_err(anyhow::Error::new),
+        "json" => serde_json::from_str(&text).map_err(anyhow::Error::new),
+        _ => bail!(UsageError(format!("{} is not a .toml, .yaml, .yml or .json job file", path.display()))),
+    };
+    parsed.with_context(|| format!("{} is not valid {kind}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn submit(words: &[&str]) -> SubmitArgs {
+        let all = ["cfx", "job", "submit"].iter().chain(words);
+        match crate::args::Args::parse_from(all).command {
+            crate::args::Command::Job(crate::args::JobCommand::Submit(args)) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_alone_make_a_job() {
+        let words = ["--dataset", "d", "--pack", "p", "--text", "a face with elf ears", "--strengths", "0.5,1"];
+        let job = job_from(&submit(&words)).unwrap();
+        assert_eq!((job.name.as_str(), job.strengths.len(), job.edits.len()), ("a face with elf ears", 2, 1));
+    }
+
+    #[test]
+    fn the_same_job_in_toml_and_yaml() {
+        let folder = tempfile::tempdir().unwrap();
+        let toml = folder.path().join("job.toml");
+        let yaml = folder.path().join("job.yaml");
+        std::fs::write(
+            &toml,
+            "dataset='d'\npack='p'\nname='n'\n[[edits]]\ntext='x'\nmethod={kind='clip-nce',steps=7}\n",
+        )
+        .unwrap();
+        std::fs::write(
+            &yaml,
+            "dataset: d\npack: p\nname: n\nedits:\n- text: x\n  method: {kind: clip-nce, steps: 7}\n",
+        )
+        .unwrap();
+        let from = |path: &Path| job_from(&submit(&[path.to_str().unwrap()])).unwrap();
+        assert_eq!(from(&toml), from(&yaml));
+    }
+
+    #[test]
+    fn a_wrong_file_says_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.toml");
+        std::fs::write(&path, "dataset='d'\npack='p'\n[[edits]]\ntext='x'\nmethod={kind='clip-nce',stepz=7}\n")
+            .unwrap();
+        let error = format!("{:#}", job_from(&submit(&[path.to_str().unwrap()])).unwrap_err());
+        assert!(error.contains("job.toml") && error.contains("stepz"), "{error}");
+        let missing = format!("{:#}", job_from(&submit(&["--dataset", "d"])).unwrap_err());
+        assert!(missing.contains("--pack"), "{missing}");
+    }
+}
