@@ -1,0 +1,31 @@
+-- claim_batch
+-- $1 job, $2 stage, $3 edit or -1, $4 most tasks, $5 batch, $6 estimated GPU milliseconds of a task, $7 class
+WITH job AS (
+    -- KEY SHARE: waits for a cancel under way, not for slices being written
+    SELECT seq, dataset FROM jobs WHERE seq = $1 AND state IN ('accepting', 'active') FOR KEY SHARE),
+picked AS (
+    SELECT t.no FROM tasks t, job
+    WHERE t.job_seq = $1 AND t.state = 'ready' AND t.stage = $2::task_stage AND t.edit_no = $3
+        AND ($2 <> 'edit' OR EXISTS (
+            SELECT FROM job_edits e WHERE e.job_seq = $1 AND e.edit_no = $3 AND e.gate IN ('none', 'open')))
+    ORDER BY t.no LIMIT $4
+    -- two dispatchers take different tasks instead of waiting for each other
+    FOR UPDATE OF t SKIP LOCKED),
+moved AS (
+    UPDATE tasks t SET state = 'dispatched', epoch = t.epoch + 1, batch = $5, held_since = now(), charged = $6, updated_at = now()
+    FROM picked p WHERE t.job_seq = $1 AND t.no = p.no
+    RETURNING t.no, t.epoch, t.key, t.needs, t.ordinal, t.strength, t.seed, t.checkpoint),
+deltas AS (
+    INSERT INTO count_deltas (job_seq, stage, state, n, charge_ms)
+    SELECT $1, $2::task_stage, 'ready', -count(*), 0 FROM moved HAVING count(*) > 0
+    UNION ALL
+    SELECT $1, $2::task_stage, 'dispatched', count(*), count(*) * $6::float8 FROM moved HAVING count(*) > 0),
+batch AS (
+    INSERT INTO batches (id, job_seq, stage, edit_no, class, size)
+    SELECT $5, $1, $2::task_stage, $3, $7, count(*) FROM moved HAVING count(*) > 0)
+SELECT m.no, m.epoch, m.key, m.ordinal, m.strength, m.seed, m.checkpoint, s.sha256, s.uri, a.artifact AS latent
+FROM moved m
+CROSS JOIN job
+LEFT JOIN sources s ON s.dataset = job.dataset AND s.ordinal = m.ordinal
+LEFT JOIN stage_artifacts a ON a.key = m.needs
+ORDER BY m.no

@@ -1,0 +1,24 @@
+-- write_producers
+-- $1 job, $2 number of the slice's first task
+WITH wanted AS MATERIALIZED (
+    SELECT DISTINCT ON (key) key, stage, edit_no, ordinal, pos FROM slice WHERE stage <> 'edit' ORDER BY key, pos),
+-- single flight: whoever inserts the key produces it. In order of keys, so that two jobs' slices wait for each other one way round.
+claimed AS (
+    INSERT INTO stage_artifacts (key, stage, state, producer_job, producer_no)
+    SELECT key, stage, 'pending', $1, $2 + pos FROM wanted ORDER BY key
+    ON CONFLICT (key) DO NOTHING RETURNING key),
+adopted AS (
+    UPDATE stage_artifacts a SET state = 'pending', producer_job = $1, producer_no = $2 + w.pos
+    FROM wanted w WHERE a.key = w.key AND a.state = 'orphaned' RETURNING a.key),
+ours AS (SELECT w.* FROM wanted w JOIN (SELECT key FROM claimed UNION ALL SELECT key FROM adopted) k USING (key)),
+written AS (
+    INSERT INTO tasks (job_seq, no, stage, state, edit_no, ordinal, key)
+    SELECT $1, $2 + pos, stage, 'ready', edit_no, ordinal, key FROM ours ORDER BY pos RETURNING stage),
+deltas AS (
+    INSERT INTO count_deltas (job_seq, stage, state, n) SELECT $1, stage, 'ready', count(*) FROM written GROUP BY stage)
+SELECT
+    (SELECT count(*) FROM wanted),
+    (SELECT count(*) FROM ours),
+    -- not ours, and not of an earlier slice of this job
+    (SELECT count(*) FROM wanted w LEFT JOIN ours o USING (key) LEFT JOIN stage_artifacts a ON a.key = w.key
+     WHERE o.key IS NULL AND a.producer_job IS DISTINCT FROM $1)

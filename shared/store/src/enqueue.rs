@@ -1,0 +1,241 @@
+//! Writing a job's tasks, slice by slice: each slice is one transaction that also moves the job's cursor, so that writing
+//! goes on where it stopped, by whichever coordinator, and a slice is never written twice.
+
+use crate::columns::{Place, seed_column};
+use crate::error::retrying;
+use crate::jobs::{Row, select_jobs};
+use crate::{JobRow, Store, StoreError};
+use domain::job_state::JobState;
+use domain::{Stage, StageKey};
+use serde_json::Value;
+use sqlx::PgConnection;
+use std::fmt::Write as _;
+
+/// A task to write. Its number is the job's next one plus its place in the slice.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum NewTask {
+    /// Source to latent; written only if no other task produces or has produced `key`.
+    Invert {
+        /// The source.
+        ordinal: i64,
+        /// Stage key of the latent.
+        key: StageKey,
+    },
+    /// An edit's mapper; written only if no other task produces or has produced `key`.
+    Train {
+        /// The edit.
+        edit_no: i16,
+        /// Stage key of the mapper.
+        key: StageKey,
+    },
+    /// A source under an edit.
+    Edit {
+        /// The edit.
+        edit_no: i16,
+        /// The source.
+        ordinal: i64,
+        /// Factor on the edit's change.
+        strength: f64,
+        /// The job's seed.
+        seed: u64,
+        /// Stage key of the result.
+        key: StageKey,
+        /// Stage key of the latent it starts from.
+        needs: StageKey,
+    },
+}
+
+/// What writing a slice did.
+#[derive(Clone, PartialEq, Debug)]
+pub enum SliceOutcome {
+    /// The slice is written and the cursor moved.
+    Written {
+        /// Tasks that were written.
+        tasks: u64,
+        /// Producers that were not needed, because another job computed or computes the same key.
+        memoised: u64,
+    },
+    /// The cursor is elsewhere: this slice is written already, or another coordinator is further.
+    Moved {
+        /// Where it is.
+        cursor: Value,
+    },
+    /// The job takes no more tasks: it is written completely, or cancelled.
+    Stopped {
+        /// Its state.
+        state: JobState,
+    },
+}
+
+/// Most tasks of one slice.
+pub const MAX_SLICE: usize = 50_000;
+
+impl Store {
+    /// Jobs whose tasks are still to be written and that no coordinator is writing right now, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.accepting_jobs", skip(self))]
+    pub async fn accepting_jobs(&self, limit: i64) -> Result<Vec<JobRow>, StoreError> {
+        let sql = select_jobs!(
+            "WHERE j.state = 'accepting' ORDER BY j.seq LIMIT $1
+             -- skips jobs whose slice is being written; the lock itself ends with this statement
+             FOR NO KEY UPDATE OF j SKIP LOCKED"
+        );
+        let rows: Vec<Row> = sqlx::query_as(sql).bind(limit).fetch_all(&self.pool).await?;
+        rows.into_iter().map(JobRow::try_from).collect()
+    }
+
+    /// Writes the tasks between `expected` and `next`; `finished` ends the writing and makes the job active.
+    ///
+    /// # Errors
+    /// When there is no such job, the slice is too large, or the database fails.
+    #[tracing::instrument(name = "db.write_slice", skip_all, fields(job_seq, n = tasks.len(), finished))]
+    pub async fn write_slice(
+        &self,
+        job_seq: i64,
+        expected: &Value,
+        next: &Value,
+        tasks: &[NewTask],
+        finished: bool,
+    ) -> Result<SliceOutcome, StoreError> {
+        if tasks.len() > MAX_SLICE {
+            let cause = format!("it has {} tasks, the limit is {MAX_SLICE}", tasks.len());
+            return Err(StoreError::Unstorable { what: "slice", cause });
+        }
+        let copy = copy_text(tasks);
+        retrying!(self.try_write_slice(job_seq, expected, next, tasks.len(), &copy, finished).await)
+    }
+
+    async fn try_write_slice(
+        &self,
+        job_seq: i64,
+        expected: &Value,
+        next: &Value,
+        len: usize,
+        copy: &str,
+        finished: bool,
+    ) -> Result<SliceOutcome, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        // NO KEY UPDATE: hand-outs and outcomes of the slices before go on meanwhile
+        let sql =
+            "-- write_slice: lock\nSELECT state::text, cursor, next_no FROM jobs WHERE seq = $1 FOR NO KEY UPDATE";
+        let job: Option<(String, Value, i32)> = sqlx::query_as(sql).bind(job_seq).fetch_optional(&mut *tx).await?;
+        let (state, cursor, base) = job.ok_or_else(|| StoreError::Missing { what: format!("job {job_seq}") })?;
+        let at = Place { table: "jobs", row: &job_seq };
+        let state: JobState = at.parse("state", &state)?;
+        if state != JobState::Accepting {
+            return Ok(SliceOutcome::Stopped { state });
+        }
+        if cursor != *expected {
+            return Ok(SliceOutcome::Moved { cursor });
+        }
+        let end = i32::try_from(len).ok().and_then(|n| base.checked_add(n));
+        let end = end.ok_or_else(|| at.corrupt("next_no", "the job has more than 2,147,483,647 tasks"))?;
+
+        stage_slice(&mut tx, copy, len).await?;
+        let (wanted, ours, foreign): (i64, i64, i64) = sqlx::query_as(include_str!("../queries/write_producers.sql"))
+            .bind(job_seq)
+            .bind(base)
+            .fetch_one(&mut *tx)
+            .await?;
+        tracing::trace!(wanted, ours, foreign, "producers of the slice");
+        lock_needed(&mut tx, job_seq, base).await?;
+        let edits: i64 = sqlx::query_scalar(include_str!("../queries/write_edits.sql"))
+            .bind(job_seq)
+            .bind(base)
+            .fetch_one(&mut *tx)
+            .await?;
+        if finished {
+            // a gate whose training no slice wrote: the rearming sweep sees to it
+            let sql = "-- write_slice: untrained
+                INSERT INTO stage_artifacts (key, stage, state)
+                SELECT DISTINCT mapper_key, 'train'::task_stage, 'orphaned'::artifact_state FROM job_edits
+                WHERE job_seq = $1 AND gate = 'waiting' ORDER BY mapper_key
+                ON CONFLICT (key) DO NOTHING";
+            sqlx::query(sql).bind(job_seq).execute(&mut *tx).await?;
+        }
+        open_gates(&mut tx, job_seq).await?;
+        let sql = "-- write_slice: cursor
+            UPDATE jobs SET cursor = $2, next_no = $3, memoised = memoised + $4, state = $5::job_state WHERE seq = $1";
+        // safe to name: accepting accepts `enqueued`, see domain::job_state
+        let state = if finished { JobState::Active } else { JobState::Accepting };
+        sqlx::query(sql).bind(job_seq).bind(next).bind(end).bind(foreign).bind(state.name()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(SliceOutcome::Written { tasks: (ours + edits).cast_unsigned(), memoised: foreign.cast_unsigned() })
+    }
+}
+
+/// Copies the slice into a table of this transaction alone.
+async fn stage_slice(conn: &mut PgConnection, copy: &str, len: usize) -> Result<(), StoreError> {
+    let sql = "-- write_slice: staging
+        CREATE TEMPORARY TABLE slice (
+            pos integer, stage task_stage, edit_no smallint, ordinal bigint, strength double precision, seed bigint,
+            key bytea, needs bytea) ON COMMIT DROP";
+    sqlx::query(sql).execute(&mut *conn).await?;
+    let mut sink = conn.copy_in_raw("COPY slice FROM STDIN").await?;
+    sink.send(copy.as_bytes()).await?;
+    sink.finish().await?;
+    if len > 1000 {
+        // without statistics the planner may take 50,000 rows for a handful
+        sqlx::query("-- write_slice: statistics\nANALYZE slice").execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// Makes what the slice's edits wait for stand still until the commit: unfinished keys are locked against finishing, unknown
+/// ones are written as orphans for the rearming sweep. So every follower either sees a finished latent or is seen by its finish.
+async fn lock_needed(conn: &mut PgConnection, job_seq: i64, base: i32) -> Result<(), StoreError> {
+    let orphans = "-- write_slice: orphans
+        INSERT INTO stage_artifacts (key, stage, state)
+        SELECT DISTINCT s.needs, 'invert'::task_stage, 'orphaned'::artifact_state FROM slice s
+        WHERE s.stage = 'edit' AND NOT EXISTS (SELECT FROM stage_artifacts a WHERE a.key = s.needs)
+        ORDER BY s.needs
+        ON CONFLICT (key) DO NOTHING";
+    let lock = "-- write_slice: lock needed
+        SELECT count(*) FROM (
+            SELECT FROM stage_artifacts a
+            WHERE a.key IN (
+                    SELECT needs FROM slice WHERE stage = 'edit'
+                    UNION SELECT mapper_key FROM job_edits WHERE job_seq = $1 AND gate = 'waiting')
+                AND a.state <> 'done'
+                -- those this very slice produces are not visible to anybody else yet
+                AND NOT (a.producer_job IS NOT DISTINCT FROM $1 AND a.producer_no >= $2)
+            ORDER BY a.key FOR SHARE) AS locked";
+    // An orphan that nobody waits for is deleted by the sweep; if that happens while we wait for its lock, the insert, which
+    // comes second here for those that were there at first, writes it again. Once locked or inserted it is ours to rely on.
+    sqlx::query(lock).bind(job_seq).bind(base).execute(&mut *conn).await?;
+    sqlx::query(orphans).execute(&mut *conn).await?;
+    sqlx::query(lock).bind(job_seq).bind(base).execute(&mut *conn).await?;
+    Ok(())
+}
+
+/// Opens the job's gates whose mapper is there already. The caller holds the keys' locks, or the gates are seen by the finish.
+pub(crate) async fn open_gates(conn: &mut PgConnection, job_seq: i64) -> Result<(), StoreError> {
+    let sql = "-- open_gates
+        UPDATE job_edits e SET gate = 'open', mapper = a.artifact FROM stage_artifacts a
+        WHERE e.job_seq = $1 AND e.gate = 'waiting' AND a.key = e.mapper_key AND a.state = 'done'";
+    sqlx::query(sql).bind(job_seq).execute(conn).await?;
+    Ok(())
+}
+
+/// The slice in COPY's text format, columns as in the staging table.
+fn copy_text(tasks: &[NewTask]) -> String {
+    let mut text = String::with_capacity(tasks.len() * 200);
+    for (pos, task) in tasks.iter().enumerate() {
+        // safe because writing to a String cannot fail
+        let _ = match task {
+            NewTask::Invert { ordinal, key } => {
+                writeln!(text, "{pos}\t{}\t-1\t{ordinal}\t\\N\t\\N\t\\\\x{key}\t\\N", Stage::Invert)
+            }
+            NewTask::Train { edit_no, key } => {
+                writeln!(text, "{pos}\t{}\t{edit_no}\t\\N\t\\N\t\\N\t\\\\x{key}\t\\N", Stage::Train)
+            }
+            NewTask::Edit { edit_no, ordinal, strength, seed, key, needs } => {
+                let (stage, seed) = (Stage::Edit, seed_column(*seed));
+                writeln!(text, "{pos}\t{stage}\t{edit_no}\t{ordinal}\t{strength}\t{seed}\t\\\\x{key}\t\\\\x{needs}")
+            }
+        };
+    }
+    text
+}

@@ -1,0 +1,135 @@
+//! What is kept: the only crate with sqlx, and Postgres the only truth.
+//!
+//! **Owns** the schema in `migrations/` and every statement on it, one file per aggregate. Each operation is one named
+//! transaction (tracing span `db.<name>`, and a `-- <name>` comment that shows in `pg_stat_activity`).
+//!
+//! **Never** knows messages or HTTP: payloads of the outbox come in as JSON from the caller. Never decides by any clock but the
+//! database's. Never changes a task without appending to `count_deltas` in the same statement, and never accepts a worker's
+//! word without its fence.
+//!
+//! **After a crash** a transaction that was under way did not happen. What a lost process left half done (tasks handed out,
+//! jobs half written, keys whose producer is gone) is found and moved on by the sweeps in [`sweep`], each bounded and safe to
+//! repeat by any number of coordinators.
+//!
+//! ## Row locks, in the order in which they are taken
+//! A job's row: transitions (pause, cancel, settle, revive) take it `FOR UPDATE`; writing a slice of tasks takes it
+//! `FOR NO KEY UPDATE`; hand-outs, starts and outcomes take it `FOR KEY SHARE`. So writers of tasks never stop hand-outs, and a
+//! cancel waits for outcomes that are being committed, after which none is accepted (invariant I8). Then tasks, then
+//! `stage_artifacts`, then the tasks that wait for them. Where two transactions still meet crosswise Postgres ends one of them,
+//! and it is run again here.
+
+mod audit;
+mod columns;
+mod counts;
+mod datasets;
+mod dispatch;
+mod enqueue;
+mod error;
+mod job_control;
+mod jobs;
+mod leader;
+mod outbox;
+mod outcomes;
+mod packs;
+mod projects;
+mod results;
+pub mod sweep;
+mod tasks;
+mod workers;
+
+pub use audit::AuditEntry;
+pub use counts::{Count, Mismatch, Phase, ReasonCount};
+pub use datasets::{Added, Dataset, Duplicate, Import, Source, SourceRow};
+pub use dispatch::{
+    Backlog, ClaimRequest, ClaimedBatch, ClaimedEdit, ClaimedInvert, ClaimedSource, ClaimedTasks, ClaimedTrain,
+    ClassWindow,
+};
+pub use enqueue::{NewTask, SliceOutcome};
+pub use error::{ErrorClass, StoreError, TransitionError};
+pub use job_control::Retried;
+pub use jobs::{EditRow, Gate, JobFilter, JobRow, NewEdit, NewJob, PackFacts, Submitted, Training};
+pub use leader::LeaderEpoch;
+pub use outbox::{OutboxKind, OutboxMessage, OutboxRow, Relayed};
+pub use outcomes::{Applied, EditedRow, OutcomeRow};
+pub use packs::{PackAdded, PackRow};
+pub use projects::Project;
+pub use results::{RecordRow, ResultRow};
+pub use tasks::{Fence, TaskRow};
+pub use workers::{HeartbeatRow, RunningTask, WorkerRow, WorkerState};
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::time::Duration;
+
+/// Every migration this version knows.
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// How to reach the database.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+    /// Most connections of this process.
+    pub max_connections: u32,
+}
+
+/// The store. Cheap to clone: all clones share one pool of connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Connects, with limits that keep a stuck statement or a forgotten transaction from holding back vacuum for all.
+    ///
+    /// # Errors
+    /// When the URL cannot be read or the server does not answer.
+    pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
+        let options: PgConnectOptions = config.url.parse()?;
+        let options = options.application_name("counterfactory").options([
+            ("statement_timeout", "30s"),
+            ("lock_timeout", "15s"),
+            ("idle_in_transaction_session_timeout", "15s"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to this version. Safe to call from several processes at once.
+    ///
+    /// # Errors
+    /// When a migration fails or one that is applied differs from the one this version knows.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        // a newer version's migrations may be there already: while versions are mixed, each must serve both
+        let mut migrator = Migrator { ..Migrator::DEFAULT };
+        migrator.migrations = MIGRATOR.migrations.clone();
+        migrator.set_ignore_missing(true).run(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Whether the database answers and has every migration this version needs (a newer schema is fine).
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaBehind`] names the first missing migration.
+    #[tracing::instrument(name = "db.check", skip_all)]
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let sql = "-- check\nSELECT version FROM _sqlx_migrations WHERE success";
+        let applied: Vec<i64> = match sqlx::query_scalar(sql).fetch_all(&self.pool).await {
+            Err(error) if error::is_undefined_table(&error) => Vec::new(),
+            other => other?,
+        };
+        match MIGRATOR.iter().find(|m| !applied.contains(&m.version)) {
+            None => Ok(()),
+            Some(missing) => Err(StoreError::SchemaBehind { missing: missing.version }),
+        }
+    }
+
+    /// Waits until every connection is given back, and closes them.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,185 @@
+//! Results and records, as they are read. They are written by `outcomes`, with the finish they belong to, and never changed.
+
+use crate::columns::{Place, seed_value};
+use crate::{Store, StoreError};
+use chrono::{DateTime, Utc};
+use domain::ids::Epoch;
+use domain::record::{Record, Verdict};
+use domain::{BootId, Digest, StageKey, TaskId};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The result of an edit task.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ResultRow {
+    /// The task.
+    pub task: TaskId,
+    /// The edit.
+    pub edit_no: i16,
+    /// The edit's short name.
+    pub edit_slug: String,
+    /// The source's place in the dataset.
+    pub ordinal: i64,
+    /// SHA-256 of the source's bytes.
+    pub source_sha256: Digest,
+    /// Where the source was registered from.
+    pub source_uri: String,
+    /// Factor on the edit's change.
+    pub strength: f64,
+    /// The job's seed.
+    pub seed: u64,
+    /// Identity of the result.
+    pub key: StageKey,
+    /// The PNG with its record inside.
+    pub image: Digest,
+    /// The reconstruction's PNG.
+    pub reconstruction: Digest,
+    /// Digest of the record.
+    pub record: Digest,
+    /// Scores by networks that were not optimised against.
+    pub metrics: BTreeMap<String, f64>,
+    /// Whether the counterfactual holds, where the pack can tell.
+    pub verdict: Option<Verdict>,
+    /// Its share of GPU time.
+    pub gpu_ms: f64,
+    /// The fence it was made under.
+    pub epoch: Epoch,
+    /// The worker that made it.
+    pub boot: BootId,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A provenance record.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecordRow {
+    /// Digest of its canonical JSON.
+    pub digest: Digest,
+    /// The task it is of.
+    pub task: TaskId,
+    /// The record.
+    pub record: Record,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    job_seq: i64,
+    no: i32,
+    edit_no: i16,
+    slug: String,
+    ordinal: i64,
+    source_sha256: Vec<u8>,
+    source_uri: String,
+    strength: f64,
+    seed: i64,
+    key: Vec<u8>,
+    image: Vec<u8>,
+    reconstruction: Vec<u8>,
+    record: Vec<u8>,
+    metrics: Value,
+    verdict: Option<String>,
+    gpu_ms: f64,
+    epoch: i64,
+    boot: Uuid,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for ResultRow {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let task = TaskId { job: row.job_seq, no: row.no };
+        let at = Place { table: "results", row: &task };
+        Ok(Self {
+            task,
+            edit_no: row.edit_no,
+            edit_slug: row.slug,
+            ordinal: row.ordinal,
+            source_sha256: at.digest("sha256 of its source", &row.source_sha256)?,
+            source_uri: row.source_uri,
+            strength: row.strength,
+            seed: seed_value(row.seed),
+            key: at.key("key", &row.key)?,
+            image: at.digest("image", &row.image)?,
+            reconstruction: at.digest("reconstruction", &row.reconstruction)?,
+            record: at.digest("record", &row.record)?,
+            metrics: at.json("metrics", row.metrics)?,
+            verdict: row.verdict.map(|v| at.json("verdict", Value::String(v))).transpose()?,
+            gpu_ms: row.gpu_ms,
+            epoch: row.epoch,
+            boot: BootId::from_uuid(row.boot),
+            created_at: row.created_at,
+        })
+    }
+}
+
+macro_rules! select_results {
+    ($rest:literal) => {
+        concat!(
+            "-- results
+            SELECT r.job_seq, r.no, r.edit_no, e.slug, r.ordinal, s.sha256 AS source_sha256, s.uri AS source_uri, r.strength, r.seed,
+                   r.key, r.image, r.reconstruction, r.record, r.metrics, r.verdict, r.gpu_ms, r.epoch, r.boot, r.created_at
+            FROM results r
+            JOIN jobs j ON j.seq = r.job_seq
+            JOIN job_edits e ON e.job_seq = r.job_seq AND e.edit_no = r.edit_no
+            JOIN sources s ON s.dataset = j.dataset AND s.ordinal = r.ordinal ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// The job's results by task number, after the number `after`; only those of one edit if one is given.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.results", skip(self))]
+    pub async fn results(
+        &self,
+        job_seq: i64,
+        edit_no: Option<i16>,
+        after: Option<i32>,
+        limit: i64,
+    ) -> Result<Vec<ResultRow>, StoreError> {
+        let sql = match edit_no {
+            Some(_) => select_results!("WHERE r.job_seq = $1 AND r.edit_no = $4 AND r.no > $2 ORDER BY r.no LIMIT $3"),
+            None => {
+                select_results!("WHERE r.job_seq = $1 AND $4::smallint IS NULL AND r.no > $2 ORDER BY r.no LIMIT $3")
+            }
+        };
+        let rows: Vec<Row> = sqlx::query_as(sql)
+            .bind(job_seq)
+            .bind(after.unwrap_or(-1))
+            .bind(limit)
+            .bind(edit_no)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(ResultRow::try_from).collect()
+    }
+
+    /// The task's result.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.result", skip(self))]
+    pub async fn result(&self, task: TaskId) -> Result<Option<ResultRow>, StoreError> {
+        let sql = select_results!("WHERE r.job_seq = $1 AND r.no = $2");
+        let row: Option<Row> = sqlx::query_as(sql).bind(task.job).bind(task.no).fetch_optional(&self.pool).await?;
+        row.map(ResultRow::try_from).transpose()
+    }
+
+    /// The record of this digest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.record", skip(self))]
+    pub async fn record(&self, digest: Digest) -> Result<Option<RecordRow>, StoreError> {
+        let sql = "-- record\nSELECT job_seq, no, record FROM records WHERE digest = $1";
+        let row: Option<(i64, i32, Value)> =
+            sqlx::query_as(sql).bind(digest.as_bytes().as_slice()).fetch_optional(&self.pool).await?;
+        let Some((job, no, record)) = row else { return Ok(None) };
+        let record = Place { table: "records", row: &digest }.json("record", record)?;
+        Ok(Some(RecordRow { digest, task: TaskId { job, no }, record }))
+    }
+}

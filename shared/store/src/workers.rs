@@ -1,0 +1,181 @@
+//! Workers: one row per process start. A heartbeat changes that row alone, never the tasks.
+
+use crate::columns::{Place, to_json};
+use crate::tasks::FenceColumns;
+use crate::{Fence, Store, StoreError};
+use chrono::{DateTime, Utc};
+use domain::ids::Epoch;
+use domain::{BootId, TaskId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What a worker says of itself.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HeartbeatRow {
+    /// The process.
+    pub boot: BootId,
+    /// For people.
+    pub name: String,
+    /// Queue class it serves.
+    pub class: String,
+    /// For people.
+    pub device: String,
+    /// Version of the worker.
+    pub version: String,
+    /// True once it takes no more work.
+    pub draining: bool,
+    /// Tasks it holds, running or staged.
+    pub running: Vec<RunningTask>,
+    /// Images finished since its start.
+    pub images: i64,
+    /// Milliseconds of tensor work since its start.
+    pub busy_ms: i64,
+}
+
+/// A task that a worker says it holds.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RunningTask {
+    /// The task.
+    pub task: TaskId,
+    /// The epoch of its hand-out.
+    pub epoch: Epoch,
+    /// Part done, 0 to 1.
+    pub done: f32,
+}
+
+/// Whether a worker can be counted on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WorkerState {
+    /// Takes work.
+    Live,
+    /// Takes no more work.
+    Draining,
+    /// Said goodbye.
+    Gone,
+    /// Was not heard of for too long; what it held was handed out again.
+    Lost,
+}
+
+/// A worker process.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WorkerRow {
+    /// What it last said.
+    pub heartbeat: HeartbeatRow,
+    /// Whether it can be counted on.
+    pub state: WorkerState,
+    /// When it was first heard of.
+    pub first_seen: DateTime<Utc>,
+    /// When it was last heard of.
+    pub last_seen: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    boot: Uuid,
+    name: String,
+    class: String,
+    device: String,
+    version: String,
+    state: String,
+    running: Value,
+    images: i64,
+    busy_ms: i64,
+    first_seen: DateTime<Utc>,
+    last_seen: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for WorkerRow {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let boot = BootId::from_uuid(row.boot);
+        let at = Place { table: "workers", row: &boot };
+        let state = match row.state.as_str() {
+            "live" => WorkerState::Live,
+            "draining" => WorkerState::Draining,
+            "gone" => WorkerState::Gone,
+            "lost" => WorkerState::Lost,
+            other => return Err(at.corrupt("state", format!("'{other}' is not a worker's state"))),
+        };
+        let heartbeat = HeartbeatRow {
+            boot,
+            name: row.name,
+            class: row.class,
+            device: row.device,
+            version: row.version,
+            draining: state == WorkerState::Draining,
+            running: at.json("running", row.running)?,
+            images: row.images,
+            busy_ms: row.busy_ms,
+        };
+        Ok(Self { heartbeat, state, first_seen: row.first_seen, last_seen: row.last_seen })
+    }
+}
+
+impl Store {
+    /// Notes a worker's sign of life. Returns those of the tasks it holds that are not its to run: it must drop them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.heartbeat", skip_all, fields(boot = %row.boot))]
+    pub async fn heartbeat(&self, row: &HeartbeatRow) -> Result<Vec<Fence>, StoreError> {
+        let sql = "-- heartbeat
+            WITH seen AS (
+                INSERT INTO workers AS w (boot, name, class, device, version, state, running, images, busy_ms)
+                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9)
+                ON CONFLICT (boot) DO UPDATE SET state = excluded.state, running = excluded.running,
+                    -- messages may come out of order; these only grow
+                    images = GREATEST(w.images, excluded.images), busy_ms = GREATEST(w.busy_ms, excluded.busy_ms),
+                    last_seen = now()
+                WHERE w.state <> 'gone'),
+            f AS (SELECT * FROM unnest($10::bigint[], $11::integer[], $12::bigint[]) AS f(job_seq, no, epoch))
+            SELECT f.job_seq, f.no, f.epoch FROM f
+            LEFT JOIN tasks t ON t.job_seq = f.job_seq AND t.no = f.no AND t.epoch = f.epoch
+                AND (t.state = 'dispatched' OR (t.state = 'running' AND t.boot = $1))
+                AND EXISTS (SELECT FROM jobs j WHERE j.seq = f.job_seq AND j.state <> 'cancelled')
+            WHERE t.no IS NULL ORDER BY 1, 2";
+        let fences: Vec<Fence> = row.running.iter().map(|r| Fence { task: r.task, epoch: r.epoch }).collect();
+        let columns = FenceColumns::of(fences.iter());
+        let stale: Vec<(i64, i32, i64)> = sqlx::query_as(sql)
+            .bind(row.boot.as_uuid())
+            .bind(&row.name)
+            .bind(&row.class)
+            .bind(&row.device)
+            .bind(&row.version)
+            .bind(if row.draining { "draining" } else { "live" })
+            .bind(to_json("running tasks", &row.running)?)
+            .bind(row.images)
+            .bind(row.busy_ms)
+            .bind(columns.jobs)
+            .bind(columns.nos)
+            .bind(columns.epochs)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(stale.into_iter().map(|(job, no, epoch)| Fence::new(job, no, epoch)).collect())
+    }
+
+    /// Notes that a worker ended by its own will. What it still holds is lost to the next [`Store::lost_workers`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.goodbye", skip_all, fields(%boot))]
+    pub async fn goodbye(&self, boot: BootId) -> Result<(), StoreError> {
+        let sql = "-- goodbye\nUPDATE workers SET state = 'gone', running = '[]', last_seen = now() WHERE boot = $1";
+        sqlx::query(sql).bind(boot.as_uuid()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Workers, those heard of last first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.workers", skip(self))]
+    pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
+        let sql = "-- workers
+            SELECT boot, name, class, device, version, state::text, running, images, busy_ms, first_seen, last_seen
+            FROM workers ORDER BY last_seen DESC, boot";
+        let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&self.pool).await?;
+        rows.into_iter().map(WorkerRow::try_from).collect()
+    }
+}
