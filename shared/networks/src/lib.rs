@@ -12,16 +12,20 @@
 mod layers;
 mod shape;
 
+pub mod clip;
 pub mod device;
 pub mod encoder;
 pub mod error;
 pub mod judge;
 pub mod stylegan2;
+pub mod tokenizer;
 pub mod weights;
 
+pub use clip::{Activation, Clip, ClipConfig, Normalise, Preprocess, Preprocessor, Resize};
 pub use device::{DeviceChoice, environment};
 pub use encoder::Encoder;
 pub use error::{LoadError, NetworkError, is_out_of_memory};
 pub use judge::{Head, Judge};
 pub use stylegan2::Generator;
+pub use tokenizer::{TokenizeError, Tokenizer};
 pub use weights::{LoadReport, Weights};
