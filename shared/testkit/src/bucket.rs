@@ -30,7 +30,15 @@ impl TestBucket {
     /// When no temporary folder can be made or no port is free.
     pub async fn create() -> Result<Self> {
         let folder = TempDir::with_prefix("cfx-bucket-")?;
-        let server = S3Server::start(folder.path(), "127.0.0.1", 0, Self::ACCESS_KEY, Self::SECRET_KEY, &[Self::NAME.to_owned()]).await?;
+        let server = S3Server::start(
+            folder.path(),
+            "127.0.0.1",
+            0,
+            Self::ACCESS_KEY,
+            Self::SECRET_KEY,
+            &[Self::NAME.to_owned()],
+        )
+        .await?;
         Ok(Self { server, folder })
     }
 

@@ -75,7 +75,11 @@ impl TestDatabase {
     /// When the server does not answer.
     pub async fn pool(&self) -> Result<PgPool> {
         let options = self.server.clone().database(&self.name);
-        PgPoolOptions::new().max_connections(10).connect_with(options).await.with_context(|| format!("cannot connect to the test database {}", self.name))
+        PgPoolOptions::new()
+            .max_connections(10)
+            .connect_with(options)
+            .await
+            .with_context(|| format!("cannot connect to the test database {}", self.name))
     }
 }
 
@@ -93,18 +97,25 @@ async fn connect() -> Result<(PgConnectOptions, PgConnection)> {
     let stack = Stack::find()?;
     let server: PgConnectOptions = stack.database_url.parse().context("the database URL for tests cannot be read")?;
     let server = server.database("postgres");
-    let admin = PgConnection::connect_with(&server).await.context("PostgreSQL for tests does not answer: run `make up`")?;
+    let admin =
+        PgConnection::connect_with(&server).await.context("PostgreSQL for tests does not answer: run `make up`")?;
     Ok((server, admin))
 }
 
 /// Names come from this file (a prefix, digits, hexadecimal), never from outside: quoting is not needed.
 async fn execute(connection: &mut PgConnection, statement: String) -> Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(connection).await.with_context(|| format!("`{statement}` failed"))?;
+    sqlx::raw_sql(AssertSqlSafe(statement.clone()))
+        .execute(connection)
+        .await
+        .with_context(|| format!("`{statement}` failed"))?;
     Ok(())
 }
 
 async fn names(admin: &mut PgConnection, prefix: &str) -> Result<Vec<String>> {
-    Ok(sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1 || '_')").bind(prefix).fetch_all(admin).await?)
+    Ok(sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1 || '_')")
+        .bind(prefix)
+        .fetch_all(admin)
+        .await?)
 }
 
 async fn remove_stale(admin: &mut PgConnection) -> Result<()> {
@@ -137,7 +148,8 @@ async fn fill_template(server: &PgConnectOptions, admin: &mut PgConnection, fold
         execute(admin, format!("DROP DATABASE IF EXISTS {old} WITH (FORCE)")).await?;
     }
     execute(admin, format!("CREATE DATABASE {part}")).await?;
-    let migrator = Migrator::new(folder).await.with_context(|| format!("cannot read the migrations in {}", folder.display()))?;
+    let migrator =
+        Migrator::new(folder).await.with_context(|| format!("cannot read the migrations in {}", folder.display()))?;
     let mut connection = server.clone().database(&part).connect().await?;
     migrator.run(&mut connection).await.context("a migration failed on an empty database")?;
     connection.close().await?;

@@ -45,7 +45,8 @@ impl Child {
         V: AsRef<OsStr>,
     {
         let mut command = Command::new(workspace_binary(name)?);
-        for (variable, _) in std::env::vars_os().filter(|(variable, _)| variable.to_string_lossy().starts_with("CFX_")) {
+        for (variable, _) in std::env::vars_os().filter(|(variable, _)| variable.to_string_lossy().starts_with("CFX_"))
+        {
             command.env_remove(variable);
         }
         command.args(arguments).envs(environment);
@@ -138,7 +139,12 @@ impl Child {
             bail!("{} has ended ({status}) and takes no SIG{signal}; it wrote:\n{}", self.name, self.output());
         }
         // Safe from hitting a stranger: a child that has not been waited for keeps its pid.
-        let status = Command::new("kill").arg("-s").arg(signal).arg(self.pid().to_string()).status().context("`kill` cannot be run")?;
+        let status = Command::new("kill")
+            .arg("-s")
+            .arg(signal)
+            .arg(self.pid().to_string())
+            .status()
+            .context("`kill` cannot be run")?;
         if !status.success() {
             bail!("SIG{signal} to {} failed ({status})", self.name);
         }

@@ -35,15 +35,26 @@ impl S3Server {
     ///
     /// # Errors
     /// When the folder cannot be made or the address cannot be bound.
-    pub async fn start(root: &Path, host: &str, port: u16, access_key: &str, secret_key: &str, buckets: &[String]) -> Result<Self> {
+    pub async fn start(
+        root: &Path,
+        host: &str,
+        port: u16,
+        access_key: &str,
+        secret_key: &str,
+        buckets: &[String],
+    ) -> Result<Self> {
         for bucket in buckets {
             let folder = root.join(bucket);
-            std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the bucket's folder {}", folder.display()))?;
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot make the bucket's folder {}", folder.display()))?;
         }
-        let files = s3s_fs::FileSystem::new(root).map_err(|error| anyhow::anyhow!("cannot serve the folder {}: {error:?}", root.display()))?;
+        let files = s3s_fs::FileSystem::new(root)
+            .map_err(|error| anyhow::anyhow!("cannot serve the folder {}: {error:?}", root.display()))?;
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
-        let listener = TcpListener::bind((host, port)).await.with_context(|| format!("cannot listen on {host}:{port}; is another S3 running there?"))?;
+        let listener = TcpListener::bind((host, port))
+            .await
+            .with_context(|| format!("cannot listen on {host}:{port}; is another S3 running there?"))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(listener, builder.build(), stopped));

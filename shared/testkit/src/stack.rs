@@ -57,7 +57,10 @@ impl Stack {
 }
 
 fn parse(text: &str) -> HashMap<String, String> {
-    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        .collect()
 }
 
 /// The root of the checkout these tests were compiled in.
@@ -75,7 +78,8 @@ pub(crate) fn dated_name(prefix: &str) -> String {
 
 /// Whether `name`, made by [`dated_name`] with `prefix`, is more than an hour old: longer than any test runs.
 pub(crate) fn is_stale(prefix: &str, name: &str) -> bool {
-    let made = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).and_then(|rest| rest.split('_').next());
+    let made =
+        name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).and_then(|rest| rest.split('_').next());
     made.and_then(|seconds| seconds.parse::<u64>().ok()).is_some_and(|seconds| now() > seconds + 3600)
 }
 
@@ -90,10 +94,14 @@ pub(crate) fn block_on_cleanup<F>(what: &str, cleanup: F)
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let thread = std::thread::spawn(move || -> Result<()> { tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(cleanup) });
+    let thread = std::thread::spawn(move || -> Result<()> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(cleanup)
+    });
     match thread.join() {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(what, error = format!("{error:#}"), "a test left something behind; it is removed in an hour"),
+        Ok(Err(error)) => {
+            tracing::warn!(what, error = format!("{error:#}"), "a test left something behind; it is removed in an hour")
+        }
         Err(_) => tracing::warn!(what, "the cleanup of a test panicked"),
     }
 }

@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
+use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
-use aws_sdk_s3::Client;
 use base64::Engine;
 use sha2::{Digest, Sha256};
 use testkit::{Child, TestBucket, wait_until};
@@ -46,7 +46,11 @@ async fn a_checksum_is_kept_and_a_wrong_one_refused() {
     put("cas/right", sha256(b"an object")).await.unwrap();
     assert_eq!(get(&client, "cas/right").await, b"an object");
     assert_eq!(std::fs::read(bucket.object_path("cas/right")).unwrap(), b"an object");
-    let head = client.head_object().bucket(TestBucket::NAME).key("cas/right").checksum_mode(aws_sdk_s3::types::ChecksumMode::Enabled);
+    let head = client
+        .head_object()
+        .bucket(TestBucket::NAME)
+        .key("cas/right")
+        .checksum_mode(aws_sdk_s3::types::ChecksumMode::Enabled);
     assert_eq!(head.send().await.unwrap().checksum_sha256(), Some(sha256(b"an object").as_str()));
 
     let refused = put("cas/wrong", sha256(b"another object")).await.unwrap_err();
@@ -65,23 +69,44 @@ async fn a_wrong_secret_is_refused() {
 async fn parts_become_one_object_and_pages_list_all() {
     let bucket = TestBucket::create().await.unwrap();
     let client = client(&bucket.endpoint(), TestBucket::ACCESS_KEY, TestBucket::SECRET_KEY);
-    let upload = client.create_multipart_upload().bucket(TestBucket::NAME).key("big").checksum_algorithm(ChecksumAlgorithm::Sha256).send().await.unwrap();
+    let upload = client
+        .create_multipart_upload()
+        .bucket(TestBucket::NAME)
+        .key("big")
+        .checksum_algorithm(ChecksumAlgorithm::Sha256)
+        .send()
+        .await
+        .unwrap();
     let id = upload.upload_id().unwrap();
     let whole: Vec<u8> = (0..PART + 1000).map(|i| (i % 251) as u8).collect();
     let mut parts = CompletedMultipartUpload::builder();
     for (bytes, number) in whole.chunks(PART).zip(1..) {
         let request = client.upload_part().bucket(TestBucket::NAME).key("big").upload_id(id).part_number(number);
         let part = request.checksum_sha256(sha256(bytes)).body(ByteStream::from(bytes.to_vec())).send().await.unwrap();
-        parts = parts.parts(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag().map(str::to_owned)).build());
+        parts = parts
+            .parts(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag().map(str::to_owned)).build());
     }
-    let complete = client.complete_multipart_upload().bucket(TestBucket::NAME).key("big").upload_id(id).multipart_upload(parts.build());
+    let complete = client
+        .complete_multipart_upload()
+        .bucket(TestBucket::NAME)
+        .key("big")
+        .upload_id(id)
+        .multipart_upload(parts.build());
     complete.send().await.unwrap();
     assert!(get(&client, "big").await == whole, "the parts came back in other bytes");
 
     for i in 0..5 {
-        client.put_object().bucket(TestBucket::NAME).key(format!("many/{i}")).body(ByteStream::from_static(b"x")).send().await.unwrap();
+        client
+            .put_object()
+            .bucket(TestBucket::NAME)
+            .key(format!("many/{i}"))
+            .body(ByteStream::from_static(b"x"))
+            .send()
+            .await
+            .unwrap();
     }
-    let mut pages = client.list_objects_v2().bucket(TestBucket::NAME).prefix("many/").max_keys(2).into_paginator().send();
+    let mut pages =
+        client.list_objects_v2().bucket(TestBucket::NAME).prefix("many/").max_keys(2).into_paginator().send();
     let mut keys = Vec::new();
     while let Some(page) = pages.next().await {
         keys.extend(page.unwrap().contents().iter().filter_map(|object| object.key().map(str::to_owned)));
@@ -107,7 +132,8 @@ async fn the_binary_serves_a_folder_and_ends_on_sigterm() {
     client.put_object().bucket("test").key("a/b").body(ByteStream::from_static(b"kept")).send().await.unwrap();
 
     server.freeze().unwrap();
-    let frozen = tokio::time::timeout(Duration::from_millis(500), client.get_object().bucket("test").key("a/b").send()).await;
+    let frozen =
+        tokio::time::timeout(Duration::from_millis(500), client.get_object().bucket("test").key("a/b").send()).await;
     assert!(frozen.is_err(), "a stopped process answers");
     server.thaw().unwrap();
     assert_eq!(get(&client, "a/b").await, b"kept");

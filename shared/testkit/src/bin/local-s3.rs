@@ -34,11 +34,20 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,s3s=warn,s3s_fs=warn".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,s3s=warn,s3s_fs=warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let options = Options::parse();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let server = S3Server::start(&options.root, &options.host, options.port, &options.access_key, &options.secret_key, &options.buckets).await?;
+    let server = S3Server::start(
+        &options.root,
+        &options.host,
+        options.port,
+        &options.access_key,
+        &options.secret_key,
+        &options.buckets,
+    )
+    .await?;
     tracing::info!(address = %server.address(), root = %options.root.display(), "serving");
     tokio::select! {
         _ = terminate.recv() => {}
