@@ -1,1 +1,24 @@
-//! Stories.
+//! What users live through, on real Postgres, RabbitMQ and S3, with the binaries that ship. One binary, one module a subject.
+#![expect(clippy::missing_panics_doc, reason = "stories fail by panicking")]
+
+mod broker_loss;
+mod cancel;
+mod late_messages;
+mod main_job;
+mod poison;
+mod submits;
+mod worker_loss;
+
+/// A job of per-image edits on `dataset`, `steps` optimiser steps each.
+fn per_image(dataset: &str, steps: u32) -> String {
+    format!(
+        r#"
+name = "per image"
+dataset = "{dataset}"
+pack = "facesjs-64"
+[[edits]]
+text = "a face with green hair"
+method = {{ kind = "clip-nce", steps = {steps}, views = 2 }}
+"#
+    )
+}

@@ -210,6 +210,9 @@ pub enum ResultCommand {
         /// Only results that the judge accepted.
         #[arg(long)]
         accepted: bool,
+        /// Also fetch each source's reconstruction: the unedited render that edits are compared with.
+        #[arg(long)]
+        reconstructions: bool,
     },
 }
 

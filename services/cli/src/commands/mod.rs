@@ -51,8 +51,9 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::Result(ResultCommand::List { job, edit, limit }) => {
             result_list::run(&at, &job, edit.as_deref(), limit).await
         }
-        Command::Result(ResultCommand::Fetch { job, to, edit, accepted }) => {
-            result_fetch::run(&at, &job, &to, edit.as_deref(), accepted).await
+        Command::Result(ResultCommand::Fetch { job, to, edit, accepted, reconstructions }) => {
+            let wanted = result_fetch::Wanted { edit, accepted, reconstructions };
+            result_fetch::run(&at, &job, &to, &wanted).await
         }
         Command::Inspect { file } => inspect::run(&file),
         Command::Verify(args) => verify::run(&at, &args).await,
