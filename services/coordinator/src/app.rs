@@ -1,0 +1,133 @@
+//! What every part works with, and the wiring of the parts: which loops run, and how the process ends.
+//!
+//! Ending: the first signal cancels the soft token. The HTTP interface answers what it has, each loop ends after its step,
+//! outcomes in hand are settled. What takes longer than the grace period, or a second signal, is cut off; nothing needs repair
+//! after that, because every step is one transaction.
+
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::enqueue::Enqueue;
+use crate::import::ImportPrefixes;
+use crate::relay::Relay;
+use crate::sweep::{self, Reconciler};
+use crate::wake::Wake;
+use crate::{http, outcomes};
+use anyhow::Context;
+use artifacts::{Artifacts, S3Config};
+use broker::Publisher;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Store, StoreConfig};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Cheap to clone: handles only.
+#[derive(Clone)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Postgres.
+    pub store: Store,
+    /// The bucket.
+    pub artifacts: Artifacts,
+    /// RabbitMQ, for sending.
+    pub publisher: Publisher,
+    /// Bells between the loops.
+    pub wake: Arc<Wake>,
+    /// What was measured.
+    pub metrics: telemetry::Guard,
+    /// This process, for leases.
+    pub holder: Arc<str>,
+}
+
+impl App {
+    /// Connects to everything.
+    ///
+    /// # Errors
+    /// Says which service does not answer, or that the schema is behind.
+    pub async fn connect(config: Config, metrics: telemetry::Guard) -> anyhow::Result<Self> {
+        let settings = StoreConfig { url: config.database_url.clone(), max_connections: config.database_connections };
+        let store = Store::connect(&settings).await.context("cannot reach Postgres; check CFX_DATABASE_URL")?;
+        store.check().await?;
+        let artifacts = bucket(&config.bucket);
+        artifacts.check().await.context("cannot use the bucket; check CFX_S3_BUCKET, CFX_S3_ENDPOINT and the keys")?;
+        let publisher = Publisher::start(crate::config::broker(&config));
+        let holder = format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()).into();
+        Ok(Self { config: Arc::new(config), store, artifacts, publisher, wake: Arc::default(), metrics, holder })
+    }
+
+    /// Runs the loops and the HTTP interface on `listener` until `soft` is cancelled, and then ends in good order or, after the
+    /// grace period, without it.
+    ///
+    /// # Errors
+    /// When the listener breaks.
+    pub async fn serve(self, listener: TcpListener, soft: CancellationToken) -> anyhow::Result<()> {
+        let tracker = TaskTracker::new();
+        self.start_loops(&tracker, &soft);
+        let router = http::router(self.clone());
+        let stop = soft.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+        let grace = self.config.tuning.shutdown;
+        let cut = async {
+            soft.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            served = async { serving.await } => served.context("the HTTP interface broke")?,
+            () = cut => tracing::warn!("some requests did not end within the grace period"),
+        }
+        soft.cancel();
+        tracker.close();
+        if tokio::time::timeout(grace, tracker.wait()).await.is_err() {
+            tracing::warn!("some loops did not end within the grace period; their transactions are rolled back");
+        }
+        self.store.close().await;
+        Ok(())
+    }
+
+    fn start_loops(&self, tracker: &TaskTracker, soft: &CancellationToken) {
+        let tuning = &self.config.tuning;
+        let (poll, slow) = (tuning.poll, tuning.sweep);
+        let start = Loops { app: self, tracker, soft };
+        start.woken(Enqueue { app: self.clone() }, poll, |wake| &wake.enqueue);
+        start.woken(Dispatch { app: self.clone() }, poll, |wake| &wake.dispatch);
+        start.woken(Relay { app: self.clone() }, poll, |wake| &wake.relay);
+        start.woken(ImportPrefixes { app: self.clone() }, slow, |wake| &wake.import);
+        start.woken(sweep::SettleJobs { app: self.clone() }, slow, |wake| &wake.settle);
+        start.every(sweep::CancelSlices { app: self.clone() }, slow);
+        start.every(sweep::DueRetries { app: self.clone() }, slow);
+        start.every(sweep::LostWorkers { app: self.clone() }, slow);
+        start.every(sweep::NeverStarted { app: self.clone() }, slow);
+        start.every(sweep::RearmProducers { app: self.clone() }, slow);
+        start.every(sweep::DeadGates { app: self.clone() }, slow);
+        start.every(sweep::FoldDeltas { app: self.clone() }, slow);
+        start.every(sweep::Forget { app: self.clone() }, slow.max(Duration::from_secs(60)));
+        tracker.spawn(outcomes::run(self.clone(), soft.clone()));
+    }
+}
+
+/// Starts loops on a tracker.
+struct Loops<'a> {
+    app: &'a App,
+    tracker: &'a TaskTracker,
+    soft: &'a CancellationToken,
+}
+
+impl Loops<'_> {
+    fn every<R: Reconciler>(&self, reconciler: R, pause: Duration) {
+        self.tracker.spawn(sweep::run(reconciler, pause, None, self.soft.clone()));
+    }
+
+    fn woken<R: Reconciler>(&self, reconciler: R, pause: Duration, bell: fn(&Wake) -> &Notify) {
+        let (wake, soft) = (Arc::clone(&self.app.wake), self.soft.clone());
+        self.tracker.spawn(async move { sweep::run(reconciler, pause, Some(bell(&wake)), soft).await });
+    }
+}
+
+/// A handle on the bucket.
+pub fn bucket(settings: &crate::config::Bucket) -> Artifacts {
+    let crate::config::Bucket { name, endpoint, region, path_style, access_key, secret_key } = settings;
+    Artifacts::connect(&S3Config::new(endpoint.clone(), region, name, access_key, secret_key, *path_style))
+}

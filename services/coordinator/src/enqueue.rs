@@ -1,0 +1,131 @@
+//! Writes the tasks of accepted jobs, slice by slice: first the trainings, since whole edits wait for them, then source after
+//! source with its inversion and its edits, so that results begin to come while later sources are still being written.
+//!
+//! **After a crash** the next slice begins at the job's cursor, in whichever coordinator; a slice is written whole or not at all.
+
+use crate::app::App;
+use crate::error::LoopError;
+use crate::keys;
+use crate::sweep::Reconciler;
+use domain::{Digest, StageKey};
+use serde::{Deserialize, Serialize};
+use store::{EditRow, JobRow, NewTask, SliceOutcome, Source};
+
+/// Jobs looked at in one round.
+const JOBS: i64 = 16;
+/// Sources read for one slice at most, whatever the number of rows they give.
+const MOST_SOURCES: usize = 5_000;
+
+/// How far a job's tasks are written. Kept in the job's row.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Cursor {
+    /// The next source.
+    ordinal: i64,
+    /// How many sources each edit has admitted, for selections with a limit.
+    admitted: Vec<u32>,
+}
+
+/// The loop's body.
+pub struct Enqueue {
+    /// What it works with.
+    pub app: App,
+}
+
+impl Reconciler for Enqueue {
+    const NAME: &'static str = "enqueue";
+    const EAGER: bool = true;
+
+    async fn run_once(&self) -> Result<u64, LoopError> {
+        let mut written = 0;
+        for job in self.app.store.accepting_jobs(JOBS).await? {
+            match self.slice(&job).await {
+                Ok(tasks) => written += tasks,
+                // one job that cannot be written must not hold up the others
+                Err(error) => {
+                    tracing::error!(job = %job.id, error = error.chain(), "the tasks of a job cannot be written");
+                    metrics::counter!("cfx_loop_errors_total", "loop" => Self::NAME).increment(1);
+                }
+            }
+        }
+        if written > 0 {
+            self.app.wake.dispatch.notify_one();
+        }
+        Ok(written)
+    }
+}
+
+impl Enqueue {
+    /// Writes the job's next slice; the number of rows, and at least 1 when the job moved on.
+    async fn slice(&self, job: &JobRow) -> Result<u64, LoopError> {
+        let edits = self.app.store.edits(job.seq).await?;
+        let mut tasks = Vec::new();
+        let mut cursor = match &job.cursor {
+            serde_json::Value::Null => {
+                tasks.extend(trainings(&edits));
+                Cursor { ordinal: 0, admitted: vec![0; edits.len()] }
+            }
+            value => serde_json::from_value(value.clone())
+                .map_err(|error| LoopError::Unreadable { job: job.seq, what: format!("its cursor: {error}") })?,
+        };
+        let per_source = 1 + edits.len() * job.spec.strengths.len() * job.spec.seeds.len();
+        let room = self.app.config.tuning.slice_rows.saturating_sub(tasks.len());
+        let wanted = (room / per_source).clamp(1, MOST_SOURCES);
+        let sources = self.app.store.sources(job.dataset, Some(cursor.ordinal - 1), wanted as i64).await?;
+        for source in &sources {
+            of_source(job, &edits, source, &mut cursor.admitted, &mut tasks)?;
+            cursor.ordinal = source.ordinal + 1;
+        }
+        let finished = sources.len() < wanted;
+        let next = serde_json::to_value(&cursor)?;
+        let outcome = self.app.store.write_slice(job.seq, &job.cursor, &next, &tasks, finished).await?;
+        Ok(match outcome {
+            SliceOutcome::Written { tasks, memoised } => {
+                tracing::info!(job = %job.id, tasks, memoised, finished, "a slice of tasks was written");
+                tasks.max(1)
+            }
+            SliceOutcome::Moved { .. } | SliceOutcome::Stopped { .. } => 0,
+        })
+    }
+}
+
+fn trainings(edits: &[EditRow]) -> impl Iterator<Item = NewTask> {
+    edits.iter().filter_map(|edit| Some(NewTask::Train { edit_no: edit.edit_no, key: edit.training?.mapper_key }))
+}
+
+/// The inversion of `source` and its edits, if any edit selects it.
+fn of_source(
+    job: &JobRow,
+    edits: &[EditRow],
+    source: &Source,
+    admitted: &mut [u32],
+    tasks: &mut Vec<NewTask>,
+) -> Result<(), LoopError> {
+    let selects = |edit: &EditRow, count: u32| {
+        edit.spec.only.limit.is_none_or(|limit| count < limit) && edit.spec.only.admits(&source.labels)
+    };
+    let (pack, sha256): (Digest, Digest) = (job.pack.digest, source.sha256);
+    let mut latent: Option<StageKey> = None;
+    for (edit, count) in edits.iter().zip(admitted) {
+        if !selects(edit, *count) {
+            continue;
+        }
+        *count += 1;
+        let latent = match latent {
+            Some(key) => key,
+            None => {
+                let key = keys::invert(pack, sha256, &job.spec.inversion)?;
+                tasks.push(NewTask::Invert { ordinal: source.ordinal, key });
+                *latent.insert(key)
+            }
+        };
+        let mapper = edit.training.map(|t| t.mapper_key);
+        for &strength in &job.spec.strengths {
+            for &seed in &job.spec.seeds {
+                let key = keys::edit(pack, sha256, latent, mapper, &edit.spec, strength, seed)?;
+                let (edit_no, ordinal) = (edit.edit_no, source.ordinal);
+                tasks.push(NewTask::Edit { edit_no, ordinal, strength, seed, key, needs: latent });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! `PUT`, `GET`, `HEAD /v1/blobs/{sha256}`: bytes by their digest. Uploading twice is harmless; what is stored never changes.
+
+use super::extract::{body, parse};
+use super::problem::ApiError;
+use crate::app::App;
+use artifacts::ArtifactClass;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Digest;
+
+/// Stores the body if it has the digest in the address.
+pub async fn put(State(app): State<App>, Path(sha256): Path<String>, request: Request) -> Result<StatusCode, ApiError> {
+    let expected: Digest = parse(&sha256)?;
+    let bytes = body(request, app.config.limits.blob_bytes, "larger objects are imported from a bucket").await?;
+    // hashing hundreds of megabytes would hold up every other request of this thread
+    let hashed = tokio::task::spawn_blocking(move || (Digest::of(&bytes), bytes)).await;
+    let (found, bytes) = hashed.map_err(|error| super::problem::internal("hashing a body", &error))?;
+    if found != expected {
+        return Err(ApiError::DigestMismatch { expected, found });
+    }
+    if app.artifacts.exists(expected).await? {
+        return Ok(StatusCode::OK);
+    }
+    app.artifacts.put(bytes).await?;
+    Ok(StatusCode::CREATED)
+}
+
+/// The bytes, with the type that their first bytes tell.
+pub async fn get(State(app): State<App>, Path(sha256): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let digest: Digest = parse(&sha256)?;
+    let tag = format!("\"{digest}\"");
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes()) {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    let bytes = match app.artifacts.get(digest).await {
+        Err(error) if error.class() == ArtifactClass::Missing => return Err(missing(digest)),
+        other => other?,
+    };
+    let kind = content_type(&bytes);
+    // a name never changes its content, so a browser need not ask again
+    let cache = (header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned());
+    // what a user uploaded may be anything: it is shown as an image or as plain text, and never run
+    let policy = (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned());
+    Ok(([(header::CONTENT_TYPE, kind.to_owned()), cache, policy, (header::ETAG, tag)], bytes).into_response())
+}
+
+/// Whether the bytes are there.
+pub async fn head(State(app): State<App>, Path(sha256): Path<String>) -> Result<StatusCode, ApiError> {
+    let digest: Digest = parse(&sha256)?;
+    if app.artifacts.exists(digest).await? { Ok(StatusCode::OK) } else { Err(missing(digest)) }
+}
+
+fn missing(digest: Digest) -> ApiError {
+    ApiError::NotFound(format!("there is no object {digest}"))
+}
+
+/// The media type by the first bytes; only types that a browser shows without running anything.
+fn content_type(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        [b'G', b'I', b'F', b'8', ..] => "image/gif",
+        [b'B', b'M', ..] => "image/bmp",
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "image/tiff",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        // safetensors: eight bytes of header length, then the header, which is JSON
+        [_, _, _, _, _, _, _, _, b'{', ..] if bytes[4..8] == [0; 4] => "application/octet-stream",
+        [b'{', ..] if std::str::from_utf8(bytes).is_ok() => "application/json",
+        _ if bytes.len() <= 1 << 20 && std::str::from_utf8(bytes).is_ok() => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::content_type;
+
+    #[test]
+    fn first_bytes_tell_the_type() {
+        assert_eq!(content_type(b"\x89PNG\r\n\x1a\n"), "image/png");
+        assert_eq!(content_type(b"RIFF\x10\0\0\0WEBPVP8 "), "image/webp");
+        assert_eq!(content_type(b"{\"a\":1}"), "application/json");
+        assert_eq!(content_type(b"<script>alert(1)</script>"), "text/plain; charset=utf-8");
+        assert_eq!(content_type(b"\x20\0\0\0\0\0\0\0{\"w\":1}"), "application/octet-stream");
+        assert_eq!(content_type(&[0xfe, 0x01]), "application/octet-stream");
+    }
+}

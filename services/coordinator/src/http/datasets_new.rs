@@ -1,0 +1,38 @@
+//! `POST /v1/datasets`: creates a dataset, or finds it.
+
+use super::datasets_list::view;
+use super::extract::{Json, NAME_RULE, Project, created, is_name};
+use super::problem::ApiError;
+use crate::app::App;
+use artifacts::S3Uri;
+use axum::extract::State;
+use axum::http::StatusCode;
+use wire::http::v1::{Dataset, NewDataset};
+
+/// 201 when new, 200 when it is there with the same import.
+pub async fn handle(
+    State(app): State<App>,
+    Project(project): Project,
+    Json(new): Json<NewDataset>,
+) -> Result<(StatusCode, axum::Json<Dataset>), ApiError> {
+    if !is_name(&new.name) {
+        return Err(ApiError::InvalidRequest(format!("name is '{}'; a dataset's name is {NAME_RULE}", new.name)));
+    }
+    if let Some(uri) = new.import.as_deref() {
+        uri.parse::<S3Uri>().map_err(|error| ApiError::InvalidRequest(format!("import: {error}")))?;
+    }
+    if let Some(dataset) = app.store.create_dataset(project, &new.name, new.import.as_deref()).await? {
+        app.wake.import.notify_one();
+        return Ok((created(true), axum::Json(view(dataset))));
+    }
+    let gone = || ApiError::NotFound(format!("the dataset '{}' was removed meanwhile; try again", new.name));
+    let dataset = app.store.dataset(project, &new.name).await?.ok_or_else(gone)?;
+    if new.import.is_some() && dataset.import_uri != new.import {
+        let there = dataset.import_uri.as_deref().unwrap_or("no import");
+        let name = &new.name;
+        return Err(ApiError::DatasetConflict(format!(
+            "the dataset '{name}' exists with {there}; choose another name"
+        )));
+    }
+    Ok((created(false), axum::Json(view(dataset))))
+}

@@ -1,0 +1,143 @@
+//! What axum extracts, with every refusal as one of our problems: a misspelt field answers like any other error.
+
+use super::problem::ApiError;
+use crate::app::App;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// A JSON body within the limit, with the path of the offending field in the refusal.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let declared = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let media = declared.split(';').next().unwrap_or_default().trim();
+        if !media.eq_ignore_ascii_case("application/json") {
+            return Err(ApiError::NotJson);
+        }
+        let advice = "send it in several requests";
+        let bytes = body(request, app.config.limits.json_bytes, advice).await?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| ApiError::InvalidJson(error.to_string()))
+    }
+}
+
+/// The whole body, refused as soon as it passes `limit` bytes.
+pub async fn body(request: Request, limit: usize, advice: &'static str) -> Result<Bytes, ApiError> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(ApiError::TooLarge { limit, advice });
+    }
+    axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+        let over = std::error::Error::source(&error).is_some_and(|e| e.to_string().contains("length limit"));
+        if over || error.to_string().contains("length limit") {
+            ApiError::TooLarge { limit, advice }
+        } else {
+            ApiError::InvalidParameter("the body ended before it was complete".to_owned())
+        }
+    })
+}
+
+/// A query string.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        axum::extract::Query::from_request_parts(parts, app)
+            .await
+            .map(|axum::extract::Query(value)| Self(value))
+            .map_err(|error| ApiError::InvalidParameter(error.body_text()))
+    }
+}
+
+/// The project a request speaks for.
+#[derive(Debug)]
+pub struct Project(pub domain::ProjectId);
+
+/// The project of a request that names none.
+pub const DEFAULT_PROJECT: &str = "default";
+
+impl FromRequestParts<App> for Project {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let name = match parts.headers.get("cfx-project") {
+            None => DEFAULT_PROJECT,
+            Some(value) => value
+                .to_str()
+                .ok()
+                .filter(|n| is_name(n))
+                .ok_or_else(|| ApiError::InvalidParameter(format!("cfx-project must be {NAME_RULE}")))?,
+        };
+        Ok(Self(app.store.ensure_project(name).await?))
+    }
+}
+
+/// What a name may look like, for messages.
+pub const NAME_RULE: &str = "1 to 100 letters, digits, dots, hyphens or underscores, starting with a letter or digit";
+
+/// Whether `name` follows [`NAME_RULE`].
+pub fn is_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    name.len() <= 100 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(inner)
+}
+
+/// A parameter that has a strict text form (an id, a digest, a cursor).
+pub fn parse<T>(text: &str) -> Result<T, ApiError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    text.parse().map_err(|error: T::Err| ApiError::InvalidParameter(error.to_string()))
+}
+
+/// A keyset cursor: the number that the last page ended with.
+pub fn cursor(after: Option<&str>) -> Result<Option<i64>, ApiError> {
+    let bad = |text: &str| ApiError::InvalidParameter(format!("after is '{text}'; pass the `next` of the last page"));
+    after.map(|text| text.parse().map_err(|_| bad(text))).transpose()
+}
+
+/// Rows of one page: what was asked for, within 1 to 1,000; 100 when nothing was.
+pub fn limit(asked: Option<u32>) -> i64 {
+    i64::from(asked.unwrap_or(100).clamp(1, 1000))
+}
+
+/// The query of a plain list.
+#[derive(Debug, Default, serde::Deserialize)]
+pub struct Paging {
+    /// Cursor: `next` of the last page.
+    pub after: Option<String>,
+    /// Rows.
+    pub limit: Option<u32>,
+}
+
+/// Answers an address that does not exist.
+pub async fn not_found(uri: axum::http::Uri) -> ApiError {
+    ApiError::NotFound(format!("there is nothing at {}", uri.path()))
+}
+
+/// Answers a method that an address does not know.
+pub async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> ApiError {
+    ApiError::MethodNotAllowed(format!("{} does not accept {method}", uri.path()))
+}
+
+/// Answers a panic in a handler, which the layer has caught.
+pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
+    tracing::error!("a request handler panicked");
+    axum::response::IntoResponse::into_response(ApiError::Internal)
+}
+
+/// 201 for what is new, 200 for what was there.
+pub const fn created(new: bool) -> StatusCode {
+    if new { StatusCode::CREATED } else { StatusCode::OK }
+}

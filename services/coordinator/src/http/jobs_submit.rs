@@ -1,0 +1,44 @@
+//! `POST /v1/jobs`: submits a job, once per `Idempotency-Key`.
+
+use super::extract::{Json, Project};
+use super::job_get::view;
+use super::problem::ApiError;
+use crate::app::App;
+use crate::submit;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use domain::job::JobSpec;
+use store::Submitted;
+use wire::http::v1::Job;
+
+/// The key in the header, or one that nobody else has.
+fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(format!("once-{}", uuid::Uuid::new_v4()));
+    };
+    let key = value.to_str().ok().map(str::trim).filter(|key| (1..=200).contains(&key.len()));
+    let rule = || ApiError::InvalidParameter("Idempotency-Key must be 1 to 200 visible ASCII characters".to_owned());
+    key.map(str::to_owned).ok_or_else(rule)
+}
+
+/// 201 when new, 200 when the same specification came with the same key before.
+pub async fn handle(
+    State(app): State<App>,
+    Project(project): Project,
+    headers: HeaderMap,
+    Json(spec): Json<JobSpec>,
+) -> Result<(StatusCode, axum::Json<Job>), ApiError> {
+    let key = idempotency_key(&headers)?;
+    let job = submit::resolve(&app, project, key.clone(), spec).await?;
+    let (status, row) = match app.store.submit(&job).await? {
+        Submitted::Created(row) => {
+            tracing::info!(job = %row.id, seq = row.seq, name = row.spec.name, "a job was submitted");
+            metrics::counter!("cfx_jobs_submitted_total").increment(1);
+            app.wake.enqueue.notify_one();
+            (StatusCode::CREATED, row)
+        }
+        Submitted::Same(row) => (StatusCode::OK, row),
+        Submitted::KeyReused => return Err(ApiError::KeyReused(key)),
+    };
+    Ok((status, axum::Json(view(&app, row).await?)))
+}

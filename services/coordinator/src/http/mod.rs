@@ -1,0 +1,88 @@
+//! The HTTP interface: one endpoint a file, every route registered here and nowhere else.
+
+mod blobs;
+pub mod datasets_list;
+mod datasets_new;
+pub mod extract;
+mod health;
+pub mod job_control;
+pub mod job_get;
+mod job_retry;
+pub mod jobs_list;
+mod jobs_submit;
+mod metrics_text;
+mod packs_add;
+pub mod packs_list;
+pub mod problem;
+pub mod record;
+pub mod results;
+mod sources;
+mod store_errors;
+pub mod tasks;
+pub mod workers;
+
+use crate::app::App;
+use crate::dashboard;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use domain::job_state::JobEvent;
+use problem::ApiError;
+use std::time::Instant;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+/// The whole router.
+pub fn router(app: App) -> Router {
+    let control = |event| post(move |state, project, path| job_control::handle(event, state, project, path));
+    Router::new()
+        .route("/v1/blobs/{sha256}", put(blobs::put).get(blobs::get).head(blobs::head))
+        .route("/v1/datasets", post(datasets_new::handle).get(datasets_list::handle))
+        .route("/v1/datasets/{name}", get(datasets_list::one))
+        .route("/v1/datasets/{name}/sources", post(sources::add).get(sources::list))
+        .route("/v1/packs", post(packs_add::handle).get(packs_list::handle))
+        .route("/v1/packs/{name}", get(packs_list::one))
+        .route("/v1/jobs", post(jobs_submit::handle).get(jobs_list::handle))
+        .route("/v1/jobs/{id}", get(job_get::handle))
+        .route("/v1/jobs/{id}/pause", control(JobEvent::Pause))
+        .route("/v1/jobs/{id}/resume", control(JobEvent::Resume))
+        .route("/v1/jobs/{id}/cancel", control(JobEvent::Cancel))
+        .route("/v1/jobs/{id}/retry", post(job_retry::handle))
+        .route("/v1/jobs/{id}/tasks", get(tasks::handle))
+        .route("/v1/jobs/{id}/results", get(results::handle))
+        .route("/v1/tasks/{task}", get(tasks::one))
+        .route("/v1/results/{task}", get(results::one))
+        .route("/v1/records/{digest}", get(record::handle))
+        .route("/v1/workers", get(workers::handle))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics_text::handle))
+        .merge(dashboard::routes())
+        .fallback(extract::not_found)
+        .method_not_allowed_fallback(extract::method_not_allowed)
+        // each endpoint has its own limit (extract::body), with a problem that says what to do
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), observe))
+        .layer(CatchPanicLayer::custom(extract::panicked))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .with_state(app)
+}
+
+/// Bounds every request in time, and counts it by route (never by path, which has ids in it).
+async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("none", |p| p.as_str()).to_owned();
+    let method = request.method().to_string();
+    let began = Instant::now();
+    let answer = tokio::time::timeout(app.config.limits.request_timeout, next.run(request)).await;
+    let answer = answer.unwrap_or_else(|_| ApiError::Timeout.into_response());
+    let status = answer.status().as_u16().to_string();
+    let seconds = began.elapsed().as_secs_f64();
+    metrics::histogram!("cfx_http_seconds", "route" => route, "method" => method, "status" => status).record(seconds);
+    answer
+}

@@ -1,0 +1,50 @@
+//! `POST /v1/packs`: registers a pack whose files are uploaded.
+
+use super::extract::{Json, NAME_RULE, created, is_name};
+use super::packs_list::view;
+use super::problem::ApiError;
+use crate::app::App;
+use axum::extract::State;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use packs::Manifest;
+use store::{PackAdded, PackRow};
+use wire::http::v1::{NewPack, Pack};
+
+/// 201 when new, 200 when the same pack is there.
+pub async fn handle(
+    State(app): State<App>,
+    Json(new): Json<NewPack>,
+) -> Result<(StatusCode, axum::Json<Pack>), ApiError> {
+    let manifest = Manifest::from_toml(&new.manifest).map_err(|error| ApiError::InvalidPack(error.to_string()))?;
+    if !is_name(&manifest.name) {
+        return Err(ApiError::InvalidPack(format!("pack.toml: name is '{}'; it must be {NAME_RULE}", manifest.name)));
+    }
+    let mut missing = Vec::new();
+    for file in manifest.files() {
+        if !app.artifacts.exists(file.sha256).await? {
+            missing.push(format!("{} ({}, sha256 {})", file.file, file.role.key(), file.sha256));
+        }
+    }
+    if !missing.is_empty() {
+        return Err(ApiError::MissingBlobs(missing.join("; ")));
+    }
+    let resolution = i32::try_from(manifest.image.size)
+        .map_err(|_| ApiError::InvalidPack("pack.toml: image.size is out of range".to_owned()))?;
+    let manifest_digest = app.artifacts.put(Bytes::from(new.manifest.clone())).await?;
+    let row = PackRow {
+        name: manifest.name.clone(),
+        digest: manifest.digest(),
+        manifest_digest,
+        manifest: new.manifest,
+        resolution,
+    };
+    let new = match app.store.add_pack(&row).await? {
+        PackAdded::Added => true,
+        PackAdded::Same => false,
+        PackAdded::Conflict { .. } => return Err(ApiError::PackConflict(row.name)),
+    };
+    let gone = || ApiError::NotFound(format!("the pack '{}' was removed meanwhile; try again", row.name));
+    let row = app.store.pack(&row.name).await?.ok_or_else(gone)?;
+    Ok((created(new), axum::Json(view(row))))
+}

@@ -1,0 +1,121 @@
+//! `GET /v1/jobs/{id}/results` and `GET /v1/results/{task}`.
+
+use super::extract::{Project, Query, cursor, limit, parse};
+use super::job_get;
+use super::problem::ApiError;
+use crate::app::App;
+use axum::Json;
+use axum::extract::{Path, State};
+use domain::TaskId;
+use domain::edit::EditSpec;
+use domain::record::Verdict;
+use store::{JobRow, ResultRow};
+use wire::http::v1::{EditResult, Page};
+
+/// Which results.
+#[derive(Debug, Default, serde::Deserialize)]
+pub struct Filter {
+    /// Slug of the edit.
+    pub edit: Option<String>,
+    /// `accept` or `reject`.
+    pub verdict: Option<String>,
+    /// Cursor.
+    pub after: Option<String>,
+    /// Rows.
+    pub limit: Option<u32>,
+}
+
+/// Reads of one request: a rare verdict gives short pages, not slow ones.
+const MOST_READS: u32 = 20;
+
+fn view(row: ResultRow, job: &JobRow) -> EditResult {
+    let edit = usize::try_from(row.edit_no).ok().and_then(|no| job.spec.edits.get(no));
+    EditResult {
+        task: row.task,
+        edit: row.edit_slug,
+        method: edit.map_or("", |edit| edit.method.name()).to_owned(),
+        strength: row.strength,
+        seed: row.seed,
+        ordinal: row.ordinal,
+        source_uri: row.source_uri,
+        source: row.source_sha256,
+        image: row.image,
+        reconstruction: row.reconstruction,
+        record: row.record,
+        metrics: row.metrics,
+        verdict: row.verdict,
+        gpu_ms: row.gpu_ms,
+        created_at: row.created_at,
+    }
+}
+
+fn verdict(text: &str) -> Result<Verdict, ApiError> {
+    match text {
+        "accept" => Ok(Verdict::Accept),
+        "reject" => Ok(Verdict::Reject),
+        other => Err(ApiError::InvalidParameter(format!("verdict is '{other}'; it is accept or reject"))),
+    }
+}
+
+/// The number of the edit with this slug.
+fn edit_no(job: &JobRow, slug: &str) -> Result<i16, ApiError> {
+    let found = job.spec.edits.iter().position(|edit| edit.slug() == slug).and_then(|no| i16::try_from(no).ok());
+    found.ok_or_else(|| {
+        let slugs: Vec<String> = job.spec.edits.iter().map(EditSpec::slug).collect();
+        ApiError::InvalidParameter(format!("the job has no edit '{slug}'; {}", super::problem::known(&slugs)))
+    })
+}
+
+/// One page, by task number.
+pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<EditResult>, ApiError> {
+    let limit = limit(filter.limit);
+    let edit = filter.edit.as_deref().map(|slug| edit_no(job, slug)).transpose()?;
+    let verdict = filter.verdict.as_deref().map(verdict).transpose()?;
+    let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
+    let (mut after, mut items) = (after, Vec::new());
+    // the verdict is in no index: rows are read on until the page is full, and the cursor is the last row that was looked at
+    for _ in 0..MOST_READS {
+        let rows = app.store.results(job.seq, edit, after, limit).await?;
+        let more = rows.len() as i64 == limit;
+        for row in rows {
+            after = Some(row.task.no);
+            if verdict.is_none_or(|verdict| row.verdict == Some(verdict)) {
+                items.push(view(row, job));
+            }
+            if items.len() as i64 == limit {
+                return Ok(Page { items, next: after.map(|no| no.to_string()) });
+            }
+        }
+        if !more {
+            return Ok(Page { items, next: None });
+        }
+    }
+    Ok(Page { items, next: after.map(|no| no.to_string()) })
+}
+
+/// The result of a task.
+pub async fn find(app: &App, project: domain::ProjectId, task: TaskId) -> Result<EditResult, ApiError> {
+    let missing = || ApiError::NotFound(format!("there is no result of task {task}"));
+    let job = app.store.job_by_seq(task.job).await?.filter(|job| job.project == project).ok_or_else(missing)?;
+    Ok(view(app.store.result(task).await?.ok_or_else(missing)?, &job))
+}
+
+/// The list.
+pub async fn handle(
+    State(app): State<App>,
+    Project(project): Project,
+    Path(id): Path<String>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Page<EditResult>>, ApiError> {
+    let job = job_get::find(&app, project, parse(&id)?).await?;
+    list(&app, &job, &filter).await.map(Json)
+}
+
+/// One.
+pub async fn one(
+    State(app): State<App>,
+    Project(project): Project,
+    Path(task): Path<String>,
+) -> Result<Json<EditResult>, ApiError> {
+    find(&app, project, parse(&task)?).await.map(Json)
+}

@@ -1,0 +1,98 @@
+//! `POST` and `GET /v1/datasets/{name}/sources`.
+
+use super::extract::{Json, Paging, Project, Query, cursor, limit};
+use super::problem::ApiError;
+use crate::app::App;
+use axum::extract::{Path, State};
+use domain::{Digest, ProjectId};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::BTreeSet;
+use wire::http::v1::{Duplicate, NewSource, NewSources, Page, Source, SourcesAdded};
+
+/// Sources of one request at most.
+const MOST: usize = 5_000;
+/// Questions to the bucket at once.
+const ASKED_AT_ONCE: usize = 32;
+/// Longest URI and label, in bytes: they are copied into every record.
+const LONGEST: usize = 2_048;
+
+async fn dataset(app: &App, project: ProjectId, name: &str) -> Result<store::Dataset, ApiError> {
+    let dataset = app.store.dataset(project, name).await?;
+    dataset.ok_or_else(|| ApiError::NotFound(format!("there is no dataset '{name}'")))
+}
+
+fn check(index: usize, source: &NewSource) -> Result<(), ApiError> {
+    let at = |what: &str| Err(ApiError::InvalidRequest(format!("sources[{index}].{what}")));
+    if source.uri.trim().is_empty() {
+        return at("uri is empty; say where the image came from");
+    }
+    if source.uri.len() > LONGEST {
+        return at(&format!("uri is longer than {LONGEST} bytes"));
+    }
+    if source.bytes < 0 {
+        return at(&format!("bytes is {}; a size cannot be negative", source.bytes));
+    }
+    let long = source.labels.iter().any(|(name, value)| name.is_empty() || name.len() + value.len() > LONGEST);
+    if long || source.labels.len() > 100 {
+        return at(&format!("labels must be at most 100, named, and up to {LONGEST} bytes each"));
+    }
+    Ok(())
+}
+
+/// Those of `digests` that are not in the bucket.
+async fn missing(app: &App, digests: BTreeSet<Digest>) -> Result<BTreeSet<Digest>, ApiError> {
+    let asked = stream::iter(
+        digests
+            .into_iter()
+            .map(|digest| async move { Ok::<_, ApiError>((!app.artifacts.exists(digest).await?).then_some(digest)) }),
+    );
+    asked.buffer_unordered(ASKED_AT_ONCE).try_filter_map(|found| async move { Ok(found) }).try_collect().await
+}
+
+/// Registers what is uploaded, and names what is not.
+pub async fn add(
+    State(app): State<App>,
+    Project(project): Project,
+    Path(name): Path<String>,
+    Json(new): Json<NewSources>,
+) -> Result<axum::Json<SourcesAdded>, ApiError> {
+    let dataset = dataset(&app, project, &name).await?;
+    if new.sources.len() > MOST {
+        let given = new.sources.len();
+        return Err(ApiError::InvalidRequest(format!("sources has {given} entries; send at most {MOST} a request")));
+    }
+    for (index, source) in new.sources.iter().enumerate() {
+        check(index, source)?;
+    }
+    let missing = missing(&app, new.sources.iter().map(|s| s.sha256).collect()).await?;
+    let rows: Vec<store::SourceRow> = new
+        .sources
+        .into_iter()
+        .filter(|s| !missing.contains(&s.sha256))
+        .map(|s| store::SourceRow { sha256: s.sha256, uri: s.uri, bytes: s.bytes, labels: s.labels })
+        .collect();
+    let added = app.store.add_sources(dataset.id, &rows).await?;
+    Ok(axum::Json(SourcesAdded {
+        added: added.added.cast_signed(),
+        duplicates: added.duplicates.into_iter().map(|d| Duplicate { uri: d.uri, same_as: d.same_as }).collect(),
+        missing: missing.into_iter().collect(),
+    }))
+}
+
+/// One page, in dataset order.
+pub async fn list(
+    State(app): State<App>,
+    Project(project): Project,
+    Path(name): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<axum::Json<Page<Source>>, ApiError> {
+    let dataset = dataset(&app, project, &name).await?;
+    let limit = limit(paging.limit);
+    let rows = app.store.sources(dataset.id, cursor(paging.after.as_deref())?, limit).await?;
+    let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|s| s.ordinal.to_string());
+    let items = rows
+        .into_iter()
+        .map(|s| Source { ordinal: s.ordinal, sha256: s.sha256, uri: s.uri, labels: s.labels })
+        .collect();
+    Ok(axum::Json(Page { items, next }))
+}

@@ -1,0 +1,79 @@
+//! The coordinator: owns jobs. This file is the table of contents; it fails with one sentence.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use coordinator::app::App;
+use coordinator::config::{Config, Settings};
+use store::{Store, StoreConfig};
+use telemetry::LogConfig;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Owns Counterfactory's jobs: the HTTP interface, the dashboard, and the loops that hand work to workers.
+#[derive(Parser)]
+#[command(name = "coordinator", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve the HTTP interface and the dashboard, and run the loops. Any number of coordinators may run.
+    Serve,
+    /// Bring the database's schema up to this version.
+    Migrate,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let Arguments { verb, settings } = Arguments::parse();
+    let settings = settings.with_file()?;
+    let format = settings.log_format.as_deref().unwrap_or("text").parse()?;
+    let filter = settings.log.clone().unwrap_or_else(|| "info".to_owned());
+    let metrics = telemetry::init("coordinator", &LogConfig { format, filter })?;
+    match verb {
+        Verb::Serve => serve(Config::resolve(&settings)?, metrics).await,
+        Verb::Migrate => migrate(settings.database()?).await,
+    }
+}
+
+async fn serve(config: Config, metrics: telemetry::Guard) -> anyhow::Result<()> {
+    let address = config.listen;
+    let app = App::connect(config, metrics).await?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    tracing::info!(address = %listener.local_addr()?, "the coordinator serves");
+    let soft = CancellationToken::new();
+    tokio::spawn(signals(soft.clone()));
+    app.serve(listener, soft).await
+}
+
+async fn migrate(url: String) -> anyhow::Result<()> {
+    let store = Store::connect(&StoreConfig { url, max_connections: 1 }).await.context("cannot reach Postgres")?;
+    store.migrate().await?;
+    tracing::info!("the schema is up to date");
+    Ok(())
+}
+
+/// The first SIGTERM or SIGINT ends the process in good order, the second at once.
+async fn signals(soft: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be heard; the process can only be killed");
+        return;
+    };
+    for first in [true, false] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if first {
+            tracing::info!("ending: no new work is taken; a second signal ends at once");
+            soft.cancel();
+        }
+    }
+    std::process::exit(130);
+}

@@ -1,0 +1,102 @@
+//! Turns a specification into a job that can be accepted: checks it once, looks its names up, and pins what they mean now
+//! (the pack's digest, the images a mapper is trained on), so that later changes of a dataset do not change the job.
+
+use crate::app::App;
+use crate::http::problem::{ApiError, internal};
+use crate::http::{datasets_list, packs_list};
+use crate::keys;
+use bytes::Bytes;
+use domain::edit::{CfMapper, EditSpec, Method};
+use domain::job::JobSpec;
+use domain::{Digest, ProjectId, canonical_json, digest_of};
+use store::{Dataset, NewEdit, NewJob, PackFacts, Training};
+use wire::broker::v1::TrainingSet;
+
+/// Results of one source at most: a slice of tasks must hold at least one source.
+pub const MOST_PER_SOURCE: usize = 10_000;
+/// Tasks of one job at most; they are numbered in 31 bits.
+const MOST_TASKS: i64 = 2_000_000_000;
+/// Sources read at once.
+const PAGE: i64 = 5_000;
+
+/// Checks `spec` and looks up what it names.
+///
+/// # Errors
+/// The first fault, naming the field and what is known instead.
+pub async fn resolve(
+    app: &App,
+    project: ProjectId,
+    idempotency_key: String,
+    spec: JobSpec,
+) -> Result<NewJob, ApiError> {
+    spec.validate()?;
+    let dataset = ready(datasets_list::find(app, project, "dataset", &spec.dataset).await?)?;
+    let pack = packs_list::find(app, &spec.pack).await?;
+    let per_source = spec.edits.len().saturating_mul(spec.strengths.len()).saturating_mul(spec.seeds.len());
+    if per_source > MOST_PER_SOURCE || i64::try_from(per_source).is_ok_and(|n| (n + 1) * dataset.sources > MOST_TASKS) {
+        return Err(ApiError::InvalidRequest(format!(
+            "edits x strengths x seeds gives {per_source} results for each of {} sources; the limit is {MOST_PER_SOURCE} a \
+             source and {MOST_TASKS} tasks a job, so split it into several jobs",
+            dataset.sources
+        )));
+    }
+    let mut edits = Vec::with_capacity(spec.edits.len());
+    for (index, edit) in spec.edits.iter().enumerate() {
+        let training = match &edit.method {
+            Method::ClipNce(_) => None,
+            Method::CfMapper(mapper) => Some(training(app, project, pack.digest, index, edit, mapper).await?),
+        };
+        let digest = canonical(edit)?;
+        edits.push(NewEdit { slug: edit.slug(), spec: edit.clone(), digest, training });
+    }
+    Ok(NewJob {
+        project,
+        idempotency_key,
+        spec_digest: canonical(&spec)?,
+        spec,
+        dataset: dataset.id,
+        pack: PackFacts { name: pack.name, digest: pack.digest, manifest: pack.manifest_digest },
+        edits,
+    })
+}
+
+fn canonical<T: serde::Serialize>(value: &T) -> Result<Digest, ApiError> {
+    digest_of(value).map_err(|error| internal("computing a digest", &error))
+}
+
+/// A dataset that holds still and holds something.
+fn ready(dataset: Dataset) -> Result<Dataset, ApiError> {
+    if dataset.importing {
+        return Err(ApiError::ImportRunning(dataset.name));
+    }
+    if dataset.sources == 0 {
+        return Err(ApiError::EmptyDataset(dataset.name));
+    }
+    Ok(dataset)
+}
+
+/// Writes the list of training images to the bucket and names the mapper by it.
+async fn training(
+    app: &App,
+    project: ProjectId,
+    pack: Digest,
+    index: usize,
+    edit: &EditSpec,
+    mapper: &CfMapper,
+) -> Result<Training, ApiError> {
+    let field = format!("edits[{index}].method.train_on");
+    let dataset = ready(datasets_list::find(app, project, &field, &mapper.train_on).await?)?;
+    let wanted = mapper.train_limit as usize;
+    let mut sources = Vec::new();
+    let mut after = None;
+    while sources.len() < wanted {
+        let page = app.store.sources(dataset.id, after, PAGE.min((wanted - sources.len()) as i64)).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.ordinal);
+        sources.extend(page.iter().map(|s| s.sha256));
+    }
+    let body = canonical_json(&TrainingSet { sources }).map_err(|e| internal("writing a training set", &e))?;
+    let training_set = app.artifacts.put(Bytes::from(body)).await?;
+    let mapper_key = keys::train(pack, training_set, edit).map_err(|e| internal("computing a stage key", &e))?;
+    Ok(Training { mapper_key, training_set })
+}
