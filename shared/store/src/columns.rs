@@ -8,7 +8,7 @@ use std::fmt::Display;
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub table: &'static str,
-    pub row: &'a dyn Display,
+    pub row: &'a (dyn Display + Sync),
 }
 
 impl Place<'_> {

@@ -139,8 +139,6 @@ pub struct Pack {
     pub manifest: Digest,
     /// Resolution of its generator in pixels.
     pub resolution: u32,
-    /// When it was registered.
-    pub created_at: DateTime<Utc>,
 }
 
 /// A job with its counts.
