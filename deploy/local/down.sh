@@ -8,6 +8,12 @@ if [ ! -d "$state/run" ]; then
 fi
 here=$root/deploy/local
 take_lock
+# Brokers of tests that were killed before they could stop them.
+for folder in "$state"/test-broker-*/; do
+    [ -d "$folder" ] || continue
+    "$here/broker.sh" stop "$folder"
+    rm -rf "$folder"
+done
 "$here/s3.sh" stop
 "$here/broker.sh" stop
 "$here/postgres.sh" stop

@@ -31,14 +31,14 @@ set_account() {
 }
 
 start() {
-    local bin port password
+    local bin port
     bin=$(bin_dir)
     make_state
     mkdir -p "$pg"
     if own_pid "$pid_file" >/dev/null; then
         say "PostgreSQL runs already on port $(port PG_PORT)"
     else
-        password=$(secret "$pg/password")
+        secret "$pg/password" >/dev/null
         set_account
         cd "$pg"
         if [ ! -d "$pg/data" ]; then

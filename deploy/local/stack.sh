@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by every verb in this folder: where the private stack lives, which ports it holds, and which processes are its own.
 # Everything is under .local/ of the project; nothing outside it is written, and no process that is not in .local/run is signalled.
 

@@ -8,7 +8,7 @@
 //! It must never fall back to a mock: where a service is missing a test fails and says `make up`.
 //!
 //! After a crash (a test killed half way) databases and vhosts stay behind; their names carry the time they were made, and the
-//! next test that makes one removes those older than an hour.
+//! next test that makes one removes those older than an hour. A [`TestBroker`] left running is stopped by `make down`.
 
 mod bucket;
 mod database;

@@ -1,0 +1,80 @@
+# Two commands matter: `make demo` and `make test`. Both install what is missing, start the private stack under .local/, and are
+# safe to run again, after an interruption too.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# `make down up` means one after the other; cargo uses all cores by itself.
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+local := deploy/local
+tools := .local/tools/bin
+
+# One compiler a core, but no more than one for each 1.5 GB of free memory: the last links hold much.
+export CARGO_BUILD_JOBS ?= $(shell cores=$$(nproc); memory=$$(awk '/MemAvailable/ {print int($$2 / 1500000)}' /proc/meminfo); \
+	echo $$((memory < 1 ? 1 : memory < cores ? memory : cores)))
+
+# Under CI the lock file is the law.
+locked := $(if $(CI),--locked)
+
+.PHONY: help demo test check bench up down clean-local build fmt install libtorch doctor
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: install libtorch build up ## from a fresh machine to a finished job on the demo pack, its report and contact sheet
+	@deploy/demo/run.sh
+
+test: install libtorch build up ## every test, on real services
+	@echo "==> tests"
+	@# Each test process has one tensor thread: tests run side by side already.
+	@export OMP_NUM_THREADS=1; \
+	if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --workspace $(locked); \
+	else \
+		cargo test --workspace --lib --bins --tests --no-fail-fast $(locked); \
+	fi
+	@echo "==> examples in the documentation"
+	@cargo test --workspace --doc $(locked)
+
+check: install libtorch ## format, lints, dependencies, spelling, scripts
+	@$(local)/tools.sh check
+	@echo "==> format"
+	@cargo fmt --all --check || { echo "error: run make fmt" >&2; exit 1; }
+	@echo "==> lints"
+	@cargo clippy --workspace --all-targets $(locked) -- -D warnings
+	@echo "==> dependencies"
+	@$(tools)/cargo-deny --log-level error $(locked) check bans licenses sources
+	@echo "==> spelling"
+	@$(tools)/typos
+	@echo "==> scripts"
+	@git ls-files -z '*.sh' .ci/run | xargs -0 $(tools)/shellcheck --external-sources --source-path=SCRIPTDIR
+
+bench: install libtorch build up ## measurements, written to tests/bench/RESULTS.md
+	@tests/bench/run.sh
+
+up: ## start the private PostgreSQL, RabbitMQ and S3
+	@$(local)/up.sh
+
+down: ## stop what was started here
+	@$(local)/down.sh
+
+clean-local: ## stop it, and remove .local with all data
+	@$(local)/clean.sh
+
+build: ## every binary
+	@echo "==> build ($(CARGO_BUILD_JOBS) jobs)"
+	@cargo build --workspace --bins $(locked)
+
+fmt: ## format the code
+	@cargo fmt --all
+
+install: ## system packages that are missing (root or sudo)
+	@$(local)/install.sh
+
+libtorch: ## libtorch under .local
+	@$(local)/libtorch.sh
+
+doctor: ## what this machine has, lacks and runs
+	@$(local)/doctor.sh
