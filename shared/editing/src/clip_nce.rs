@@ -53,7 +53,7 @@ pub fn edit(
         let views: Vec<_> = rows.iter().flat_map(|&row| draw(engine, method, &items[row].key, step)).collect();
         let places: Vec<_> = rows.iter().map(|&row| row as i64).collect();
         let places = Tensor::f_from_slice(&places)?.f_to_device(engine.device())?;
-        let seen = engine.perspective().apply(&engine.generator().synthesize(latents)?, &views)?;
+        let seen = engine.perspective().apply(&engine.generator().synthesize(latents)?, &views, method.loss.outside)?;
         let features =
             engine.guide_features(&seen)?.f_reshape([rows.len() as i64, i64::from(method.loss.views), -1])?;
         let contrast = nce::loss(&anchors.rows(&places)?, &features, &method.loss)?;

@@ -63,6 +63,7 @@ struct Guide {
     clip: Clip,
     tokenizer: Tokenizer,
     preprocessor: Preprocessor,
+    report: LoadReport,
 }
 
 /// The loaded, frozen networks of one pack.
@@ -95,7 +96,7 @@ impl Engine {
         let guide = Guide::open(&config.clip, device)?;
         let second = config.second_clip.as_ref().map(|clip| Guide::open(clip, device)).transpose()?;
         let mut reports = vec![of_generator, of_encoder];
-        reports.extend([Some(&guide), second.as_ref()].into_iter().flatten().map(|g| g.clip.report().weights.clone()));
+        reports.extend([Some(&guide), second.as_ref()].into_iter().flatten().map(|guide| guide.report.clone()));
         let judge = match &config.judge {
             Some(judge) => {
                 let (judge, report) = Judge::load(open(&judge.weights)?, &judge.heads)?;
@@ -229,13 +230,13 @@ impl Engine {
 impl Guide {
     fn open(config: &ClipConfig, device: Device) -> Result<Self, EditError> {
         let weights = Weights::open(&config.weights, device, Kind::Float)?;
-        let clip = Clip::load(weights, &networks::clip::ClipConfig { activation: config.activation })?;
+        let (clip, report) = Clip::load(weights, &networks::clip::ClipConfig { activation: config.activation })?;
         let merges = std::fs::read_to_string(&config.merges)
             .map_err(|source| LoadError::Unreadable { file: config.merges.clone(), source })?;
         let tokenizer = Tokenizer::from_merges(&merges, clip.shape().context as usize)
             .map_err(|e| EditError::Pack { what: format!("has a bad merge file {}: {e}", config.merges.display()) })?;
         let preprocessor = Preprocessor::new(config.preprocess, clip.shape().image_size);
-        Ok(Self { clip, tokenizer, preprocessor })
+        Ok(Self { clip, tokenizer, preprocessor, report: report.weights })
     }
 
     fn image_features(&self, images: &Tensor) -> Result<Tensor, EditError> {

@@ -12,6 +12,7 @@ use crate::artifact;
 use crate::engine::Engine;
 use crate::error::EditError;
 use crate::rng::{RngKey, unit};
+use networks::error::LoadError;
 use networks::weights::Weights;
 use std::ops::Range;
 use tch::{Device, Kind, TchError, Tensor};
@@ -59,6 +60,15 @@ impl Shape {
             [(format!("{name}.weight"), vec![w, inputs]), (format!("{name}.bias"), vec![w])]
         };
         layers.into_iter().flat_map(both).collect()
+    }
+
+    /// Takes the parameters out of a file, each name preceded by `prefix`.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing or of another shape.
+    pub fn take(&self, weights: &mut Weights, prefix: &str) -> Result<Vec<Tensor>, LoadError> {
+        let named = self.parameters().into_iter();
+        named.map(|(name, shape)| weights.take(&format!("{prefix}{name}"), &shape)).collect()
     }
 
     /// Fresh values for [`Shape::parameters`], uniform in `±1 / sqrt(inputs)` (PyTorch's default for linear layers), from

@@ -2,16 +2,19 @@
 //!
 //! The contrastive loss looks at several views of each edited image. Drawing follows torchvision to the integer: each
 //! corner moves inwards by whole pixels below `distortion * (side // 2)` (rounded down, plus one), the eight
-//! coefficients solve the map from the moved corners to the original ones, the grid is taken at pixel centres `i + 0.5`,
-//! and what lies outside is 0: mid-grey, since views are made of images in [-1, 1] (as CF-CLIP does). Unlike the
-//! published code, where one draw serves a whole batch, every item draws views of its own.
+//! coefficients solve the map from the moved corners to the original ones, and the grid is taken at pixel centres
+//! `i + 0.5`. Beyond the edge a view shows mid-grey, as torchvision and CF-CLIP do, or the nearest pixel, which measures
+//! better: see [`Outside`]. Unlike the published code, where one draw serves a whole batch, every item draws views of
+//! its own.
 
 use crate::rng::below;
+use domain::edit::Outside;
 use rand_chacha::rand_core::RngCore;
 use tch::{Device, Kind, TchError, Tensor};
 
 const BILINEAR: i64 = 0;
 const ZEROS: i64 = 0;
+const BORDER: i64 = 1;
 
 /// A point in pixels, x to the right and y down.
 pub type Point = [f64; 2];
@@ -97,11 +100,15 @@ impl Perspective {
     ///
     /// # Errors
     /// When libtorch fails, or the number of views is not a multiple of the number of images.
-    pub fn apply(&self, images: &Tensor, views: &[View]) -> Result<Tensor, TchError> {
+    pub fn apply(&self, images: &Tensor, views: &[View], outside: Outside) -> Result<Tensor, TchError> {
         let (count, items) = (views.len() as i64, images.size()[0].max(1));
         let grid = tch::no_grad(|| self.grid(views, images.device()))?;
         let repeated = images.f_repeat_interleave_self_int(count / items, 0, None::<i64>)?;
-        repeated.f_grid_sampler_2d(&grid, BILINEAR, ZEROS, false)
+        let padding = match outside {
+            Outside::Edge => BORDER,
+            Outside::Grey => ZEROS,
+        };
+        repeated.f_grid_sampler_2d(&grid, BILINEAR, padding, false)
     }
 
     /// Where each view looks, `[N, side, side, 2]` in [-1, 1].

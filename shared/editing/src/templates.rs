@@ -17,15 +17,18 @@ pub struct Sentences {
 }
 
 impl Sentences {
-    /// Expands the two texts over `templates` (each with one `{}`) and `subjects` (nouns that may stand for the neutral
-    /// text; used only where the target begins with the neutral text, and then the neutral text itself comes first).
+    /// Expands the two texts over `templates` (each with one `{}`) and `subjects` (phrases that may stand for each other).
+    /// The subjects are used only where the neutral text is one of them and the target begins with it: nothing else tells
+    /// which words of a text they could replace ("a cat with wings" is not about a person).
     pub fn expand(templates: &[String], subjects: &[String], target: &str, neutral: &str) -> Self {
         let (target, neutral) = (target.trim(), neutral.trim());
-        let mut pairs = vec![(target.to_owned(), neutral.to_owned())];
-        if let Some(tail) = extension(target, neutral) {
-            let others = subjects.iter().filter(|subject| !subject.eq_ignore_ascii_case(neutral));
-            pairs.extend(others.map(|subject| (format!("{subject}{tail}"), subject.clone())));
-        }
+        let known = subjects.iter().any(|subject| subject.eq_ignore_ascii_case(neutral));
+        let pairs: Vec<_> = match extension(target, neutral) {
+            Some(tail) if known => {
+                subjects.iter().map(|subject| (format!("{subject}{tail}"), subject.clone())).collect()
+            }
+            _ => vec![(target.to_owned(), neutral.to_owned())],
+        };
         let fill = |template: &String, text: &str| template.replacen("{}", text, 1);
         let mut sentences = Self { target: Vec::new(), neutral: Vec::new() };
         for template in templates {
@@ -91,6 +94,8 @@ mod tests {
         assert_eq!((s.target, s.neutral), (list(&["a photo of a facet"]), list(&["a photo of a face"])));
         let s = Sentences::expand(&list(&["{}"]), &list(&["a face"]), "green hair", "a face");
         assert_eq!((s.target, s.neutral), (list(&["green hair"]), list(&["a face"])));
+        let s = Sentences::expand(&list(&["{}"]), &list(&["a face", "a person"]), "a cat with wings", "a cat");
+        assert_eq!((s.target, s.neutral), (list(&["a cat with wings"]), list(&["a cat"])));
     }
 
     #[test]

@@ -34,16 +34,23 @@ impl EditText {
         if sentences.is_empty() {
             return Err(EditError::Pack { what: "has no text templates".to_owned() });
         }
+        let features = [engine.text_features(&sentences.target)?, engine.text_features(&sentences.neutral)?];
         let facts = facts(&sentences, target, neutral);
+        Ok(Self::from_features(&features[0], &features[1], facts)?)
+    }
+
+    /// From the unit features `[T, D]` of aligned target and neutral sentences.
+    ///
+    /// # Errors
+    /// When shapes differ or libtorch fails.
+    pub fn from_features(with: &Tensor, without: &Tensor, facts: TextFacts) -> Result<Self, TchError> {
         tch::no_grad(|| {
-            let with = engine.text_features(&sentences.target)?;
-            let without = engine.text_features(&sentences.neutral)?;
             let mean = |features: &Tensor| features.f_mean_dim([0_i64].as_slice(), false, None);
-            let target = mean(&with)?;
-            let direction = unit(&mean(&with.f_sub(&without)?)?)?;
+            let target = mean(with)?;
+            let direction = unit(&mean(&with.f_sub(without)?)?)?;
             let width = target.size()[0] as f64;
             let mapper_input = unit(&target)?.f_multiply_scalar(width.sqrt() / 4.0)?;
-            Ok(Self { target, direction, neutral: without, mapper_input, facts })
+            Ok(Self { target, direction, neutral: without.shallow_clone(), mapper_input, facts })
         })
     }
 }

@@ -103,11 +103,8 @@ impl TrainState {
         if note.format != WHAT || note.training != keys.training {
             return Err(refused("it belongs to another edit, training set or seed"));
         }
-        let mut list = |prefix: &str| -> Result<Vec<Tensor>, EditError> {
-            let take = |(name, shape): (String, Vec<i64>)| Ok(tensors.take(&format!("{prefix}.{name}"), &shape)?);
-            shape.parameters().into_iter().map(take).collect()
-        };
-        let (parameters, first, second) = (list("parameter")?, list("first")?, list("second")?);
+        let mut list = |prefix| shape.take(&mut tensors, prefix);
+        let (parameters, first, second) = (list("parameter.")?, list("first.")?, list("second.")?);
         let losses = tensors.take("losses", &[i64::from(note.steps)])?;
         tensors.finish()?;
         let adam = Adam { first, second, steps: note.steps };
@@ -221,7 +218,7 @@ fn take_step(
     let start = latents.f_index_select(0, &chosen)?;
     let change = mapper.change(&start)?;
     let images = engine.generator().synthesize(&start.f_add(&change)?)?;
-    let features = engine.guide_features(&engine.perspective().apply(&images, &views)?)?;
+    let features = engine.guide_features(&engine.perspective().apply(&images, &views, method.loss.outside)?)?;
     let features = features.f_reshape([i64::from(method.batch), i64::from(method.loss.views), -1])?;
     let anchors = Anchors::new(text, &source_features.f_index_select(0, &chosen)?)?;
     let contrast = nce::loss(&anchors, &features, &method.loss)?.f_mean(None)?;

@@ -9,7 +9,7 @@ mod faces;
 
 use clap::{Parser, Subcommand};
 use domain::Digest;
-use domain::edit::{CfMapper, ClipNce, NceLoss, Query};
+use domain::edit::{CfMapper, ClipNce, NceLoss, Outside, Query};
 use editing::clip_nce::{self, Item};
 use editing::rng::RngKey;
 use editing::train::{Slice, TrainState, run_slice};
@@ -34,6 +34,9 @@ struct Options {
     /// The published query instead of the floored one.
     #[arg(long, global = true)]
     normalised: bool,
+    /// The published mid-grey beyond a view's edge.
+    #[arg(long, global = true)]
+    grey: bool,
     #[arg(long, global = true)]
     floor: Option<f64>,
     #[arg(long, global = true)]
@@ -42,6 +45,8 @@ struct Options {
     distortion: Option<f64>,
     #[arg(long, global = true)]
     steps: Option<u32>,
+    #[arg(long, global = true)]
+    views: Option<u32>,
     #[arg(long, global = true, default_value_t = 0)]
     seed: u64,
 }
@@ -73,6 +78,10 @@ impl Options {
         if let Some(floor) = self.floor {
             loss.query = Query::Floored { floor };
         }
+        if self.grey {
+            loss.outside = Outside::Grey;
+        }
+        loss.views = self.views.unwrap_or(loss.views);
         loss.distortion = self.distortion.unwrap_or(loss.distortion);
         loss
     }
@@ -119,10 +128,12 @@ fn mapper(options: &Options, engine: &Engine, text: &EditText, train: usize, lat
     let seconds = start.elapsed().as_secs_f64();
     let edited = engine.render(&mapper.apply(latents, 1.0).expect("applies")).expect("renders");
     let name = format!(
-        "mapper {:?} l2 {} ds {} steps {} seed {}: trained {seconds:.0} s, loss {:.3}",
+        "mapper {:?} l2 {} ds {} views {} {:?} steps {} seed {}: trained {seconds:.0} s, loss {:.3}",
         method.loss.query,
         method.latent_l2,
         method.loss.distortion,
+        method.loss.views,
+        method.loss.outside,
         method.steps,
         method.seed,
         state.losses().last().copied().unwrap_or(f32::NAN)
@@ -153,8 +164,13 @@ fn per_image(options: &Options, engine: &Engine, text: &EditText, batch: usize, 
     let each = start.elapsed().as_secs_f64() / latents.len() as f64;
     let images = engine.render(&Tensor::stack(&edited, 0)).expect("renders");
     let name = format!(
-        "clip-nce {:?} l2 {} ds {} steps {} batch {batch}: {each:.2} s an image",
-        method.loss.query, method.latent_l2, method.loss.distortion, method.steps
+        "clip-nce {:?} l2 {} ds {} views {} {:?} steps {} batch {batch}: {each:.2} s an image",
+        method.loss.query,
+        method.latent_l2,
+        method.loss.distortion,
+        method.loss.views,
+        method.loss.outside,
+        method.steps
     );
     (name, raster::as_published(&images).expect("finite"))
 }

@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Writes golden.safetensors for nce.rs: the contrastive loss row by row, as its definition reads, in float64.
+
+Needs torch 2.11 and safetensors. The Rust test needs neither.
+"""
+
+import pathlib
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+ITEMS, VIEWS, TEMPLATES, WIDTH, TAU, FLOOR = 3, 4, 5, 16, 0.1, 0.9
+
+
+def unit(*shape):
+    return F.normalize(torch.randn(*shape, dtype=torch.float64), dim=-1).float().double()
+
+
+def item_loss(views, source, target_texts, neutral_texts, floor):
+    """The mean cross-entropy over the 2 * VIEWS rows of one item."""
+    positives = [
+        F.normalize((target_texts - neutral_texts).mean(0), dim=0),
+        F.normalize(target_texts.mean(0) - source, dim=0),
+    ]
+    negatives = F.normalize(neutral_texts - source, dim=-1)
+    rows = []
+    for view in views:
+        moved = view - source
+        length = moved.norm()
+        query = moved / (length if floor is None else max(length, torch.tensor(floor)))
+        for positive in positives:
+            logits = torch.cat([query[None] @ positive[:, None], query[None] @ negatives.T], dim=1) / TAU
+            rows.append(F.cross_entropy(logits, torch.zeros(1, dtype=torch.long)))
+    return torch.stack(rows).mean()
+
+
+torch.manual_seed(0)
+source = unit(ITEMS, WIDTH)
+target_texts, neutral_texts = unit(TEMPLATES, WIDTH), unit(TEMPLATES, WIDTH)
+# From changes far below the floor to changes above it, so that both branches of the floored query are seen.
+spread = torch.tensor([0.1, 0.4, 0.8, 1.5], dtype=torch.float64)[None, :, None]
+views = F.normalize(source[:, None] + spread * unit(ITEMS, VIEWS, WIDTH), dim=-1).float().double()
+golden = {"source": source, "views": views, "target_texts": target_texts, "neutral_texts": neutral_texts}
+for name, floor in [("normalised", None), ("floored", FLOOR)]:
+    seen = views.clone().requires_grad_()
+    losses = torch.stack([item_loss(seen[i], source[i], target_texts, neutral_texts, floor) for i in range(ITEMS)])
+    (gradient,) = torch.autograd.grad(losses.sum(), seen)
+    golden[f"{name}.loss"], golden[f"{name}.gradient"] = losses.detach(), gradient
+moves = (views - source[:, None]).norm(dim=-1)
+assert (moves < FLOOR).any() and (moves > FLOOR).any()
+save_file({name: value.float().contiguous() for name, value in golden.items()},
+          pathlib.Path(__file__).with_name("golden.safetensors"))

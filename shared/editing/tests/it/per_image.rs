@@ -1,0 +1,157 @@
+//! `clip-nce` on the demo pack: what an item's result depends on, and what it does not.
+
+use crate::demo;
+use domain::edit::{ClipNce, EarlyStop};
+use domain::{Digest, Reason};
+use editing::clip_nce::{Item, edit};
+use editing::descent::Descended;
+use editing::rng::RngKey;
+use editing::{Control, Directive, EditText, Engine, Stop, Unhindered, latent};
+use tch::Tensor;
+
+/// Kernels sum in another order at another batch size, and Adam divides a gradient by its own size: where a gradient is
+/// nearly zero, its rounding decides the direction of a full step. Over these few steps of rate 0.08 the latents, whose
+/// entries are of the order of 2, agree to this.
+const TOLERANCE: f64 = 0.02;
+
+struct Bench {
+    engine: Engine,
+    text: EditText,
+    latents: Vec<Tensor>,
+}
+
+impl Bench {
+    fn new(faces: usize) -> Self {
+        let engine = demo::engine();
+        let text = EditText::encode(&engine, "a face with green hair", "a face").unwrap();
+        let latents = engine.encode(&demo::pictures(&engine, "faces/source", 0..faces)).unwrap().unbind(0);
+        Self { engine, text, latents }
+    }
+
+    fn results(
+        &self,
+        method: &ClipNce,
+        seed: u64,
+        faces: &[usize],
+        control: &mut dyn Control,
+    ) -> Vec<Result<Descended, Stop>> {
+        let key = |id: usize| RngKey::new("views", &Digest::of(id.to_le_bytes()), &Digest::of(b"green"), seed);
+        let items: Vec<_> = faces.iter().map(|&id| Item { id, latent: &self.latents[id], key: key(id) }).collect();
+        edit(&self.engine, &self.text, method, &items, control).unwrap()
+    }
+
+    fn run(&self, method: &ClipNce, faces: &[usize]) -> Vec<Descended> {
+        self.results(method, 0, faces, &mut Unhindered).into_iter().map(Result::unwrap).collect()
+    }
+}
+
+fn steps(steps: u32) -> ClipNce {
+    ClipNce { steps, ..ClipNce::default() }
+}
+
+#[track_caller]
+fn assert_near(a: &Descended, b: &Descended) {
+    assert_eq!(a.steps, b.steps);
+    let gap = (&a.latent - &b.latent).abs().max().double_value(&[]);
+    assert!(gap < TOLERANCE, "latents differ by {gap}");
+    let gap = a.loss.iter().zip(&b.loss).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(gap < TOLERANCE, "losses differ by {gap}");
+}
+
+#[test]
+fn a_result_does_not_depend_on_its_batch_mates_or_its_place() {
+    let bench = Bench::new(8);
+    let method = steps(8);
+    let together = bench.run(&method, &[0, 1, 2, 3, 4, 5, 6, 7]);
+    let order = [5, 2, 7, 0, 3, 6, 1, 4];
+    for (permuted, face) in bench.run(&method, &order).iter().zip(order) {
+        assert_near(permuted, &together[face]);
+    }
+    for face in [0, 3] {
+        assert_near(&bench.run(&method, &[face])[0], &together[face]);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_another_result() {
+    let bench = Bench::new(2);
+    let bytes = |seed| {
+        let results = bench.results(&steps(4), seed, &[0, 1], &mut Unhindered);
+        results.into_iter().map(|r| latent::to_bytes(&r.unwrap().latent).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(bytes(0), bytes(0));
+    assert_ne!(bytes(0)[0], bytes(1)[0]);
+}
+
+#[test]
+fn every_items_loss_falls() {
+    let bench = Bench::new(4);
+    for done in bench.run(&steps(20), &[0, 1, 2, 3]) {
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        assert!(mean(&done.loss[15..]) < mean(&done.loss[..5]) - 0.5, "{:?}", done.loss);
+    }
+}
+
+#[test]
+fn an_item_that_stops_early_leaves_the_others_alone() {
+    let bench = Bench::new(4);
+    let patient = ClipNce { early_stop: Some(EarlyStop { patience: 2, min_delta: 0.05 }), ..steps(14) };
+    let together = bench.run(&patient, &[0, 1, 2, 3]);
+    let taken: Vec<_> = together.iter().map(|d| d.steps).collect();
+    assert!(taken.iter().any(|s| *s != taken[0]), "the test needs items that stop at different steps: {taken:?}");
+    for (face, done) in together.iter().enumerate() {
+        // The loss that made it stop was seen but no step was taken on it.
+        let stopped_early = done.steps < patient.steps;
+        assert_eq!(done.loss.len(), done.steps as usize + usize::from(stopped_early));
+        assert_near(&bench.run(&patient, &[face])[0], done);
+    }
+}
+
+#[test]
+fn an_item_that_is_not_finite_fails_alone() {
+    let mut bench = Bench::new(3);
+    let method = steps(4);
+    let clean = bench.run(&method, &[0, 2]);
+    bench.latents[1] = &bench.latents[1] * f64::NAN;
+    let mut results = bench.results(&method, 0, &[0, 1, 2], &mut Unhindered).into_iter();
+    assert_near(&results.next().unwrap().unwrap(), &clean[0]);
+    match results.next().unwrap() {
+        Err(Stop::Failed(error)) => assert_eq!(error.reason(), Reason::NonFinite),
+        other => panic!("{other:?}"),
+    }
+    assert_near(&results.next().unwrap().unwrap(), &clean[1]);
+}
+
+/// Cancels one item from a step on, and yields at another.
+struct Interruption {
+    cancel: Option<(usize, u32)>,
+    yield_at: Option<u32>,
+    step: u32,
+}
+
+impl Control for Interruption {
+    fn before_step(&mut self, step: u32, _: u32) -> Directive {
+        self.step = step;
+        if self.yield_at == Some(step) { Directive::Yield } else { Directive::Continue }
+    }
+
+    fn is_cancelled(&mut self, id: usize) -> bool {
+        self.cancel.is_some_and(|(cancelled, from)| cancelled == id && self.step >= from)
+    }
+}
+
+#[test]
+fn a_cancelled_item_goes_and_a_yield_hands_all_back() {
+    let bench = Bench::new(3);
+    let method = steps(4);
+    let clean = bench.run(&method, &[0, 1, 2]);
+    let mut cancel = Interruption { cancel: Some((1, 2)), yield_at: None, step: 0 };
+    let results = bench.results(&method, 0, &[0, 1, 2], &mut cancel);
+    assert!(matches!(results[1], Err(Stop::Cancelled)));
+    assert_near(results[0].as_ref().unwrap(), &clean[0]);
+    assert_near(results[2].as_ref().unwrap(), &clean[2]);
+
+    let mut drain = Interruption { cancel: None, yield_at: Some(1), step: 0 };
+    let results = bench.results(&method, 0, &[0, 1], &mut drain);
+    assert!(results.iter().all(|result| matches!(result, Err(Stop::Yielded))));
+}
