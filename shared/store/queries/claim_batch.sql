@@ -17,7 +17,7 @@ moved AS (
     RETURNING t.no, t.epoch, t.key, t.needs, t.ordinal, t.strength, t.seed, t.checkpoint),
 deltas AS (
     INSERT INTO count_deltas (job_seq, stage, state, n, charge_ms)
-    SELECT $1, $2::task_stage, 'ready', -count(*), 0 FROM moved HAVING count(*) > 0
+    SELECT $1, $2::task_stage, 'ready'::task_state, -count(*), 0 FROM moved HAVING count(*) > 0
     UNION ALL
     SELECT $1, $2::task_stage, 'dispatched', count(*), count(*) * $6::float8 FROM moved HAVING count(*) > 0),
 batch AS (

@@ -22,7 +22,7 @@ moved AS (
     RETURNING t.stage, t.state, t.edit_no, r.reason AS was_reason),
 deltas AS (
     INSERT INTO count_deltas (job_seq, stage, state, reason, n)
-    SELECT $1, stage, 'dead', was_reason, -count(*) FROM moved GROUP BY stage, was_reason
+    SELECT $1, stage, 'dead'::task_state, was_reason, -count(*) FROM moved GROUP BY stage, was_reason
     UNION ALL
     SELECT $1, stage, state, '', count(*) FROM moved GROUP BY stage, state)
 -- and the edits whose gate must be able to open again

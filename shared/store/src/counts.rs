@@ -135,7 +135,7 @@ impl Store {
     pub async fn reasons(&self, job_seq: i64) -> Result<Vec<ReasonCount>, StoreError> {
         let sql = "-- reasons
             SELECT stage::text, reason, n FROM job_counts
-            WHERE job_seq = $1 AND state = 'dead' AND n <> 0 ORDER BY n DESC, stage, reason";
+            WHERE job_seq = $1 AND state = 'dead' AND n <> 0 ORDER BY n DESC, job_counts.stage, reason";
         let rows: Vec<(String, String, i64)> = sqlx::query_as(sql).bind(job_seq).fetch_all(&self.pool).await?;
         let at = Place { table: "job_counts", row: &job_seq };
         let count = |(stage, reason, n): (String, String, i64)| {
@@ -166,7 +166,7 @@ impl Store {
 pub(crate) async fn read_counts(executor: impl sqlx::PgExecutor<'_>, job_seq: i64) -> Result<Vec<Count>, StoreError> {
     let sql = "-- counts
         SELECT stage::text, state::text, sum(n)::bigint, sum(gpu_ms) FROM job_counts WHERE job_seq = $1
-        GROUP BY stage, state HAVING sum(n) <> 0 OR sum(gpu_ms) > 0 ORDER BY stage, state";
+        GROUP BY stage, state HAVING sum(n) <> 0 OR sum(gpu_ms) > 0 ORDER BY job_counts.stage, job_counts.state";
     let rows: Vec<(String, String, i64, f64)> = sqlx::query_as(sql).bind(job_seq).fetch_all(executor).await?;
     let at = Place { table: "job_counts", row: &job_seq };
     let count = |(stage, phase, n, gpu_ms): (String, String, i64, f64)| {

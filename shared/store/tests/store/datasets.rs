@@ -1,0 +1,88 @@
+//! Datasets and packs: dense ordinals, duplicates named, names that keep their content.
+
+use crate::world::{World, source};
+use domain::Digest;
+use std::sync::Arc;
+use store::{PackAdded, PackRow};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_additions_give_dense_ordinals_and_name_duplicates() {
+    let world = Arc::new(World::new().await);
+    let dataset = world.store.create_dataset(world.project, "big", None).await.unwrap().unwrap();
+    let adders: Vec<_> = (0..6)
+        .map(|i| {
+            let (world, id) = (world.clone(), dataset.id);
+            // each overlaps its neighbour by half
+            tokio::spawn(async move {
+                let rows: Vec<_> = (i * 50..i * 50 + 100).map(source).collect();
+                world.store.add_sources(id, &rows).await.unwrap()
+            })
+        })
+        .collect();
+    let (mut added, mut duplicates) = (0, 0);
+    for adder in adders {
+        let outcome = adder.await.unwrap();
+        assert!(outcome.duplicates.iter().all(|d| d.uri == d.same_as));
+        added += outcome.added;
+        duplicates += outcome.duplicates.len();
+    }
+    assert_eq!((added, duplicates), (350, 250));
+    let mut all = world.store.sources(dataset.id, None, 200).await.unwrap();
+    let rest = world.store.sources(dataset.id, all.last().map(|s| s.ordinal), 200).await.unwrap();
+    all.extend(rest);
+    let ordinals: Vec<i64> = all.iter().map(|s| s.ordinal).collect();
+    assert_eq!(ordinals, (0..350).collect::<Vec<_>>());
+    assert_eq!(world.store.dataset(world.project, "big").await.unwrap().unwrap().sources, 350);
+}
+
+#[tokio::test]
+async fn the_same_bytes_twice_in_one_call_are_one_source() {
+    let world = World::new().await;
+    let dataset = world.store.create_dataset(world.project, "twins", None).await.unwrap().unwrap();
+    let twin = store::SourceRow { uri: "copy.png".to_owned(), ..source(1) };
+    let added = world.store.add_sources(dataset.id, &[source(1), twin.clone(), source(2)]).await.unwrap();
+    assert_eq!(added.added, 2);
+    assert_eq!((added.duplicates[0].uri.as_str(), added.duplicates[0].same_as.as_str()), ("copy.png", "faces/001.png"));
+    let again = world.store.add_sources(dataset.id, &[twin]).await.unwrap();
+    assert_eq!((again.added, again.duplicates.len()), (0, 1));
+    assert!(world.store.create_dataset(world.project, "twins", None).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_import_goes_on_from_its_cursor_by_one_coordinator_only() {
+    let world = World::new().await;
+    let dataset = world.store.create_dataset(world.project, "far", Some("s3://bucket/far/")).await.unwrap().unwrap();
+    let store = &world.store;
+    assert_eq!(store.importing().await.unwrap()[0].cursor, None);
+    let error = ["b.txt is no image".to_owned()];
+    assert!(store.import_progress(dataset.id, None, Some("c"), &error, false).await.unwrap());
+    assert!(!store.import_progress(dataset.id, None, Some("x"), &[], false).await.unwrap(), "another one is further");
+    assert_eq!(store.importing().await.unwrap()[0].cursor.as_deref(), Some("c"));
+    assert!(store.import_progress(dataset.id, Some("c"), None, &[], true).await.unwrap());
+    assert_eq!(store.importing().await.unwrap(), []);
+    assert_eq!(store.dataset(world.project, "far").await.unwrap().unwrap().import_errors, error);
+}
+
+#[tokio::test]
+async fn a_packs_name_keeps_its_content() {
+    let world = World::new().await;
+    let pack = world.store.pack("faces").await.unwrap().unwrap();
+    assert_eq!(world.store.add_pack(&pack).await.unwrap(), PackAdded::Same);
+    let other = PackRow { digest: Digest::of("other"), ..pack.clone() };
+    assert_eq!(world.store.add_pack(&other).await.unwrap(), PackAdded::Conflict { existing: pack.digest });
+    assert_eq!(world.store.packs().await.unwrap(), [pack]);
+}
+
+#[tokio::test]
+async fn the_schema_is_known_and_an_empty_database_is_not() {
+    let world = World::new().await;
+    world.store.check().await.unwrap();
+    world.store.migrate().await.unwrap();
+    let empty = testkit::TestDatabase::create_empty().await.unwrap();
+    let config = store::StoreConfig { url: empty.url().to_owned(), max_connections: 2 };
+    let bare = store::Store::connect(&config).await.unwrap();
+    assert!(matches!(bare.check().await, Err(store::StoreError::SchemaBehind { .. })));
+    bare.migrate().await.unwrap();
+    bare.check().await.unwrap();
+    bare.close().await;
+}

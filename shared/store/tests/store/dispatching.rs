@@ -1,0 +1,205 @@
+//! Hand-outs: no task twice, everything in the outbox, fair among projects.
+
+use crate::world::{World, edit, fences, invert, message};
+use domain::edit::Method;
+use domain::{ProjectId, Stage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{ClaimRequest, HeartbeatRow, LeaderEpoch, NewTask, OutboxKind};
+use tokio::sync::Barrier;
+
+fn inverts(from: i64, n: i64) -> Vec<NewTask> {
+    (from..from + n)
+        .map(|o| NewTask::Invert { ordinal: o % 8, key: crate::world::key(&format!("unique {o}")) })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_dispatchers_hand_out_each_task_once() {
+    let world = Arc::new(World::new().await);
+    let job = world.job("raced", &inverts(0, 600)).await;
+    let barrier = Arc::new(Barrier::new(6));
+    let dispatchers: Vec<_> = (0..6)
+        .map(|_| {
+            let (world, barrier) = (world.clone(), barrier.clone());
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                barrier.wait().await;
+                while let Some(batch) = world.claim(job, Stage::Invert, 7).await {
+                    mine.extend(fences(&batch).into_iter().map(|f| f.task.no));
+                }
+                mine
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for dispatcher in dispatchers {
+        all.extend(dispatcher.await.unwrap());
+    }
+    let distinct: BTreeSet<i32> = all.iter().copied().collect();
+    assert_eq!((all.len(), distinct.len()), (600, 600));
+    assert_eq!(world.number("SELECT sum((payload->>'n')::int)::bigint FROM outbox").await, 600);
+    assert_eq!(world.number("SELECT count(*) FROM tasks WHERE epoch <> 1").await, 0);
+    world.check_counts(job).await;
+}
+
+#[tokio::test]
+async fn a_claim_while_a_slice_is_written_does_not_wait_for_it() {
+    let world = World::new().await;
+    let job = world.job("busy", &inverts(0, 4)).await;
+    let mut writer = world.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM jobs WHERE seq = $1 FOR NO KEY UPDATE").bind(job).execute(&mut *writer).await.unwrap();
+    let claim = tokio::time::timeout(Duration::from_secs(5), world.claim(job, Stage::Invert, 4));
+    assert_eq!(claim.await.unwrap().unwrap().len(), 4);
+    writer.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_relay_publishes_what_was_claimed_until_it_is_confirmed() {
+    let world = World::new().await;
+    let job = world.job("told", &inverts(0, 6)).await;
+    let batches =
+        [world.claim(job, Stage::Invert, 4).await.unwrap(), world.claim(job, Stage::Invert, 4).await.unwrap()];
+    let mut seen = Vec::new();
+    let relayed = world
+        .store
+        .relay_slice(10, |rows| {
+            seen = rows.clone();
+            async move { vec![rows[0].id] }
+        })
+        .await
+        .unwrap();
+    assert_eq!((relayed.taken, relayed.confirmed), (2, 1));
+    assert_eq!(seen[0].kind, OutboxKind::Work { batch: batches[0].batch });
+    let first_try = seen[1].message_id;
+    let relayed = world
+        .store
+        .relay_slice(10, |rows| {
+            seen = rows.clone();
+            async move { rows.iter().map(|r| r.id).collect() }
+        })
+        .await
+        .unwrap();
+    assert_eq!((relayed.taken, relayed.confirmed, seen[0].message_id), (1, 1, first_try));
+    assert_eq!(world.store.outbox_depth().await.unwrap().0, 0);
+}
+
+#[tokio::test]
+async fn two_relays_never_publish_the_same_message_at_once() {
+    let world = World::new().await;
+    let job = world.job("told", &inverts(0, 4)).await;
+    world.claim(job, Stage::Invert, 2).await.unwrap();
+    world.claim(job, Stage::Invert, 2).await.unwrap();
+    let other = world.store.clone();
+    let outer = world.store.relay_slice(1, async |rows| {
+        let mut ids: Vec<i64> = rows.iter().map(|r| r.id).collect();
+        let mine = ids[0];
+        other
+            .relay_slice(10, async |rows| {
+                assert!(rows.iter().all(|r| r.id != mine));
+                ids.clear();
+                rows.iter().map(|r| r.id).collect()
+            })
+            .await
+            .unwrap();
+        vec![mine]
+    });
+    assert_eq!(outer.await.unwrap().confirmed, 1);
+    assert_eq!(world.store.outbox_depth().await.unwrap().0, 0);
+}
+
+async fn project(world: &World, name: &str, weight: f64) -> ProjectId {
+    let id = world.store.ensure_project(name).await.unwrap();
+    assert!(world.store.set_weight(name, weight).await.unwrap());
+    world.dataset(id, 8).await;
+    id
+}
+
+/// Claims and finishes `n` batches as a dispatcher would, one after the other. Returns batches per job.
+async fn dispatch(world: &World, n: usize) -> BTreeMap<i64, usize> {
+    let mut served = BTreeMap::new();
+    for _ in 0..n {
+        let lane = world.store.backlog().await.unwrap().into_iter().next().unwrap();
+        let request = ClaimRequest {
+            job_seq: lane.job_seq,
+            stage: lane.stage,
+            edit_no: lane.edit_no,
+            limit: 2,
+            class: "cpu".into(),
+            estimate_ms: 100.0,
+        };
+        let batch = world.store.claim_batch(&request, message).await.unwrap().unwrap();
+        world.finish(crate::world::boot(), &batch).await;
+        world.store.fold_deltas("fold", LeaderEpoch(1), 1000).await.unwrap();
+        *served.entry(lane.job_seq).or_insert(0) += 1;
+    }
+    served
+}
+
+#[tokio::test]
+async fn projects_share_by_weight_and_idling_hoards_no_credit() {
+    let world = World::new().await;
+    world.store.acquire("fold", "test", Duration::from_secs(60)).await.unwrap();
+    let methods = [Method::ClipNce(Default::default())];
+    let heavy = project(&world, "heavy", 3.0).await;
+    let light = project(&world, "light", 1.0).await;
+    let late = project(&world, "late", 1.0).await;
+    let first = world.job_of(heavy, "heavy", &methods, &inverts(0, 400)).await;
+    let second = world.job_of(light, "light", &methods, &inverts(1000, 400)).await;
+    let served = dispatch(&world, 40).await;
+    assert_eq!((served[&first], served[&second]), (30, 10));
+    // 30 batches of 2 at 50 ms: the measured time, not the estimate, was charged
+    assert_eq!(world.store.project("heavy").await.unwrap().unwrap().served_ms, 3000.0);
+    // it did nothing so far, and gets a fifth from now on, not everything until it has caught up
+    let third = world.job_of(late, "late", &methods, &inverts(2000, 400)).await;
+    let served = dispatch(&world, 50).await;
+    assert!((8..=12).contains(&served[&third]), "{served:?}");
+    assert!((27..=33).contains(&served[&first]), "{served:?}");
+}
+
+#[tokio::test]
+async fn priority_then_the_job_served_least() {
+    let world = World::new().await;
+    world.store.acquire("fold", "test", Duration::from_secs(60)).await.unwrap();
+    let one = world.job("one", &inverts(0, 40)).await;
+    let two = world.job("two", &inverts(100, 40)).await;
+    let served = dispatch(&world, 10).await;
+    assert_eq!((served[&one], served[&two]), (5, 5));
+    let urgent = world.job("urgent", &inverts(200, 6)).await;
+    world.sql(format!("UPDATE jobs SET priority = 5 WHERE seq = {urgent}")).await;
+    assert_eq!(dispatch(&world, 3).await, [(urgent, 3)].into());
+    // waiting grows into priority: an hour is worth six steps
+    let urgent = world.job("urgent again", &inverts(300, 6)).await;
+    world.sql(format!("UPDATE jobs SET priority = 5 WHERE seq = {urgent}")).await;
+    world.sql(format!("UPDATE jobs SET created_at = now() - interval '1 hour' WHERE seq = {two}")).await;
+    assert_eq!(dispatch(&world, 3).await, [(two, 3)].into());
+}
+
+#[tokio::test]
+async fn paused_jobs_are_skipped_and_the_window_counts_batches() {
+    let world = World::new().await;
+    let job = world.job("windowed", &[invert(0), invert(1), invert(2), edit("windowed", 0, 0)]).await;
+    let worker = HeartbeatRow {
+        boot: crate::world::boot(),
+        name: "host/1".into(),
+        class: "cpu".into(),
+        device: "cpu".into(),
+        version: "0".into(),
+        draining: false,
+        running: vec![],
+        images: 0,
+        busy_ms: 0,
+    };
+    world.store.heartbeat(&worker).await.unwrap();
+    world.store.heartbeat(&HeartbeatRow { boot: crate::world::boot(), draining: true, ..worker }).await.unwrap();
+    world.claim(job, Stage::Invert, 1).await.unwrap();
+    world.run(job, Stage::Invert, 1).await;
+    let window = world.store.window_state().await.unwrap();
+    assert_eq!((window.len(), window[0].workers, window[0].in_flight[&Stage::Invert]), (1, 1, 2));
+    world.store.transition(job, domain::job_state::JobEvent::Pause, None).await.unwrap();
+    assert_eq!(world.store.backlog().await.unwrap(), []);
+    assert!(world.claim(job, Stage::Invert, 1).await.is_none());
+    world.store.transition(job, domain::job_state::JobEvent::Resume, None).await.unwrap();
+    assert_eq!(world.store.backlog().await.unwrap().len(), 1);
+}
