@@ -165,7 +165,8 @@ impl Task {
         let to = |state| Ok(Self { state, ..self.clone() });
         match (&self.state, event) {
             (S::Blocked, E::Unblock) | (S::RetryWait { .. }, E::Due) => to(S::Ready),
-            (S::Blocked, E::ProducerDied) => to(S::Dead { reason: Reason::ProducerDead }),
+            // ready too: an edit whose latent is there may still wait behind the gate of a mapper that will never come
+            (S::Blocked | S::Ready, E::ProducerDied) => to(S::Dead { reason: Reason::ProducerDead }),
             (S::Ready, E::Dispatch { batch }) => {
                 Ok(Self { epoch: self.epoch + 1, state: S::Dispatched { batch: *batch }, ..self.clone() })
             }
