@@ -44,6 +44,7 @@ start() {
     password=$(secret "$dir/password")
 
     # The port mapper is started here rather than by Erlang, which would leave it behind with no pid written down.
+    own_pid "$epmd_pid" >/dev/null || stop_mapper
     if own_pid "$epmd_pid" >/dev/null; then
         epmd=$(port RABBIT_EPMD_PORT "$ports")
     else
@@ -84,11 +85,22 @@ CONF
     await RabbitMQ "$node_pid" "$node_log" 120 port_answers "$amqp"
 }
 
+# A node whose port mapper dies starts another, whose pid nobody wrote down. It is told to end on the port that is ours alone;
+# a mapper with living nodes refuses.
+stop_mapper() {
+    stop "Erlang's port mapper" "$epmd_pid" TERM 10
+    local epmd
+    epmd=$(sed -n 's/^RABBIT_EPMD_PORT=//p' "$ports" 2>/dev/null || true)
+    if [ -n "$epmd" ] && port_answers "$epmd"; then
+        epmd -port "$epmd" -kill >/dev/null 2>&1 || true
+    fi
+}
+
 case $verb in
 start) start ;;
 stop)
     stop RabbitMQ "$node_pid" TERM 60
-    stop "Erlang's port mapper" "$epmd_pid" TERM 10
+    stop_mapper
     ;;
 kill) stop RabbitMQ "$node_pid" KILL 10 ;;
 *) fail "usage: broker.sh start|stop|kill [FOLDER]" ;;
