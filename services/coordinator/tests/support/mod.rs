@@ -1,0 +1,174 @@
+//! A coordinator in the test's process, on a database, a vhost and a bucket of its own.
+
+use anyhow::Result;
+use artifacts::Artifacts;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use bytes::Bytes;
+use coordinator::app::{self, App};
+use coordinator::config::{self, Bucket, Config, Limits, Tuning};
+use domain::Digest;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use store::{Store, StoreConfig};
+use telemetry::{Guard, LogConfig, LogFormat};
+use testkit::{TestBucket, TestDatabase, TestVhost};
+use tower::ServiceExt;
+
+/// The name of the registered pack.
+pub const PACK: &str = "facesjs-64";
+
+/// The services and the coordinator on them.
+pub struct Bench {
+    /// The coordinator.
+    pub app: App,
+    /// Its router.
+    pub router: Router,
+    // dropped after the coordinator
+    _database: TestDatabase,
+    _vhost: TestVhost,
+    _bucket: TestBucket,
+}
+
+/// Telemetry is set up once a process, and all tests of a file share it.
+fn telemetry() -> Guard {
+    static GUARD: OnceLock<Guard> = OnceLock::new();
+    let settings = LogConfig { format: LogFormat::Text, filter: "error".to_owned() };
+    GUARD.get_or_init(|| telemetry::init("coordinator", &settings).expect("telemetry is set up once")).clone()
+}
+
+impl Bench {
+    /// Fresh services, loops not started.
+    pub async fn new() -> Result<Self> {
+        Self::with(Limits { json_bytes: 64 << 10, blob_bytes: 8 << 20, request_timeout: Duration::from_secs(30) }).await
+    }
+
+    async fn with(limits: Limits) -> Result<Self> {
+        let (database, vhost, bucket) =
+            (TestDatabase::create().await?, TestVhost::create().await?, TestBucket::create().await?);
+        let tuning = Tuning {
+            poll: Duration::from_millis(50),
+            sweep: Duration::from_millis(100),
+            worker_lost: Duration::from_secs(5),
+            never_started: Duration::from_secs(3),
+            ..Tuning::default()
+        };
+        let config = Config {
+            listen: "127.0.0.1:0".parse()?,
+            database_url: database.url().to_owned(),
+            database_connections: 10,
+            broker_url: vhost.url().to_owned(),
+            bucket: Bucket {
+                name: TestBucket::NAME.to_owned(),
+                endpoint: Some(bucket.endpoint()),
+                region: TestBucket::REGION.to_owned(),
+                path_style: true,
+                access_key: TestBucket::ACCESS_KEY.to_owned(),
+                secret_key: TestBucket::SECRET_KEY.to_owned(),
+            },
+            limits,
+            tuning,
+        };
+        let store = Store::connect(&StoreConfig { url: config.database_url.clone(), max_connections: 10 }).await?;
+        let app = App {
+            store,
+            artifacts: app::bucket(&config.bucket),
+            publisher: broker::Publisher::start(config::broker(&config)),
+            wake: Arc::default(),
+            metrics: telemetry(),
+            holder: "test".into(),
+            config: Arc::new(config),
+        };
+        let router = coordinator::http::router(app.clone());
+        Ok(Self { app, router, _database: database, _vhost: vhost, _bucket: bucket })
+    }
+
+    /// Sends a request; status, media type and body.
+    pub async fn send(&self, request: Request<Body>) -> Result<(StatusCode, String, Bytes)> {
+        let answer = self.router.clone().oneshot(request).await?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let media = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        Ok((status, media, axum::body::to_bytes(answer.into_body(), usize::MAX).await?))
+    }
+
+    /// GET, with the headers of the answer.
+    pub async fn router_get(&self, path: &str) -> Result<axum::response::Response> {
+        Ok(self.router.clone().oneshot(Request::get(path).body(Body::empty())?).await?)
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Result<(StatusCode, String, Bytes)> {
+        self.send(Request::get(path).body(Body::empty())?).await
+    }
+
+    /// GET, reading JSON.
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let (status, _, body) = self.get(path).await?;
+        anyhow::ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&body));
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// POST of JSON with headers.
+    pub async fn post(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Result<(StatusCode, Value)> {
+        let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (status, _, body) = self.send(request.body(Body::from(body.to_string()))?).await?;
+        Ok((status, serde_json::from_slice(&body)?))
+    }
+
+    /// PUT of an object under the digest in the address.
+    pub async fn put_blob(&self, digest: Digest, bytes: Vec<u8>) -> Result<(StatusCode, Bytes)> {
+        let request = Request::put(format!("/v1/blobs/{digest}")).body(Body::from(bytes))?;
+        let (status, _, body) = self.send(request).await?;
+        Ok((status, body))
+    }
+
+    /// Registers a dataset of `n` small objects, each labelled by the parity of its number.
+    pub async fn dataset(&self, name: &str, n: usize) -> Result<()> {
+        self.post("/v1/datasets", &json!({ "name": name }), &[]).await?;
+        let mut sources = Vec::new();
+        for index in 0..n {
+            let bytes = format!("{name} {index}").into_bytes();
+            let sha256 = self.app.artifacts.put(bytes.clone()).await?;
+            let parity = if index % 2 == 0 { "even" } else { "odd" };
+            sources.push(json!({ "sha256": sha256, "uri": format!("{name}/{index}.png"), "bytes": bytes.len(),
+                                 "labels": { "parity": parity } }));
+        }
+        let (status, answer) =
+            self.post(&format!("/v1/datasets/{name}/sources"), &json!({ "sources": sources }), &[]).await?;
+        anyhow::ensure!(status == StatusCode::OK && answer["added"] == n, "{status} {answer}");
+        Ok(())
+    }
+
+    /// Uploads and registers the demo pack.
+    pub async fn pack(&self) -> Result<Value> {
+        let pack = packs::Pack::open(testkit::workspace_root().join("deploy/demo/pack"))?;
+        upload(&self.app.artifacts, &pack).await?;
+        let (status, answer) = self.post("/v1/packs", &json!({ "manifest": pack.manifest_text() }), &[]).await?;
+        anyhow::ensure!(status.is_success(), "{status} {answer}");
+        Ok(answer)
+    }
+}
+
+async fn upload(artifacts: &Artifacts, pack: &packs::Pack) -> Result<()> {
+    for file in pack.manifest().files() {
+        artifacts.put(std::fs::read(pack.path(&file))?).await?;
+    }
+    Ok(())
+}
+
+/// A job of one trained and one per-image edit.
+pub fn job(name: &str) -> Value {
+    json!({
+        "name": name, "dataset": "faces", "pack": PACK, "strengths": [1.0, 1.5],
+        "edits": [
+            { "name": "green", "text": "a face with green hair", "method": { "kind": "cf-mapper", "train_on": "train" } },
+            { "name": "blue", "text": "a face with blue skin", "method": { "kind": "clip-nce" } },
+        ],
+    })
+}
