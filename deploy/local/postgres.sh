@@ -52,6 +52,7 @@ start() {
                 { tail -n 15 "$log/initdb.log" >&2; fail "initdb failed; its words are above" "whole log: $(shown "$log/initdb.log")"; }
             mv "$pg/data.part" "$pg/data"
         fi
+        await_burial
         port=$(usable_port PG_PORT)
         say "starting PostgreSQL on port $port"
         spawn "$pid_file" "$log_file" "${as[@]}" "$bin/postgres" -D "$pg/data" -p "$port" \
@@ -60,6 +61,16 @@ start() {
         await PostgreSQL "$pid_file" "$log_file" 60 "$bin/pg_isready" -h 127.0.0.1 -p "$port" -U cfx -d postgres
     fi
     make_database "$bin"
+}
+
+# A killed server stays a zombie until init collects it, which some containers' init does late; PostgreSQL would take it for alive.
+await_burial() {
+    local old tries=300
+    old=$(head -n 1 "$pg/data/postmaster.pid" 2>/dev/null || true)
+    while [ -n "$old" ] && [ -d "/proc/$old" ] && ! started_at "$old" >/dev/null && [ "$tries" -gt 0 ]; do
+        tries=$((tries - 1))
+        sleep 0.1
+    done
 }
 
 make_database() {
