@@ -14,14 +14,15 @@ fn refine(steps: u32) -> Inversion {
 
 fn latents(engine: &Engine, method: &Inversion, images: &Tensor) -> Vec<Descended> {
     let ids: Vec<_> = (0..images.size()[0] as usize).collect();
-    let results = invert(engine, method, images, &ids, &mut Unhindered).unwrap();
+    let results = invert(engine, method, images, &ids, &mut Unhindered).expect("the batch is computed");
     results.into_iter().map(Result::unwrap).collect()
 }
 
 fn quality(engine: &Engine, images: &Tensor, found: &[Descended]) -> Vec<f64> {
     let stack: Vec<_> = found.iter().map(|d| d.latent.shallow_clone()).collect();
-    let drawn = raster::as_published(&engine.render(&Tensor::stack(&stack, 0)).unwrap()).unwrap();
-    score::psnr(images, &drawn).unwrap()
+    let drawn = raster::as_published(&engine.render(&Tensor::stack(&stack, 0)).expect("latents render"))
+        .expect("latents render");
+    score::psnr(images, &drawn).expect("sizes fit")
 }
 
 /// The report of the pack: 25.5 dB from the encoder alone, 26.9 dB after 100 steps.
@@ -46,8 +47,8 @@ fn a_face_is_inverted_alike_alone_and_in_company() {
         for face in [0, 5] {
             let alone = latents(&engine, &method, &images.narrow(0, face, 1));
             let gap = (&alone[0].latent - &together[face as usize].latent).abs().max().double_value(&[]);
-            // Latents are of the order of 2; Adam's early steps turn rounding in tiny gradients into small moves.
-            assert!(gap < 2e-3, "{method:?}: {gap}");
+            // Seen: 6e-5, of entries of the order of 2. Adam turns rounding in tiny gradients into small moves.
+            assert!(gap < 1e-3, "{method:?}: {gap}");
         }
     }
 }

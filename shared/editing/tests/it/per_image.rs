@@ -10,9 +10,9 @@ use editing::{Control, Directive, EditText, Engine, Stop, Unhindered, latent};
 use tch::Tensor;
 
 /// Kernels sum in another order at another batch size, and Adam divides a gradient by its own size: where a gradient is
-/// nearly zero, its rounding decides the direction of a full step. Over these few steps of rate 0.08 the latents, whose
-/// entries are of the order of 2, agree to this.
-const TOLERANCE: f64 = 0.02;
+/// nearly zero, its rounding decides the direction of a full step. After 14 steps of rate 0.08 the entries of the latents,
+/// of the order of 2, were seen to differ by 6e-5 between batches of 1 and 4, and not at all between places in a batch.
+const TOLERANCE: f64 = 1e-3;
 
 struct Bench {
     engine: Engine,
@@ -23,8 +23,11 @@ struct Bench {
 impl Bench {
     fn new(faces: usize) -> Self {
         let engine = demo::engine();
-        let text = EditText::encode(&engine, "a face with green hair", "a face").unwrap();
-        let latents = engine.encode(&demo::pictures(&engine, "faces/source", 0..faces)).unwrap().unbind(0);
+        let text = EditText::encode(&engine, "a face with green hair", "a face").expect("the text fits");
+        let latents = engine
+            .encode(&demo::pictures(&engine, "faces/source", 0..faces))
+            .expect("faces of the right size")
+            .unbind(0);
         Self { engine, text, latents }
     }
 
@@ -37,7 +40,7 @@ impl Bench {
     ) -> Vec<Result<Descended, Stop>> {
         let key = |id: usize| RngKey::new("views", &Digest::of(id.to_le_bytes()), &Digest::of(b"green"), seed);
         let items: Vec<_> = faces.iter().map(|&id| Item { id, latent: &self.latents[id], key: key(id) }).collect();
-        edit(&self.engine, &self.text, method, &items, control).unwrap()
+        edit(&self.engine, &self.text, method, &items, control).expect("the batch is computed")
     }
 
     fn run(&self, method: &ClipNce, faces: &[usize]) -> Vec<Descended> {

@@ -17,15 +17,15 @@ struct Bench {
 impl Bench {
     fn new(steps: u32) -> Self {
         let engine = demo::engine();
-        let text = EditText::encode(&engine, "a face with green hair", "a face").unwrap();
-        let latents = engine.encode(&demo::pictures(&engine, "train", 0..24)).unwrap();
+        let text = EditText::encode(&engine, "a face with green hair", "a face").expect("the text fits");
+        let latents = engine.encode(&demo::pictures(&engine, "train", 0..24)).expect("faces of the right size");
         let loss = NceLoss { views: 2, ..NceLoss::default() };
         Self { engine, text, latents, method: CfMapper { steps, batch: 4, loss, ..CfMapper::default() } }
     }
 
     fn start(&self) -> TrainState {
         let (edit, set) = digests();
-        TrainState::start(&self.engine, &self.text, &self.method, &edit, &set).unwrap()
+        TrainState::start(&self.engine, &self.text, &self.method, &edit, &set).expect("starts")
     }
 
     fn resume(&self, bytes: &[u8], method: &CfMapper) -> Result<TrainState, EditError> {
@@ -34,7 +34,7 @@ impl Bench {
     }
 
     fn slice(&self, state: &mut TrainState, control: &mut dyn Control) -> Slice {
-        run_slice(&self.engine, &self.text, &self.method, &self.latents, state, control).unwrap()
+        run_slice(&self.engine, &self.text, &self.method, &self.latents, state, control).expect("trains")
     }
 }
 
@@ -44,7 +44,7 @@ fn digests() -> (Digest, Digest) {
 
 fn finished(slice: Slice) -> Vec<u8> {
     match slice {
-        Slice::Done(mapper) => mapper.to_bytes().unwrap(),
+        Slice::Done(mapper) => mapper.to_bytes().expect("can be written"),
         Slice::Yielded => panic!("nothing asked it to yield"),
     }
 }
