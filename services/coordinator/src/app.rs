@@ -103,6 +103,7 @@ impl App {
         start.every(sweep::RearmProducers { app: self.clone() }, slow);
         start.every(sweep::DeadGates { app: self.clone() }, slow);
         start.every(sweep::FoldDeltas { app: self.clone() }, slow);
+        start.every(sweep::Measure { app: self.clone() }, slow.max(Duration::from_secs(5)));
         start.every(sweep::Forget { app: self.clone() }, slow.max(Duration::from_secs(60)));
         tracker.spawn(outcomes::run(self.clone(), soft.clone()));
     }

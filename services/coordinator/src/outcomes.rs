@@ -118,7 +118,7 @@ async fn finished(app: &App, boot: BootId, items: Vec<ItemOutcome>) -> Result<()
 }
 
 fn told(boot: BootId, rows: &[OutcomeRow], applied: &Applied) {
-    for row in rows {
+    for row in rows.iter().filter(|row| !applied.stale.contains(&row.fence())) {
         let kind = match row {
             OutcomeRow::Stored { .. } => "stored",
             OutcomeRow::Edited(_) => "edited",

@@ -1,13 +1,11 @@
 //! The router, called in process, on real services.
 
-mod support;
-
+use crate::support::{Bench, PACK, job};
 use anyhow::Result;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use domain::Digest;
 use serde_json::{Value, json};
-use support::{Bench, PACK, job};
 use wire::http::v1::{Dataset, Job, Page, Problem, Source, SourcesAdded};
 
 fn problem(body: &[u8]) -> Problem {

@@ -54,6 +54,8 @@ impl Bench {
             sweep: Duration::from_millis(100),
             worker_lost: Duration::from_secs(5),
             never_started: Duration::from_secs(3),
+            // so that even a small job is written in many slices
+            slice_rows: 23,
             ..Tuning::default()
         };
         let config = Config {
@@ -72,18 +74,14 @@ impl Bench {
             limits,
             tuning,
         };
-        let store = Store::connect(&StoreConfig { url: config.database_url.clone(), max_connections: 10 }).await?;
-        let app = App {
-            store,
-            artifacts: app::bucket(&config.bucket),
-            publisher: broker::Publisher::start(config::broker(&config)),
-            wake: Arc::default(),
-            metrics: telemetry(),
-            holder: "test".into(),
-            config: Arc::new(config),
-        };
+        let app = app_on(config, "first").await?;
         let router = coordinator::http::router(app.clone());
         Ok(Self { app, router, _database: database, _vhost: vhost, _bucket: bucket })
+    }
+
+    /// A second coordinator on the same services.
+    pub async fn beside(&self) -> Result<App> {
+        app_on(Config::clone(&self.app.config), "second").await
     }
 
     /// Sends a request; status, media type and body.
@@ -153,6 +151,19 @@ impl Bench {
         anyhow::ensure!(status.is_success(), "{status} {answer}");
         Ok(answer)
     }
+}
+
+async fn app_on(config: Config, holder: &str) -> Result<App> {
+    let store = Store::connect(&StoreConfig { url: config.database_url.clone(), max_connections: 10 }).await?;
+    Ok(App {
+        store,
+        artifacts: app::bucket(&config.bucket),
+        publisher: broker::Publisher::start(config::broker(&config)),
+        wake: Arc::default(),
+        metrics: telemetry(),
+        holder: holder.into(),
+        config: Arc::new(config),
+    })
 }
 
 async fn upload(artifacts: &Artifacts, pack: &packs::Pack) -> Result<()> {
