@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use coordinator::app::App;
 use coordinator::config::{Config, Settings};
+use std::process::ExitCode;
 use store::{Store, StoreConfig};
 use telemetry::LogConfig;
 use tokio::net::TcpListener;
@@ -29,7 +30,18 @@ enum Verb {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // the whole chain of causes on one line; not `Debug`, which adds a backtrace
+            eprintln!("coordinator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let Arguments { verb, settings } = Arguments::parse();
     let settings = settings.with_file()?;
     let format = settings.log_format.as_deref().unwrap_or("text").parse()?;
