@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stops what up.sh started, and only that: a process is signalled only if pid, start time and boot are those written down.
+# Stops what up.sh and services.sh started, and only that: a process is signalled only if pid, start time and boot are those written down.
 source "$(dirname "${BASH_SOURCE[0]}")/stack.sh"
 
 if [ ! -d "$state/run" ]; then
@@ -8,6 +8,7 @@ if [ ! -d "$state/run" ]; then
 fi
 here=$root/deploy/local
 take_lock
+"$here/services.sh" stop
 # Brokers of tests that were killed before they could stop them.
 for folder in "$state"/test-broker-*/; do
     [ -d "$folder" ] || continue

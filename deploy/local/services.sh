@@ -26,6 +26,10 @@ start_coordinator() {
     stop "the coordinator" "$pid_file" TERM 30
     port=$(usable_port HTTP_PORT)
     mapfile -t environment < <(settings)
+    env "${environment[@]}" "$bin/coordinator" migrate >>"$log/coordinator.log" 2>&1 || {
+        tail -n 5 "$log/coordinator.log" >&2
+        fail "the database cannot be migrated; the reason is above" "whole log: .local/log/coordinator.log"
+    }
     say "starting the coordinator at $(server)"
     spawn "$pid_file" "$log/coordinator.log" env "${environment[@]}" "$bin/coordinator" serve --listen "127.0.0.1:$port"
     await "the coordinator" "$pid_file" "$log/coordinator.log" 60 ready
