@@ -1,4 +1,5 @@
 //! The local S3 spoken to by the client that the services use.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper of a test is a failure of the test")]
 
 use std::process::Command;
 use std::time::Duration;

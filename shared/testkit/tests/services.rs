@@ -1,4 +1,5 @@
 //! The parts of the kit against the real services: they give what they say and leave nothing behind.
+#![expect(clippy::unwrap_used, reason = "a failure in a helper of a test is a failure of the test")]
 
 use std::time::Duration;
 
