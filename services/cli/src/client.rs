@@ -67,6 +67,11 @@ impl Client {
         self.read(path, self.send(path, || self.request(Method::GET, path)).await?).await
     }
 
+    /// Whether the coordinator reaches everything it needs.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        self.send("/readyz", || self.request(Method::GET, "/readyz")).await.map(drop)
+    }
+
     /// All rows of a paged list, at most `limit` (0 for all).
     pub async fn all<T: DeserializeOwned>(&self, path: &str, limit: u64) -> Result<Vec<T>, ClientError> {
         let mut rows = Vec::new();

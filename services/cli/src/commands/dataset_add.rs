@@ -21,6 +21,7 @@ const SLICE: usize = 1000;
 struct Report {
     dataset: String,
     added: i64,
+    already_there: usize,
     duplicates: Vec<Duplicate>,
     refused: Vec<Refused>,
     skipped_files: usize,
@@ -54,6 +55,7 @@ pub async fn run(at: &Context, name: &str, arguments: &[String], skip_bad: bool)
     let mut report = Report {
         dataset: name.to_owned(),
         added: 0,
+        already_there: 0,
         duplicates: vec![],
         refused: vec![],
         skipped_files: found.skipped,
@@ -76,7 +78,10 @@ pub async fn run(at: &Context, name: &str, arguments: &[String], skip_bad: bool)
         let path = format!("/v1/datasets/{name}/sources");
         let answer: SourcesAdded = at.client.post(&path, &NewSources { sources: ready }).await?;
         report.added += answer.added;
-        report.duplicates.extend(answer.duplicates);
+        // the same file under the same name is an earlier run of this command, not a duplicate in the data
+        let (again, doubled): (Vec<_>, Vec<_>) = answer.duplicates.into_iter().partition(|d| d.uri == d.same_as);
+        report.already_there += again.len();
+        report.duplicates.extend(doubled);
         refused.extend(answer.missing.into_iter().map(|digest| Refused {
             item: digest.to_string(),
             problem: "the upload did not reach the bucket; run the command again".to_owned(),
@@ -123,8 +128,14 @@ async fn import(at: &Context, name: &str, prefix: &str) -> Result<u8> {
     }
     let refused = dataset.import_errors.iter();
     let refused = refused.map(|e| Refused { item: prefix.to_owned(), problem: e.clone() }).collect();
-    let report =
-        Report { dataset: name.to_owned(), added: dataset.sources, duplicates: vec![], refused, skipped_files: 0 };
+    let report = Report {
+        dataset: name.to_owned(),
+        added: dataset.sources,
+        already_there: 0,
+        duplicates: vec![],
+        refused,
+        skipped_files: 0,
+    };
     finish(at, &report, false)
 }
 
@@ -133,6 +144,9 @@ fn finish(at: &Context, report: &Report, skip_bad: bool) -> Result<u8> {
         output::json(report)?;
     } else {
         output::line(format!("{}: {} images added", report.dataset, report.added));
+        if report.already_there > 0 {
+            output::line(format!("  already   {} were there before", report.already_there));
+        }
         for d in &report.duplicates {
             output::line(format!("  duplicate {} has the same bytes as {}", d.uri, d.same_as));
         }

@@ -15,7 +15,7 @@ struct Check {
 }
 
 pub async fn run(at: &Context) -> Result<u8> {
-    let mut checks = vec![match at.client.get::<serde_json::Value>("/readyz").await {
+    let mut checks = vec![match at.client.ready().await {
         Ok(_) => passed("coordinator", format!("{} is ready", at.client.server())),
         Err(ClientError::Problem(problem)) => failed("coordinator", problem.detail),
         Err(error) => {
