@@ -8,10 +8,12 @@ WITH lanes AS (
         SELECT 'train', e.edit_no FROM job_edits e WHERE e.job_seq = j.seq AND e.gate <> 'none'
         UNION ALL
         SELECT 'edit', e.edit_no FROM job_edits e WHERE e.job_seq = j.seq AND e.gate IN ('none', 'open')) AS lane
-    WHERE j.state IN ('accepting', 'active')
-        AND EXISTS (
-            SELECT FROM tasks t
-            WHERE t.job_seq = j.seq AND t.state = 'ready' AND t.stage = lane.stage AND t.edit_no = lane.edit_no)),
+    -- ORDER BY and LIMIT keep this a probe: as EXISTS it may be planned as a join with all ready tasks
+    CROSS JOIN LATERAL (
+        SELECT FROM tasks t
+        WHERE t.job_seq = j.seq AND t.state = 'ready' AND t.stage = lane.stage AND t.edit_no = lane.edit_no
+        ORDER BY t.no LIMIT 1) AS probe
+    WHERE j.state IN ('accepting', 'active')),
 unfolded AS (SELECT job_seq, sum(charge_ms) AS ms FROM count_deltas WHERE charge_ms <> 0 GROUP BY job_seq)
 SELECT l.seq, l.project, p.backlogged, l.priority,
        extract(epoch FROM now() - l.created_at)::float8 AS waited_s,

@@ -4,8 +4,9 @@ WITH job AS (
     -- KEY SHARE: waits for a cancel under way, not for slices being written
     SELECT seq, dataset FROM jobs WHERE seq = $1 AND state IN ('accepting', 'active') FOR KEY SHARE),
 picked AS (
-    SELECT t.no FROM tasks t, job
-    WHERE t.job_seq = $1 AND t.state = 'ready' AND t.stage = $2::task_stage AND t.edit_no = $3
+    SELECT t.no FROM tasks t
+    -- a subquery, not a join: where the job is not open, no task is looked at
+    WHERE t.job_seq = (SELECT seq FROM job) AND t.state = 'ready' AND t.stage = $2::task_stage AND t.edit_no = $3
         AND ($2 <> 'edit' OR EXISTS (
             SELECT FROM job_edits e WHERE e.job_seq = $1 AND e.edit_no = $3 AND e.gate IN ('none', 'open')))
     ORDER BY t.no LIMIT $4
@@ -23,9 +24,10 @@ deltas AS (
 batch AS (
     INSERT INTO batches (id, job_seq, stage, edit_no, class, size)
     SELECT $5, $1, $2::task_stage, $3, $7, count(*) FROM moved HAVING count(*) > 0)
-SELECT m.no, m.epoch, m.key, m.ordinal, m.strength, m.seed, m.checkpoint, s.sha256, s.uri, a.artifact AS latent
+SELECT m.no, m.epoch, m.key, m.ordinal, m.strength, m.seed, m.checkpoint, s.sha256, s.uri,
+       (SELECT artifact FROM stage_artifacts a WHERE a.key = m.needs) AS latent
 FROM moved m
-CROSS JOIN job
-LEFT JOIN sources s ON s.dataset = job.dataset AND s.ordinal = m.ordinal
-LEFT JOIN stage_artifacts a ON a.key = m.needs
+-- probes, not joins: the planner cannot know how few rows there are
+LEFT JOIN LATERAL (
+    SELECT sha256, uri FROM sources WHERE dataset = (SELECT dataset FROM job) AND ordinal = m.ordinal LIMIT 1) AS s ON true
 ORDER BY m.no

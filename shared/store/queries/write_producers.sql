@@ -10,7 +10,7 @@ claimed AS (
 adopted AS (
     UPDATE stage_artifacts a SET state = 'pending', producer_job = $1, producer_no = $2 + w.pos
     FROM wanted w WHERE a.key = w.key AND a.state = 'orphaned' RETURNING a.key),
-ours AS (SELECT w.* FROM wanted w JOIN (SELECT key FROM claimed UNION ALL SELECT key FROM adopted) k USING (key)),
+ours AS (SELECT * FROM wanted WHERE key IN (SELECT key FROM claimed UNION ALL SELECT key FROM adopted)),
 written AS (
     INSERT INTO tasks (job_seq, no, stage, state, edit_no, ordinal, key)
     SELECT $1, $2 + pos, stage, 'ready', edit_no, ordinal, key FROM ours ORDER BY pos RETURNING stage),
@@ -19,6 +19,5 @@ deltas AS (
 SELECT
     (SELECT count(*) FROM wanted),
     (SELECT count(*) FROM ours),
-    -- not ours, and not of an earlier slice of this job
-    (SELECT count(*) FROM wanted w LEFT JOIN ours o USING (key) LEFT JOIN stage_artifacts a ON a.key = w.key
-     WHERE o.key IS NULL AND a.producer_job IS DISTINCT FROM $1)
+    -- those an earlier slice of this job produces: neither new nor saved
+    (SELECT count(*) FROM wanted w JOIN stage_artifacts a ON a.key = w.key AND a.producer_job = $1 AND a.state <> 'orphaned')

@@ -134,12 +134,12 @@ impl Store {
         let end = end.ok_or_else(|| at.corrupt("next_no", "the job has more than 2,147,483,647 tasks"))?;
 
         stage_slice(&mut tx, copy, len).await?;
-        let (wanted, ours, foreign): (i64, i64, i64) = sqlx::query_as(include_str!("../queries/write_producers.sql"))
+        let (wanted, ours, repeated): (i64, i64, i64) = sqlx::query_as(include_str!("../queries/write_producers.sql"))
             .bind(job_seq)
             .bind(base)
             .fetch_one(&mut *tx)
             .await?;
-        tracing::trace!(wanted, ours, foreign, "producers of the slice");
+        let memoised = wanted - ours - repeated;
         lock_needed(&mut tx, job_seq, base).await?;
         let edits: i64 = sqlx::query_scalar(include_str!("../queries/write_edits.sql"))
             .bind(job_seq)
@@ -160,9 +160,9 @@ impl Store {
             UPDATE jobs SET cursor = $2, next_no = $3, memoised = memoised + $4, state = $5::job_state WHERE seq = $1";
         // safe to name: accepting accepts `enqueued`, see domain::job_state
         let state = if finished { JobState::Active } else { JobState::Accepting };
-        sqlx::query(sql).bind(job_seq).bind(next).bind(end).bind(foreign).bind(state.name()).execute(&mut *tx).await?;
+        sqlx::query(sql).bind(job_seq).bind(next).bind(end).bind(memoised).bind(state.name()).execute(&mut *tx).await?;
         tx.commit().await?;
-        Ok(SliceOutcome::Written { tasks: (ours + edits).cast_unsigned(), memoised: foreign.cast_unsigned() })
+        Ok(SliceOutcome::Written { tasks: (ours + edits).cast_unsigned(), memoised: memoised.cast_unsigned() })
     }
 }
 

@@ -90,6 +90,8 @@ impl Store {
             ("statement_timeout", "30s"),
             ("lock_timeout", "15s"),
             ("idle_in_transaction_session_timeout", "15s"),
+            // compiling a plan costs more than any statement here
+            ("jit", "off"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
