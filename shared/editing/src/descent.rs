@@ -87,8 +87,8 @@ pub fn descend(
     for (place, &row) in rows.iter().enumerate() {
         ended[row] = Some(finished(latents.f_get(place as i64)?, &mut curves[row], plan.steps)?);
     }
-    // Safe to unwrap by the loop above: a row is in `rows` until its end is written.
-    Ok(ended.into_iter().map(|end| end.unwrap_or(Err(Stop::Yielded))).collect())
+    let lost = || Err(EditError::Input { what: "an item left the batch without a result".to_owned() }.into());
+    Ok(ended.into_iter().map(|end| end.unwrap_or_else(lost)).collect())
 }
 
 /// The losses of an item so far, and how long the best of them has stood.
