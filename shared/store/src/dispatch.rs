@@ -234,7 +234,8 @@ impl Store {
     pub async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         let mut lanes: Vec<Lane> = sqlx::query_as(include_str!("../queries/backlog.sql")).fetch_all(&self.pool).await?;
         let waiting: BTreeSet<Uuid> = lanes.iter().map(|l| l.project).collect();
-        self.note_backlogged(&waiting, lanes.iter().all(|l| l.backlogged)).await?;
+        let all_known = lanes.iter().all(|l| l.backlogged);
+        retrying!(self.note_backlogged(&waiting, all_known).await)?;
         let times = self.virtual_times(&waiting).await?;
         let time = |lane: &Lane| times.get(&lane.project).copied().unwrap_or(0.0);
         let urgency = |lane: &Lane| i64::from(lane.priority) + (lane.waited_s / AGEING_S) as i64;

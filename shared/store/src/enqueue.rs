@@ -140,6 +140,12 @@ impl Store {
             .fetch_one(&mut *tx)
             .await?;
         let memoised = wanted - ours - repeated;
+        // a gate that another job's training shut between our submit and now: ours is to open it again
+        let sql = "-- write_slice: gates
+            UPDATE job_edits e SET gate = 'waiting' FROM stage_artifacts a
+            WHERE e.job_seq = $1 AND e.gate = 'dead' AND a.key = e.mapper_key
+                AND a.state = 'pending' AND a.producer_job = $1 AND a.producer_no >= $2";
+        sqlx::query(sql).bind(job_seq).bind(base).execute(&mut *tx).await?;
         lock_needed(&mut tx, job_seq, base).await?;
         let edits: i64 = sqlx::query_scalar(include_str!("../queries/write_edits.sql"))
             .bind(job_seq)

@@ -86,6 +86,12 @@ pub enum TransitionError {
     Store(#[from] StoreError),
 }
 
+impl TransitionError {
+    pub(crate) fn is_collision(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_collision())
+    }
+}
+
 impl From<sqlx::Error> for TransitionError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
@@ -123,7 +129,7 @@ macro_rules! retrying {
         let mut tries = 0;
         loop {
             match $attempt {
-                Err(error) if tries < 4 && $crate::StoreError::is_collision(&error) => {
+                Err(error) if tries < 4 && error.is_collision() => {
                     tries += 1;
                     tracing::debug!(tries, "two transactions met crosswise; trying again");
                 }

@@ -1,6 +1,7 @@
 //! What moves jobs on a user's or operator's word: pause, resume, cancel, retry.
 
 use crate::columns::Place;
+use crate::error::retrying;
 use crate::outbox::{OutboxKind, insert};
 use crate::{OutboxMessage, Store, StoreError, TransitionError};
 use domain::Reason;
@@ -30,12 +31,21 @@ impl Store {
         event: JobEvent,
         control: Option<OutboxMessage>,
     ) -> Result<JobState, TransitionError> {
+        retrying!(self.try_transition(job_seq, event, control.as_ref()).await)
+    }
+
+    async fn try_transition(
+        &self,
+        job_seq: i64,
+        event: JobEvent,
+        control: Option<&OutboxMessage>,
+    ) -> Result<JobState, TransitionError> {
         let mut tx = self.pool.begin().await?;
         let from = lock_job(&mut tx, job_seq).await?.ok_or(TransitionError::Missing)?;
         let to = from.on(event)?;
         if to != from {
             set_state(&mut tx, job_seq, to).await?;
-            if let Some(message) = &control {
+            if let Some(message) = control {
                 insert(&mut tx, OutboxKind::Control, message).await?;
             }
         }
@@ -50,6 +60,15 @@ impl Store {
     /// When there is no such job, it was cancelled or has succeeded, or the database fails.
     #[tracing::instrument(name = "db.retry_dead", skip(self))]
     pub async fn retry_dead(
+        &self,
+        job_seq: i64,
+        reason: Option<Reason>,
+        dry_run: bool,
+    ) -> Result<Retried, TransitionError> {
+        retrying!(self.try_retry_dead(job_seq, reason, dry_run).await)
+    }
+
+    async fn try_retry_dead(
         &self,
         job_seq: i64,
         reason: Option<Reason>,

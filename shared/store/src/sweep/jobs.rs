@@ -1,6 +1,7 @@
 //! Jobs whose tasks are all finished, and the folding of counts.
 
 use crate::counts::read_counts;
+use crate::error::retrying;
 use crate::job_control::{lock_job, set_state};
 use crate::{LeaderEpoch, Phase, Store, StoreError};
 use domain::Stage;
@@ -71,6 +72,10 @@ impl Store {
     /// When the database fails.
     #[tracing::instrument(name = "db.fold_deltas", skip(self))]
     pub async fn fold_deltas(&self, leadership: &str, epoch: LeaderEpoch, limit: i64) -> Result<u64, StoreError> {
+        retrying!(self.try_fold_deltas(leadership, epoch, limit).await)
+    }
+
+    async fn try_fold_deltas(&self, leadership: &str, epoch: LeaderEpoch, limit: i64) -> Result<u64, StoreError> {
         // one statement: at every snapshot a delta is either here or in its rollup
         let sql = "-- fold_deltas
             WITH taken AS (

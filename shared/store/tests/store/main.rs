@@ -1,5 +1,7 @@
 //! The store on a real PostgreSQL: conformance with the domain's state machine, races, faults and invariants.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is to stop the test where it happens")]
+
 mod conformance;
 mod control;
 mod datasets;

@@ -304,3 +304,20 @@ async fn a_dead_mapper_ends_its_edits_but_not_the_others_and_can_be_revived() {
     assert_eq!(world.store.settle_jobs(10).await.unwrap()[0].state, JobState::Succeeded);
     world.check_counts(job).await;
 }
+
+#[tokio::test]
+async fn a_mapper_that_died_elsewhere_before_the_slice_was_written_is_tried_again() {
+    let world = World::new().await;
+    let first = world.mapper_job("first", &[train(0)]).await;
+    let (worker, batch) = world.run(first, Stage::Train, 1).await;
+    let late = world.submit(world.project, "late", &[Method::CfMapper(CfMapper::default())]).await;
+    world.apply(worker, &[failed(fences(&batch)[0], Reason::NonFinite)]).await;
+    assert_eq!(world.store.edits(late).await.unwrap()[0].gate, Gate::Dead);
+    world.write(late, &Value::Null, &json!(1), &[vec![train(0)], tasks("late", 1)].concat(), true).await;
+    assert_eq!(world.store.edits(late).await.unwrap()[0].gate, Gate::Waiting);
+    assert_eq!(world.store.dead_gates(10).await.unwrap(), 0);
+    for stage in [Stage::Train, Stage::Invert, Stage::Edit] {
+        assert_eq!(world.complete(late, stage).await, 1);
+    }
+    world.check_counts(late).await;
+}

@@ -12,7 +12,6 @@ const SLICE: i64 = 25_000;
 
 #[tokio::test]
 #[ignore = "takes a minute; prints figures"]
-#[expect(clippy::print_stdout, reason = "its figures are its result")]
 async fn enqueue_claim_and_finish_at_200_000_tasks() {
     let world = World::new().await;
     let job = world.submit(world.project, "large", &[Method::ClipNce(Default::default())]).await;
