@@ -321,3 +321,41 @@ async fn a_mapper_that_died_elsewhere_before_the_slice_was_written_is_tried_agai
     }
     world.check_counts(late).await;
 }
+
+/// The same race as above, but with the slice held still between writing its followers and its commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_finish_waits_for_the_slice_that_writes_its_followers() {
+    let world = Arc::new(World::new().await);
+    let producer = world.job("producer", &[invert(0)]).await;
+    let (worker, batch) = world.run(producer, Stage::Invert, 1).await;
+    let job = world.submit(world.project, "follower", &[Method::CfMapper(CfMapper::default())]).await;
+    let mapper = key("mapper 0");
+    world.sql(format!("INSERT INTO stage_artifacts (key, stage, state, artifact) VALUES ('\\x{mapper}', 'train', 'done', '\\x{mapper}')")).await;
+    // opening the gate is what a slice does last: hold its row
+    let mut gate = world.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM job_edits WHERE job_seq = $1 FOR UPDATE").bind(job).execute(&mut *gate).await.unwrap();
+    let slice = tokio::spawn({
+        let world = world.clone();
+        async move { world.write(job, &Value::Null, &json!(1), &tasks("follower", 1), true).await }
+    });
+    waiting(&world, 1).await;
+    let finish = tokio::spawn({
+        let world = world.clone();
+        async move { world.finish(worker, &batch).await }
+    });
+    waiting(&world, 2).await;
+    gate.rollback().await.unwrap();
+    assert_eq!(slice.await.unwrap(), SliceOutcome::Written { tasks: 1, memoised: 1 });
+    assert_eq!(finish.await.unwrap().unblocked, 1);
+    assert_eq!(world.complete(job, Stage::Edit).await, 1);
+}
+
+/// Waits until `n` statements in this database wait for locks.
+async fn waiting(world: &World, n: i64) {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let what = format!("{n} statements wait for locks");
+    testkit::wait_until(&what, std::time::Duration::from_secs(10), async || {
+        (world.number(sql).await == n).then_some(())
+    })
+    .await;
+}
