@@ -1,5 +1,6 @@
 //! Edits: a target text, the neutral text it departs from, and the method that makes the change.
 
+use crate::digest::{CanonicalError, Digest, digest_of};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,6 +102,21 @@ impl EditSpec {
         let text = self.name.as_deref().unwrap_or(&self.text);
         let words: Vec<_> = text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
         words.join("-").to_lowercase()
+    }
+
+    /// Digest over what decides the edit's result: texts and method, neither the name nor the selection. It keys the random
+    /// numbers, so that the same edit under another name gives the same image.
+    ///
+    /// # Errors
+    /// When a parameter is not finite, which [`EditSpec::validate`] excludes.
+    pub fn identity(&self) -> Result<Digest, CanonicalError> {
+        #[derive(Serialize)]
+        struct Identity<'a> {
+            text: &'a str,
+            neutral: &'a str,
+            method: &'a Method,
+        }
+        digest_of(&Identity { text: &self.text, neutral: &self.neutral, method: &self.method })
     }
 
     /// Checks texts and numbers; `index` names the edit in messages.
