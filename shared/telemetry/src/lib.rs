@@ -12,6 +12,8 @@ mod traceparent;
 
 pub use traceparent::TraceParent;
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -98,7 +100,8 @@ pub fn init(service: &'static str, config: &LogConfig) -> Result<Guard, Telemetr
     let filter = EnvFilter::try_new(&quiet)
         .map_err(|source| TelemetryError::Filter { filter: config.filter.clone(), source })?;
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let set = match config.format {
         LogFormat::Text => registry.with(lines.with_target(false)).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
