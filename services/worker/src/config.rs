@@ -1,0 +1,304 @@
+//! Settings: flags, then `CFX_*` in the environment, then one TOML file, then the defaults written here with their reasons.
+//! Secrets may also come from a file (`*_FILE`), as orchestrators mount them.
+
+use artifacts::S3Config;
+use broker::BrokerConfig;
+use networks::device::{self, DeviceChoice};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use telemetry::LogConfig;
+
+/// Every setting as it may be given, none of them required here: [`Config::resolve`] says what is missing.
+#[derive(clap::Args, Deserialize, Debug, Default, Clone)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// A TOML file with any of these settings (same names, underscores for hyphens).
+    #[arg(long, env = "CFX_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// amqp://user:password@host:port/vhost
+    #[arg(long, env = "CFX_BROKER_URL", hide_env_values = true)]
+    pub broker_url: Option<String>,
+    /// A file that holds the broker URL.
+    #[arg(long, env = "CFX_BROKER_URL_FILE")]
+    pub broker_url_file: Option<PathBuf>,
+    /// The bucket that holds every artifact.
+    #[arg(long, env = "CFX_S3_BUCKET")]
+    pub s3_bucket: Option<String>,
+    /// Endpoint of the S3 service; AWS when absent.
+    #[arg(long, env = "CFX_S3_ENDPOINT")]
+    pub s3_endpoint: Option<String>,
+    /// Region. [default: us-east-1]
+    #[arg(long, env = "CFX_S3_REGION")]
+    pub s3_region: Option<String>,
+    /// Bucket in the path, not in the host name: what most self-hosted services need. [default: false]
+    #[arg(long, env = "CFX_S3_PATH_STYLE")]
+    pub s3_path_style: Option<bool>,
+    /// Access key.
+    #[arg(long, env = "CFX_S3_ACCESS_KEY", hide_env_values = true)]
+    pub s3_access_key: Option<String>,
+    /// A file that holds the access key.
+    #[arg(long, env = "CFX_S3_ACCESS_KEY_FILE")]
+    pub s3_access_key_file: Option<PathBuf>,
+    /// Secret key.
+    #[arg(long, env = "CFX_S3_SECRET_KEY", hide_env_values = true)]
+    pub s3_secret_key: Option<String>,
+    /// A file that holds the secret key.
+    #[arg(long, env = "CFX_S3_SECRET_KEY_FILE")]
+    pub s3_secret_key_file: Option<PathBuf>,
+    /// Queue class to serve: workers of one class are interchangeable. [default: cpu]
+    #[arg(long, env = "CFX_CLASS")]
+    pub class: Option<String>,
+    /// `cpu`, `cuda` or `cuda:N`. [default: cpu]
+    #[arg(long, env = "CFX_DEVICE")]
+    pub device: Option<String>,
+    /// CPU threads of one operation. Several workers with one thread each are faster than one with several. [default: 1]
+    #[arg(long, env = "CFX_THREADS")]
+    pub threads: Option<usize>,
+    /// Longest time mapper training runs before it stops at a checkpoint. [default: 600]
+    #[arg(long, env = "CFX_SLICE_SECONDS")]
+    pub slice_seconds: Option<u64>,
+    /// After SIGTERM, how long the running batch may take to finish before it is handed back. [default: 60]
+    #[arg(long, env = "CFX_GRACE_SECONDS")]
+    pub grace_seconds: Option<u64>,
+    /// Seconds between heartbeats. A worker unseen for 45 s is lost. [default: 10]
+    #[arg(long, env = "CFX_HEARTBEAT_SECONDS")]
+    pub heartbeat_seconds: Option<u64>,
+    /// Folder for packs fetched from the bucket. [default: counterfactory under the user's cache folder]
+    #[arg(long, env = "CFX_CACHE_DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Most bytes kept there; the files unused for longest go first. [default: 20 GB]
+    #[arg(long, env = "CFX_CACHE_BYTES")]
+    pub cache_bytes: Option<u64>,
+    /// Packs kept loaded on the device. [default: 2]
+    #[arg(long, env = "CFX_PACKS_LOADED")]
+    pub packs_loaded: Option<usize>,
+    /// What to log: `level` or `target=level,…`. [default: info]
+    #[arg(long, env = "CFX_LOG")]
+    pub log: Option<String>,
+    /// `text` for people, `json` for machines. [default: text]
+    #[arg(long, env = "CFX_LOG_FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// Settings that are complete.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// RabbitMQ.
+    pub broker: BrokerConfig,
+    /// The bucket.
+    pub s3: S3Config,
+    /// Queue class.
+    pub class: String,
+    /// Device and process-wide settings of libtorch.
+    pub device: device::Settings,
+    /// Longest slice of training.
+    pub slice: Duration,
+    /// Time to finish after the first signal.
+    pub grace: Duration,
+    /// Time between heartbeats.
+    pub heartbeat: Duration,
+    /// Where packs are kept.
+    pub cache_dir: PathBuf,
+    /// How much of them.
+    pub cache_bytes: u64,
+    /// Packs kept loaded.
+    pub packs_loaded: usize,
+    /// Host name and process id.
+    pub name: String,
+}
+
+/// A setting that is missing or cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A required setting was not given.
+    #[error("{name} is not set; give --{flag}, or {env} in the environment, or `{name}` in the settings file")]
+    Missing {
+        /// Name in the file.
+        name: &'static str,
+        /// Name of the flag.
+        flag: &'static str,
+        /// Name in the environment.
+        env: &'static str,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A settings file with a mistake in it.
+    #[error("{path} is not a valid settings file")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// Not a device.
+    #[error(transparent)]
+    Device(#[from] device::DeviceError),
+    /// Not a log format.
+    #[error(transparent)]
+    Log(#[from] telemetry::TelemetryError),
+    /// A class that would make a confusing queue name.
+    #[error("class '{0}' has other characters than a-z, 0-9 and '-'")]
+    Class(String),
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
+/// The value itself, or the contents of the file that holds it, without the line end editors add.
+fn secret(value: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, ConfigError> {
+    match (value, file) {
+        (Some(value), _) => Ok(Some(value)),
+        (None, Some(path)) => Ok(Some(read(&path)?.trim_end_matches(['\r', '\n']).to_owned())),
+        (None, None) => Ok(None),
+    }
+}
+
+macro_rules! fill {
+    ($into:ident, $from:ident, $($field:ident),* $(,)?) => { $($into.$field = $into.$field.take().or($from.$field);)* };
+}
+
+impl Settings {
+    /// Fills what flags and environment left open from the settings file, if one is named.
+    fn with_file(mut self) -> Result<Self, ConfigError> {
+        let Some(path) = self.config.clone() else { return Ok(self) };
+        let mut file: Self = toml::from_str(&read(&path)?)
+            .map_err(|source| ConfigError::Malformed { path, source: Box::new(source) })?;
+        // A secret given as a flag also wins over a *_file in the settings file: each pair comes from one layer.
+        for (value, from, in_file) in [
+            (&self.broker_url, &self.broker_url_file, &mut file.broker_url_file),
+            (&self.s3_access_key, &self.s3_access_key_file, &mut file.s3_access_key_file),
+            (&self.s3_secret_key, &self.s3_secret_key_file, &mut file.s3_secret_key_file),
+        ] {
+            if value.is_some() || from.is_some() {
+                *in_file = None;
+            }
+        }
+        for (from, in_file) in [
+            (&self.broker_url_file, &mut file.broker_url),
+            (&self.s3_access_key_file, &mut file.s3_access_key),
+            (&self.s3_secret_key_file, &mut file.s3_secret_key),
+        ] {
+            if from.is_some() {
+                *in_file = None;
+            }
+        }
+        fill!(self, file, broker_url, broker_url_file, s3_bucket, s3_endpoint, s3_region, s3_path_style);
+        fill!(self, file, s3_access_key, s3_access_key_file, s3_secret_key, s3_secret_key_file);
+        fill!(self, file, class, device, threads, slice_seconds, grace_seconds, heartbeat_seconds);
+        fill!(self, file, cache_dir, cache_bytes, packs_loaded, log, log_format);
+        Ok(self)
+    }
+
+    /// The complete settings, and how to log.
+    ///
+    /// # Errors
+    /// Names the setting that is missing or wrong.
+    pub fn resolve(self) -> Result<(Config, LogConfig), ConfigError> {
+        let given = self.with_file()?;
+        let missing = |name, flag, env| ConfigError::Missing { name, flag, env };
+        let broker_url = secret(given.broker_url, given.broker_url_file)?
+            .ok_or_else(|| missing("broker_url", "broker-url", "CFX_BROKER_URL"))?;
+        let bucket = given.s3_bucket.ok_or_else(|| missing("s3_bucket", "s3-bucket", "CFX_S3_BUCKET"))?;
+        let access = secret(given.s3_access_key, given.s3_access_key_file)?
+            .ok_or_else(|| missing("s3_access_key", "s3-access-key", "CFX_S3_ACCESS_KEY"))?;
+        let secret_key = secret(given.s3_secret_key, given.s3_secret_key_file)?
+            .ok_or_else(|| missing("s3_secret_key", "s3-secret-key", "CFX_S3_SECRET_KEY"))?;
+        let class = given.class.unwrap_or_else(|| "cpu".to_owned());
+        if class.is_empty() || !class.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+            return Err(ConfigError::Class(class));
+        }
+        let region = given.s3_region.unwrap_or_else(|| "us-east-1".to_owned());
+        let path_style = given.s3_path_style.unwrap_or(false);
+        let name = process_name();
+        let config = Config {
+            broker: BrokerConfig::new(broker_url, format!("worker {name}")),
+            s3: S3Config::new(given.s3_endpoint, region, bucket, access, secret_key, path_style),
+            class,
+            device: device_settings(given.device.as_deref(), given.threads)?,
+            slice: Duration::from_secs(given.slice_seconds.unwrap_or(600)),
+            grace: Duration::from_secs(given.grace_seconds.unwrap_or(60)),
+            heartbeat: Duration::from_secs(given.heartbeat_seconds.unwrap_or(10).max(1)),
+            cache_dir: given.cache_dir.unwrap_or_else(default_cache),
+            cache_bytes: given.cache_bytes.unwrap_or(20_000_000_000),
+            packs_loaded: given.packs_loaded.unwrap_or(2).max(1),
+            name,
+        };
+        let format = given.log_format.as_deref().unwrap_or("text").parse()?;
+        Ok((config, LogConfig { format, filter: given.log.unwrap_or_else(|| "info".to_owned()) }))
+    }
+}
+
+/// Settings of libtorch for a device name, the CPU when absent.
+///
+/// # Errors
+/// When it is not a device name.
+pub fn device_settings(device: Option<&str>, threads: Option<usize>) -> Result<device::Settings, device::DeviceError> {
+    let device: DeviceChoice = device.map(str::parse).transpose()?.unwrap_or_default();
+    Ok(device::Settings { device, threads: threads.unwrap_or(1).max(1), ..device::Settings::default() })
+}
+
+fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "unknown" } else { host.trim() };
+    format!("{host}:{}", std::process::id())
+}
+
+fn default_cache() -> PathBuf {
+    let folder = |name: &str, below: &str| Some(PathBuf::from(std::env::var_os(name)?).join(below));
+    let cache = folder("XDG_CACHE_HOME", "").or_else(|| folder("HOME", ".cache"));
+    cache.unwrap_or_else(std::env::temp_dir).join("counterfactory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete() -> Settings {
+        let text = |t: &str| Some(t.to_owned());
+        Settings {
+            broker_url: text("amqp://h"),
+            s3_bucket: text("b"),
+            s3_access_key: text("a"),
+            s3_secret_key: text("s"),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn a_missing_setting_is_named_with_every_way_to_give_it() {
+        let error = Settings { broker_url: None, ..complete() }.resolve().unwrap_err().to_string();
+        assert!(error.contains("--broker-url") && error.contains("CFX_BROKER_URL"), "{error}");
+        assert!(matches!(Settings { class: Some("a b".into()), ..complete() }.resolve(), Err(ConfigError::Class(_))));
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_secrets_come_from_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "from a file\n").unwrap();
+        let file = folder.path().join("worker.toml");
+        let text =
+            format!("class = \"gpu\"\nthreads = 3\ns3_secret_key_file = {:?}\nbroker_url = \"amqp://file\"\n", secret);
+        std::fs::write(&file, text).unwrap();
+        let given = Settings { config: Some(file.clone()), threads: Some(2), s3_secret_key: None, ..complete() };
+        let (config, _) = given.resolve().unwrap();
+        assert_eq!((config.class.as_str(), config.device.threads), ("gpu", 2));
+        assert_eq!((config.s3.secret_key.as_str(), config.broker.url.as_str()), ("from a file", "amqp://h"));
+        let (config, _) = Settings { config: Some(file.clone()), ..complete() }.resolve().unwrap();
+        assert_eq!(config.s3.secret_key, "s", "a flag wins over a file named in the settings file");
+        std::fs::write(&file, "klass = \"gpu\"").unwrap();
+        let error = Settings { config: Some(file), ..complete() }.resolve().unwrap_err();
+        assert!(matches!(error, ConfigError::Malformed { .. }));
+    }
+}

@@ -1,0 +1,250 @@
+//! The one thread that owns every tensor.
+//!
+//! Requests and answers are plain data; no tensor leaves the thread. Requests are served in order, one at a time, so a batch that
+//! is staged waits here until the one before it is done. A request that panics fails with `internal`, and the thread goes on: the
+//! networks are frozen, and everything else belongs to the request.
+
+use crate::engine::LocalPack;
+use crate::stages::ended::{Ended, with_causes};
+use crate::stages::{edit, invert, train};
+use crate::watch::Watch;
+use domain::inversion::Inversion;
+use domain::{Digest, Reason};
+use editing::Engine;
+use editing::batch::MemoryModel;
+use networks::device::{self, Environment};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// An answer with the tensor time it took.
+pub struct Timed<T> {
+    /// The answer.
+    pub value: T,
+    /// Time on the tensor thread, loading of the pack included.
+    pub time: Duration,
+}
+
+type Reply<T> = oneshot::Sender<Timed<T>>;
+
+/// One end per item of a batch.
+type Ends<T> = Vec<Result<T, Ended>>;
+
+enum Request {
+    Invert {
+        inversion: Inversion,
+        sources: Vec<invert::Source>,
+        watch: Watch,
+        reply: Reply<Result<Ends<invert::Inverted>, Ended>>,
+    },
+    EncodePart {
+        rasters: Vec<Vec<u8>>,
+        reply: Reply<Result<Vec<Vec<f32>>, Ended>>,
+    },
+    Train {
+        training: train::Training,
+        watch: Watch,
+        reply: Reply<Result<train::Trained, Ended>>,
+    },
+    Edit {
+        plan: edit::Plan,
+        items: Vec<edit::Input>,
+        watch: Watch,
+        reply: Reply<Result<edit::Batch, Ended>>,
+    },
+}
+
+/// A handle to the tensor thread; the thread ends when the last one is dropped.
+#[derive(Clone)]
+pub struct Gpu {
+    requests: mpsc::UnboundedSender<(Arc<LocalPack>, Request)>,
+    environment: Arc<Environment>,
+}
+
+impl Gpu {
+    /// Opens the device and starts the thread. At most `packs` packs stay loaded.
+    ///
+    /// # Errors
+    /// When the device is not there.
+    pub fn start(settings: device::Settings, packs: usize) -> Result<Self, device::DeviceError> {
+        let (requests, queue) = mpsc::unbounded_channel();
+        let (opened, answer) = std::sync::mpsc::channel();
+        let run = move || {
+            // Opened here, because libtorch keeps some of its settings per thread.
+            let device = match device::open(&settings) {
+                Ok(device) => device,
+                Err(error) => return drop(opened.send(Err(error))),
+            };
+            if opened.send(Ok(device::environment(device))).is_ok() {
+                Thread { device, packs, loaded: Vec::new(), memory: MemoryModel::default() }.serve(queue);
+            }
+        };
+        // Safe because a process that cannot start one thread cannot do anything else either.
+        std::thread::Builder::new().name("tensors".to_owned()).spawn(run).expect("a thread can be started");
+        // Safe because the thread answers before it does anything that could panic.
+        let environment = answer.recv().expect("the tensor thread answers")?;
+        Ok(Self { requests, environment: Arc::new(environment) })
+    }
+
+    /// What results depend on besides weights and inputs.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Inverts sources; one end each.
+    ///
+    /// # Errors
+    /// What concerns the whole batch: the pack cannot be loaded, the worker drains.
+    pub async fn invert(
+        &self,
+        pack: &Arc<LocalPack>,
+        inversion: Inversion,
+        sources: Vec<invert::Source>,
+        watch: Watch,
+    ) -> Timed<Result<Ends<invert::Inverted>, Ended>> {
+        self.ask(pack, |reply| Request::Invert { inversion, sources, watch, reply }).await
+    }
+
+    /// Encodes some training images.
+    ///
+    /// # Errors
+    /// As [`Gpu::invert`], or when the encoder fails.
+    pub async fn encode_part(
+        &self,
+        pack: &Arc<LocalPack>,
+        rasters: Vec<Vec<u8>>,
+    ) -> Timed<Result<Vec<Vec<f32>>, Ended>> {
+        self.ask(pack, |reply| Request::EncodePart { rasters, reply }).await
+    }
+
+    /// Trains a mapper for one slice.
+    ///
+    /// # Errors
+    /// As [`Gpu::invert`], or when the training fails.
+    pub async fn train(
+        &self,
+        pack: &Arc<LocalPack>,
+        training: train::Training,
+        watch: Watch,
+    ) -> Timed<Result<train::Trained, Ended>> {
+        self.ask(pack, |reply| Request::Train { training, watch, reply }).await
+    }
+
+    /// Edits latents; one end each.
+    ///
+    /// # Errors
+    /// As [`Gpu::invert`], or when the edit's text or mapper cannot be used.
+    pub async fn edit(
+        &self,
+        pack: &Arc<LocalPack>,
+        plan: edit::Plan,
+        items: Vec<edit::Input>,
+        watch: Watch,
+    ) -> Timed<Result<edit::Batch, Ended>> {
+        self.ask(pack, |reply| Request::Edit { plan, items, watch, reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        pack: &Arc<LocalPack>,
+        request: impl FnOnce(Reply<Result<T, Ended>>) -> Request,
+    ) -> Timed<Result<T, Ended>> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Timed { value: Err(Ended::internal("the tensor thread has ended")), time: Duration::ZERO };
+        if self.requests.send((Arc::clone(pack), request(reply))).is_err() {
+            return gone();
+        }
+        answer.await.unwrap_or_else(|_| gone())
+    }
+}
+
+/// What the thread owns.
+struct Thread {
+    device: tch::Device,
+    packs: usize,
+    /// The packs in memory, the one used last at the end.
+    loaded: Vec<(Digest, Engine)>,
+    memory: MemoryModel,
+}
+
+impl Thread {
+    fn serve(mut self, mut queue: mpsc::UnboundedReceiver<(Arc<LocalPack>, Request)>) {
+        while let Some((pack, request)) = queue.blocking_recv() {
+            match request {
+                Request::Invert { inversion, sources, mut watch, reply } => {
+                    self.answer(reply, &pack, |engine, memory| {
+                        begin(&watch)?;
+                        Ok(invert::compute(engine, memory, &inversion, &sources, &mut watch))
+                    })
+                }
+                Request::EncodePart { rasters, reply } => {
+                    self.answer(reply, &pack, |engine, memory| train::encode_part(engine, memory, &rasters));
+                }
+                Request::Train { training, mut watch, reply } => self.answer(reply, &pack, |engine, _| {
+                    begin(&watch)?;
+                    train::compute(engine, &training, &mut watch)
+                }),
+                Request::Edit { plan, items, mut watch, reply } => self.answer(reply, &pack, |engine, memory| {
+                    begin(&watch)?;
+                    edit::compute(engine, memory, &plan, &items, &mut watch)
+                }),
+            }
+        }
+    }
+
+    fn answer<T>(
+        &mut self,
+        reply: Reply<Result<T, Ended>>,
+        pack: &LocalPack,
+        compute: impl FnOnce(&Engine, &mut MemoryModel) -> Result<T, Ended>,
+    ) {
+        let began = Instant::now();
+        // Nothing of a request outlives it but learnt batch sizes, which are only ever halved.
+        let computed = catch_unwind(AssertUnwindSafe(|| {
+            self.load(pack)?;
+            let Some((_, engine)) = self.loaded.last() else { return Err(Ended::internal("no pack is loaded")) };
+            compute(engine, &mut self.memory)
+        }));
+        let value =
+            computed.unwrap_or_else(|panic| Err(Ended::internal(format!("a panic: {}", message(panic.as_ref())))));
+        // Nobody waits for the answer only when the process ends.
+        let _ = reply.send(Timed { value, time: began.elapsed() });
+    }
+
+    /// Brings the pack to the end of `loaded`.
+    fn load(&mut self, pack: &LocalPack) -> Result<(), Ended> {
+        if let Some(at) = self.loaded.iter().position(|(digest, _)| *digest == pack.digest) {
+            let used = self.loaded.remove(at);
+            self.loaded.push(used);
+            return Ok(());
+        }
+        while self.loaded.len() >= self.packs {
+            self.loaded.remove(0);
+        }
+        let began = Instant::now();
+        let engine = Engine::open(&pack.config, self.device).map_err(|error| {
+            let reason = if error.is_out_of_memory() { Reason::OutOfMemory } else { Reason::PackInvalid };
+            Ended::failed(
+                reason,
+                format!(
+                    "the pack {} cannot be loaded: {}",
+                    pack.manifest.name,
+                    pack.with_own_names(&with_causes(&error))
+                ),
+            )
+        })?;
+        tracing::info!(pack = pack.manifest.name, milliseconds = began.elapsed().as_millis(), "loaded a pack");
+        self.loaded.push((pack.digest, engine));
+        Ok(())
+    }
+}
+
+fn begin(watch: &Watch) -> Result<(), Ended> {
+    if watch.may_begin() { Ok(()) } else { Err(Ended::Yielded) }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}

@@ -1,0 +1,71 @@
+//! The worker: owns one device, speaks RabbitMQ and S3, and has no access to the database.
+//!
+//! `run` takes batches from the queue until told to end; `edit` makes one edit with no services at all. The way of a batch:
+//! [`consume`] (a slot is free, so ask for a batch) → [`settle`] (say `Started`, then acknowledge) → [`pipeline`] (stage, compute on
+//! the thread of [`gpu`], upload) → [`report`] (tell the outcomes until they are confirmed). Beside it: heartbeats ([`report`]),
+//! revocations ([`control`]), and the end in good order ([`drain`]).
+
+mod cache;
+mod config;
+mod consume;
+mod control;
+mod drain;
+mod engine;
+mod gpu;
+mod held;
+mod pipeline;
+mod report;
+mod run;
+mod settle;
+mod single;
+mod stages;
+mod watch;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "worker", version, about = "Counterfactory's worker: one device, counterfactual edits in batches")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Take batches from the queue until told to end (SIGTERM drains; a second signal ends at once).
+    Run(Box<config::Settings>),
+    /// Edit one image with no services at all; the result carries its record.
+    Edit(Box<single::EditArgs>),
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by `?` from main: that prints a stack to people who mistyped a path.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Run(settings) => {
+            let (config, log) = settings.resolve()?;
+            let _telemetry = telemetry::init("worker", &log)?;
+            // Tensors have a thread of their own; this is for connections and decoding.
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let ended = runtime.block_on(run::run(config));
+            // What still blocks (a decode, the tensor thread) holds nothing that anybody waits for.
+            runtime.shutdown_background();
+            ended
+        }
+        Verb::Edit(args) => {
+            let _telemetry = telemetry::init("worker", &telemetry::LogConfig::default())?;
+            single::run(&args)
+        }
+    }
+}

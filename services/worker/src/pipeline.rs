@@ -1,0 +1,203 @@
+//! A batch from the queue to its outcomes: staged, computed, uploaded, told.
+
+mod edit;
+mod invert;
+mod train;
+
+#[cfg(test)]
+mod tests;
+
+use crate::cache::PackCache;
+use crate::drain::Drain;
+use crate::gpu::Gpu;
+use crate::held::{Held, HeldTask};
+use crate::report::Reporter;
+use crate::settle::Taken;
+use crate::stages::ended::Ended;
+use crate::stages::upload;
+use artifacts::Artifacts;
+use domain::StageKey;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wire::broker::v1::{Fence, ItemOutcome, Outcome, Work, WorkBatch};
+
+/// Batches that may upload and report while others compute.
+const FINISHING: usize = 2;
+
+/// What every batch works with.
+pub struct Line {
+    /// The tensor thread.
+    pub gpu: Gpu,
+    /// The bucket.
+    pub artifacts: Artifacts,
+    /// Packs on this machine.
+    pub packs: PackCache,
+    /// The worker's voice.
+    pub reporter: Reporter,
+    /// What is in hand.
+    pub held: Arc<Held>,
+    /// Whether the worker ends.
+    pub drain: Drain,
+    /// Longest slice of training.
+    pub slice: Duration,
+    /// Places for batches that are being uploaded.
+    pub finishing: Arc<Semaphore>,
+}
+
+impl Line {
+    /// Places for [`Line::finishing`].
+    pub fn finishing() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(FINISHING))
+    }
+}
+
+/// How one item of a batch ended, and its share of the tensor time.
+struct Told {
+    result: Result<Outcome, Ended>,
+    gpu_ms: f64,
+}
+
+impl Told {
+    const fn without_work(ended: Ended) -> Self {
+        Self { result: Err(ended), gpu_ms: 0.0 }
+    }
+}
+
+/// Runs a batch and tells how every item ended. `slot` is given up once its tensor work is done.
+pub async fn run(line: Arc<Line>, taken: Taken, slot: OwnedSemaphorePermit) {
+    let Taken { batch, holding, trace } = taken;
+    let batch = Arc::new(batch);
+    let tasks = holding.tasks.clone();
+    // A task of its own, so that a panic in it still gets every item its outcome.
+    let working = tokio::spawn(work(Arc::clone(&line), Arc::clone(&batch), tasks.clone(), slot));
+    let told = working.await.unwrap_or_else(|error| {
+        tracing::error!(batch = %batch.batch, %error, "a batch ended in a panic");
+        tasks.iter().map(|_| Told::without_work(Ended::internal("the worker panicked; see its log"))).collect()
+    });
+    let mut items = Vec::with_capacity(told.len());
+    for (task, Told { result, gpu_ms }) in tasks.iter().zip(told) {
+        let outcome = match result {
+            // A finished result is told even if nobody seems to want it: the fence decides, and it costs nothing.
+            Ok(outcome) => Some(outcome),
+            Err(_) if task.is_cancelled() => None,
+            Err(ended) => ended.outcome(),
+        };
+        if let Some(Outcome::Failed { reason, detail }) = &outcome {
+            tracing::warn!(task = %task.fence.task, epoch = task.fence.epoch, %reason, detail, "an item failed");
+        }
+        items.extend(outcome.map(|outcome| ItemOutcome { fence: task.fence, gpu_ms, outcome }));
+    }
+    tracing::info!(batch = %batch.batch, items = items.len(), "finished a batch");
+    line.reporter.outcomes(batch.batch, items, trace).await;
+}
+
+async fn work(
+    line: Arc<Line>,
+    batch: Arc<WorkBatch>,
+    tasks: Vec<Arc<HeldTask>>,
+    slot: OwnedSemaphorePermit,
+) -> Vec<Told> {
+    if line.drain.is_begun() {
+        // Handed back before anything is fetched for it.
+        return all_ended(tasks.len(), &Ended::Yielded);
+    }
+    let desk = Desk { line: &line, batch: &batch, tasks: &tasks };
+    match &batch.work {
+        Work::Invert { inversion, items } => invert::run(desk, inversion, items, slot).await,
+        Work::Train { edit, item } => vec![train::run(desk, edit, item, slot).await],
+        Work::Edit { edit, inversion, mapper, items } => {
+            edit::run(desk, edit::Asked { edit, inversion, mapper: *mapper }, items, slot).await
+        }
+    }
+}
+
+/// One batch on the line.
+#[derive(Clone, Copy)]
+struct Desk<'a> {
+    line: &'a Line,
+    batch: &'a WorkBatch,
+    tasks: &'a [Arc<HeldTask>],
+}
+
+impl Desk<'_> {
+    /// What an earlier hand-out of this very task has left in the bucket, if it was handed out before.
+    async fn earlier(&self, fence: Fence, key: StageKey) -> Option<Outcome> {
+        if fence.epoch <= 1 {
+            return None;
+        }
+        match upload::earlier(&self.line.artifacts, key).await? {
+            // The same edit in another job has the same key, and a record that speaks of that job.
+            Outcome::Edited(edited) if edited.record.links.task != fence.task => None,
+            outcome => {
+                tracing::info!(task = %fence.task, "found the result of an earlier hand-out");
+                Some(outcome)
+            }
+        }
+    }
+
+    /// Whether the item `index` is still to be begun.
+    fn ready(&self, index: usize) -> Result<(), Ended> {
+        if self.tasks[index].is_cancelled() {
+            return Err(Ended::Cancelled);
+        }
+        if self.line.drain.is_begun() { Err(Ended::Yielded) } else { Ok(()) }
+    }
+
+    /// Gives up the slot for a place among the finishing: the next batch may be taken.
+    async fn finish(&self, slot: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
+        // Closed never; a place that is missing only means less waiting.
+        let place = Arc::clone(&self.line.finishing).acquire_owned().await.ok();
+        drop(slot);
+        place
+    }
+}
+
+/// An item's way through a batch: still on it, or ended with what is told.
+enum Way<T> {
+    On(T),
+    Ended(Told),
+}
+
+impl<T> From<Result<T, Ended>> for Way<T> {
+    fn from(result: Result<T, Ended>) -> Self {
+        match result {
+            Ok(value) => Self::On(value),
+            Err(ended) => Self::Ended(Told::without_work(ended)),
+        }
+    }
+}
+
+/// Splits a batch into the items still on their way, with their places, and the ends of the others.
+fn split<T>(ways: Vec<Way<T>>) -> (Vec<(usize, T)>, Vec<Option<Told>>) {
+    let mut on = Vec::new();
+    let mut ends = Vec::with_capacity(ways.len());
+    for (place, way) in ways.into_iter().enumerate() {
+        match way {
+            Way::On(value) => {
+                on.push((place, value));
+                ends.push(None);
+            }
+            Way::Ended(told) => ends.push(Some(told)),
+        }
+    }
+    (on, ends)
+}
+
+/// Puts the ends of the items that stayed on their way back into their places.
+fn join(mut ends: Vec<Option<Told>>, finished: impl IntoIterator<Item = (usize, Told)>) -> Vec<Told> {
+    finished.into_iter().for_each(|(place, told)| ends[place] = Some(told));
+    let missing = || Told::without_work(Ended::internal("an item was lost on its way"));
+    ends.into_iter().map(|end| end.unwrap_or_else(missing)).collect()
+}
+
+/// The same end for every item.
+fn all_ended(count: usize, ended: &Ended) -> Vec<Told> {
+    (0..count).map(|_| Told::without_work(ended.clone())).collect()
+}
+
+/// An item's share of a batch's tensor time, in milliseconds.
+fn share(time: Duration, items: usize) -> f64 {
+    // Safe to widen: a count of items.
+    time.as_secs_f64() * 1e3 / items.max(1) as f64
+}

@@ -1,0 +1,154 @@
+//! Latents to edited images with their records.
+
+use super::{Desk, Told, Way, all_ended, join, share, split};
+use crate::engine::LocalPack;
+use crate::stages::edit::{Edited, Input, Plan};
+use crate::stages::encode::{encode_png, with_record};
+use crate::stages::ended::Ended;
+use crate::stages::invert::LatentNote;
+use crate::stages::record::{self, Context};
+use crate::stages::{fetch, upload};
+use crate::watch::Watch;
+use chrono::Utc;
+use domain::Digest;
+use domain::edit::EditSpec;
+use domain::inversion::Inversion;
+use domain::record::Links;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use wire::broker::v1::{self, EditItem, Outcome};
+
+/// What the batch asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub edit: &'a EditSpec,
+    pub inversion: &'a Inversion,
+    pub mapper: Option<Digest>,
+}
+
+pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], slot: OwnedSemaphorePermit) -> Vec<Told> {
+    let (began, started_at, line) = (Instant::now(), Utc::now(), desk.line);
+    let (pack, mapper) = match open(desk, asked).await {
+        Ok(open) => open,
+        Err(ended) => return all_ended(items.len(), &ended),
+    };
+    let staged = fetch::all(0..items.len(), async |index: usize| {
+        let item = &items[index];
+        if let Some(outcome) = desk.earlier(item.fence, item.key).await {
+            return Way::Ended(Told { result: Ok(outcome), gpu_ms: 0.0 });
+        }
+        if let Err(ended) = desk.ready(index) {
+            return Way::Ended(Told::without_work(ended));
+        }
+        stage(desk, item).await.into()
+    })
+    .await;
+    let (on, ends) = split(staged);
+    let count = on.len();
+    if count == 0 {
+        return join(ends, []);
+    }
+    let fetch_ms = share(began.elapsed(), count);
+    let (mut places, mut notes, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, (note, input)) in on {
+        places.push(place);
+        notes.push(note);
+        inputs.push(input);
+    }
+    let tasks = places.iter().map(|&place| Arc::clone(&desk.tasks[place])).collect();
+    let watch = Watch::finishing(tasks, line.drain.clone());
+    let plan = Plan { edit: asked.edit.clone(), mapper, goal: pack.goal(&asked.edit.text) };
+    let computed = line.gpu.edit(&pack, plan, inputs, watch).await;
+    let _finishing = desk.finish(slot).await;
+    line.reporter.add_busy(computed.time);
+    let gpu_ms = share(computed.time, count);
+    let (text, edited) = match computed.value {
+        Ok(batch) => batch,
+        Err(ended) => {
+            let told = |place| (place, Told { result: Err(ended.clone()), gpu_ms });
+            return join(ends, places.into_iter().map(told));
+        }
+    };
+    let context = Context {
+        pack: &pack,
+        environment: line.gpu.environment(),
+        text: &text,
+        inversion: asked.inversion,
+        edit: asked.edit,
+        mapper: asked.mapper,
+        boot: line.reporter.boot(),
+        batch: desk.batch.batch,
+        started_at,
+        fetch_ms,
+    };
+    let stored = fetch::all(places.into_iter().zip(notes).zip(edited), async |((place, note), edited)| {
+        let result = match edited {
+            Ok(edited) => store(desk, &context, &items[place], &note, edited).await,
+            Err(ended) => Err(ended),
+        };
+        (place, Told { result, gpu_ms })
+    })
+    .await;
+    join(ends, stored)
+}
+
+/// The pack, and the mapper's file if the edit has one.
+async fn open(desk: Desk<'_>, asked: Asked<'_>) -> Result<(Arc<LocalPack>, Option<Vec<u8>>), Ended> {
+    let pack = desk.line.packs.pack(&desk.batch.pack).await?;
+    let mapper = match asked.mapper {
+        Some(digest) => Some(fetch::artifact(&desk.line.artifacts, digest).await?),
+        None => None,
+    };
+    Ok((pack, mapper))
+}
+
+async fn stage(desk: Desk<'_>, item: &EditItem) -> Result<(LatentNote, Input), Ended> {
+    let latent = fetch::latent(&desk.line.artifacts, item.latent, item.source.sha256).await?;
+    let input = Input {
+        latent: latent.bytes,
+        reconstruction: latent.reconstruction,
+        source: item.source.sha256,
+        strength: item.strength,
+        seed: item.seed,
+    };
+    Ok((latent.note, input))
+}
+
+async fn store(
+    desk: Desk<'_>,
+    context: &Context<'_>,
+    item: &EditItem,
+    note: &LatentNote,
+    mut edited: Edited,
+) -> Result<Outcome, Ended> {
+    let artifacts = &desk.line.artifacts;
+    let latent = upload::artifact(artifacts, std::mem::take(&mut edited.latent)).await?;
+    let png = encode_png(edited.side, edited.side, &edited.raster).map_err(Ended::internal)?;
+    let links = Links {
+        job: desk.batch.job,
+        task: item.fence.task,
+        project: desk.batch.project.clone(),
+        dataset: desk.batch.dataset.clone(),
+        source: item.source.ordinal,
+    };
+    let own = record::Item {
+        note,
+        uri: &item.source.uri,
+        source_latent: item.latent,
+        strength: item.strength,
+        seed: item.seed,
+        epoch: item.fence.epoch,
+        links,
+        edited: &edited,
+        png: &png,
+        latent,
+    };
+    let record = record::write(context, own)?;
+    let (file, _) = with_record(&png, &record).map_err(Ended::internal)?;
+    let json = domain::canonical_json(&record).map_err(Ended::internal)?;
+    let record_digest = upload::artifact(artifacts, json).await?;
+    let image = upload::artifact(artifacts, file).await?;
+    let told = v1::Edited { key: item.key, image, reconstruction: note.reconstruction, record_digest, record };
+    upload::pointer(artifacts, item.key, Outcome::Edited(Box::new(told))).await
+}

@@ -1,0 +1,55 @@
+//! `worker run`: takes work until told to end.
+
+use crate::cache::PackCache;
+use crate::config::Config;
+use crate::consume;
+use crate::control;
+use crate::drain::Drain;
+use crate::gpu::Gpu;
+use crate::held::Held;
+use crate::pipeline::Line;
+use crate::report::{Identity, Reporter};
+use crate::stages::record::device_name;
+use artifacts::Artifacts;
+use broker::{ControlListener, Publisher, WorkQueue};
+use domain::ids::BootId;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Runs until drained; everything in hand is then finished or handed back.
+///
+/// # Errors
+/// When the device is not there or signals cannot be listened for.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let drain = Drain::default();
+    drain.on_signals(config.grace)?;
+    let boot = BootId::from_uuid(Uuid::new_v4());
+    let gpu = {
+        let (settings, packs) = (config.device, config.packs_loaded);
+        tokio::task::spawn_blocking(move || Gpu::start(settings, packs)).await??
+    };
+    let device = device_name(gpu.environment());
+    tracing::info!(%boot, name = config.name, class = config.class, device, "the worker is up");
+    let identity = Identity { boot, name: config.name.clone(), class: config.class.clone(), device };
+    let reporter = Reporter::new(Publisher::start(config.broker.clone()), identity);
+    let held = Arc::new(Held::default());
+
+    // Heard before the first batch is taken: a revocation may answer at once.
+    let mut listener = ControlListener::new(config.broker.clone());
+    tokio::select! { () = listener.ready() => {}, () = drain.begun() => return Ok(()) }
+    let listening = tokio::spawn(control::listen(listener, boot, Arc::clone(&held), drain.clone(), config.grace));
+    let beating = tokio::spawn(reporter.clone().heartbeats(Arc::clone(&held), drain.clone(), config.heartbeat));
+
+    let artifacts = Artifacts::connect(&config.s3);
+    let packs = PackCache::new(config.cache_dir, config.cache_bytes, artifacts.clone());
+    let (queue, finishing) = (WorkQueue::new(config.broker, &config.class), Line::finishing());
+    let (slice, told) = (config.slice, reporter.clone());
+    let line = Line { gpu, artifacts, packs, reporter, held, drain, slice, finishing };
+    consume::run(Arc::new(line), queue).await;
+
+    beating.abort();
+    listening.abort();
+    told.goodbye().await;
+    tracing::info!("the worker has ended in good order");
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Source rasters to W+ latents, with the reconstruction each latent gives.
+
+use super::encode::encode_png;
+use super::ended::Ended;
+use super::prepare::Prepared;
+use crate::watch::Watch;
+use domain::inversion::Inversion;
+use domain::record::SourceFacts;
+use domain::{Digest, Stage};
+use editing::batch::{MemoryModel, run_in_parts};
+use editing::{EditError, Engine, Stop, artifact, invert, raster, score};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// What a latent's file says besides the latent: the note of the safetensors artifact.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LatentNote {
+    /// The image it was found for. Its `uri` is empty: the latent belongs to the image's bytes, wherever they were registered
+    /// from, and equal images must give equal files.
+    pub source: SourceFacts,
+    /// Digest of the reconstruction's PNG, an artifact of its own.
+    pub reconstruction: Digest,
+    /// Peak signal-to-noise ratio of the reconstruction against the source's raster, dB; absent where they are equal.
+    pub psnr: Option<f64>,
+    /// Refinement steps taken.
+    pub steps: u32,
+}
+
+/// One source to invert.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its pixels.
+    pub prepared: Prepared,
+    /// For the note.
+    pub facts: SourceFacts,
+}
+
+/// An inverted source.
+#[derive(Clone, Debug)]
+pub struct Inverted {
+    /// The latent's file: safetensors, `w_plus [n_latent, w_dim]`, with a [`LatentNote`].
+    pub latent: Vec<u8>,
+    /// The reconstruction's file.
+    pub reconstruction: Vec<u8>,
+}
+
+/// Inverts every source that is still wanted; results are in the order of `sources`.
+pub fn compute(
+    engine: &Engine,
+    memory: &mut MemoryModel,
+    inversion: &Inversion,
+    sources: &[Source],
+    watch: &mut Watch,
+) -> Vec<Result<Inverted, Ended>> {
+    let results = run_in_parts(memory, Stage::Invert, engine.resolution(), sources.len(), sources.len(), |part| {
+        watch.enter(part.clone());
+        let wanted: Vec<usize> = part.clone().filter(|&i| watch.wants(i)).collect();
+        let rasters: Vec<&[u8]> = wanted.iter().map(|&i| sources[i].prepared.raster.as_slice()).collect();
+        if rasters.is_empty() {
+            return Ok(part.map(|_| Err(Stop::Cancelled)).collect());
+        }
+        let images = raster::from_rgb8(&rasters, engine.resolution(), engine.device())?;
+        let found = invert::invert(engine, inversion, &images, &wanted, watch)?;
+        let mut ends: Vec<Result<Inverted, Stop>> = part.clone().map(|_| Err(Stop::Cancelled)).collect();
+        for (place, (item, end)) in wanted.into_iter().zip(found).enumerate() {
+            ends[item - part.start] = match end {
+                Ok(end) => {
+                    finish(engine, &sources[item], &images.f_narrow(0, place as i64, 1)?, &end).map_err(Stop::Failed)
+                }
+                Err(stop) => Err(stop),
+            };
+        }
+        Ok(ends)
+    });
+    results.into_iter().map(|result| result.map_err(Ended::from)).collect()
+}
+
+/// The latent's two files. Rendered one by one, so that the reconstruction does not depend on the batch.
+fn finish(
+    engine: &Engine,
+    source: &Source,
+    image: &Tensor,
+    end: &editing::descent::Descended,
+) -> Result<Inverted, EditError> {
+    let rendered = engine.render(&end.latent.f_unsqueeze(0)?)?;
+    let psnr = score::psnr(image, &raster::as_published(&rendered)?)?;
+    let side = source.prepared.resolution;
+    let pixels = raster::to_rgb8(&rendered)?.swap_remove(0);
+    let reconstruction = encode_png(side, side, &pixels)
+        .map_err(|e| EditError::Input { what: format!("the reconstruction cannot be encoded: {e}") })?;
+    let note = LatentNote {
+        source: source.facts.clone(),
+        reconstruction: Digest::of(&reconstruction),
+        psnr: psnr.first().copied().filter(|db| db.is_finite()),
+        steps: end.steps,
+    };
+    let note = domain::canonical_json(&note).map_err(|e| EditError::Input { what: e.to_string() })?;
+    // Safe because canonical JSON is UTF-8.
+    let note = String::from_utf8(note).expect("JSON is UTF-8");
+    let latent = artifact::to_bytes("latent", &[("w_plus".to_owned(), &end.latent)], Some(note))?;
+    Ok(Inverted { latent, reconstruction })
+}
+
+/// The note of a latent's file.
+///
+/// # Errors
+/// When the file is no latent of ours.
+pub fn read_note(latent: &[u8]) -> Result<LatentNote, Ended> {
+    let (_, header) = safetensors::SafeTensors::read_metadata(latent).map_err(Ended::internal)?;
+    // A tensor file of ours carries one note at most, so its key need not be known here.
+    let note = header.metadata().as_ref().and_then(|notes| notes.values().next());
+    let note = note.ok_or_else(|| Ended::internal("the latent's file does not say what it is a latent of"))?;
+    serde_json::from_str(note).map_err(Ended::internal)
+}
