@@ -1,0 +1,138 @@
+//! `worker edit` as a process: one edit with no services at all.
+
+use domain::record::Record;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+fn demo(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/demo").join(path)
+}
+
+/// Runs `worker edit` on the demo pack; later arguments win over nothing, so each is given once.
+fn edit(image: &Path, text: &str, out: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CFX_")) {
+        command.env_remove(name);
+    }
+    command.arg("edit").arg("--pack").arg(demo("pack")).arg("--image").arg(image).args(["--text", text]);
+    command.arg("--out").arg(out).args(more).output().expect("the worker starts")
+}
+
+/// What the process said, for messages of failed assertions.
+fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn checked(file: &Path) -> Record {
+    let bytes = std::fs::read(file).expect("an output");
+    let (findings, record) = credentials::check_file(&bytes);
+    assert!(findings.iter().all(|finding| !finding.failed()), "{findings:?}");
+    record.expect("a record")
+}
+
+#[test]
+fn one_image_is_edited_and_says_how() {
+    let folder = TempDir::new().expect("a folder");
+    let (first, second) = (folder.path().join("first.png"), folder.path().join("second.png"));
+    let image = demo("faces/source/000.png");
+    let more = ["--method", "clip-nce", "--steps", "3", "--seed", "11"];
+    for out in [&first, &second] {
+        let output = edit(&image, "a face with green hair", out, &more);
+        assert!(output.status.success(), "{}", said(&output));
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains(&*out.to_string_lossy()) && told.contains("verdict"), "{told}");
+    }
+    let record = checked(&first);
+    assert_eq!((record.outcome.loss.len(), record.recipe.seed, record.recipe.method()), (3, 11, "clip-nce"));
+    assert_eq!((record.links.project.as_str(), record.links.task.to_string()), ("local", "0-0".to_owned()));
+    let source = std::fs::read(&image).expect("the source");
+    assert_eq!(record.recipe.source.sha256, domain::Digest::of(source));
+    let again = checked(&second);
+    assert_eq!(
+        (again.recipe_digest, again.outcome.raster_sha256),
+        (record.recipe_digest, record.outcome.raster_sha256)
+    );
+}
+
+#[test]
+fn a_mapper_is_trained_kept_and_used_again() {
+    let folder = TempDir::new().expect("a folder");
+    let train = folder.path().join("train");
+    std::fs::create_dir(&train).expect("a folder");
+    for number in 0..16 {
+        let name = format!("{number:03}.png");
+        std::fs::copy(demo("train").join(&name), train.join(&name)).expect("a training face");
+    }
+    std::fs::write(train.join("notes.txt"), "not an image").expect("a file");
+    let (trained, read) = (folder.path().join("trained.png"), folder.path().join("read.png"));
+    let mapper = folder.path().join("green.safetensors");
+    let image = demo("faces/source/001.png");
+    let (train, mapper) = (train.to_string_lossy(), mapper.to_string_lossy());
+    let output = edit(
+        &image,
+        "a face with green hair",
+        &trained,
+        &["--train-on", &train, "--save-mapper", &mapper, "--steps", "5"],
+    );
+    assert!(output.status.success(), "{}", said(&output));
+    let output = edit(&image, "a face with green hair", &read, &["--mapper", &mapper]);
+    assert!(output.status.success(), "{}", said(&output));
+    let (trained, read) = (checked(&trained), checked(&read));
+    assert!(trained.recipe.mapper.is_some());
+    assert_eq!(
+        (trained.recipe.mapper, trained.outcome.raster_sha256),
+        (read.recipe.mapper, read.outcome.raster_sha256)
+    );
+}
+
+#[test]
+fn what_cannot_be_edited_is_named_and_nothing_is_written() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join("out.png");
+    let whole = std::fs::read(demo("faces/source/000.png")).expect("a face");
+    let cut = folder.path().join("cut.png");
+    std::fs::write(&cut, &whole[..whole.len() / 2]).expect("a file");
+    let (face, absent) = (demo("faces/source/000.png"), folder.path().join("absent.png"));
+    let (green, long) = ("a face with green hair", "hair ".repeat(50));
+    let long = long.trim();
+    let clip_nce = ["--method", "clip-nce", "--steps", "1"];
+    let cases: [(&Path, &str, &[&str], &str); 6] = [
+        (&cut, green, &clip_nce, "cut.png"),
+        (&absent, green, &clip_nce, "absent.png"),
+        (&face, "  ", &clip_nce, "text is empty"),
+        (&face, long, &clip_nce, "tokens"),
+        (&face, green, &["--method", "cf-mapper"], "--train-on"),
+        (&face, green, &["--mapper", "absent.safetensors"], "absent.safetensors"),
+    ];
+    for (image, text, more, wanted) in cases {
+        let output = edit(image, text, &out, more);
+        assert!(!output.status.success(), "{text:?} {more:?} passed");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(wanted), "expected {wanted:?} in: {told}");
+        assert!(!told.contains("panicked"), "{told}");
+        assert!(!out.exists(), "{text:?} {more:?} left a file");
+    }
+}
+
+#[test]
+fn a_damaged_pack_is_refused_by_name() {
+    let folder = TempDir::new().expect("a folder");
+    let pack = folder.path().join("pack");
+    std::fs::create_dir(&pack).expect("a folder");
+    for entry in std::fs::read_dir(demo("pack")).expect("the demo pack").flatten() {
+        std::fs::copy(entry.path(), pack.join(entry.file_name())).expect("a file of the pack");
+    }
+    let judge = pack.join("judge.safetensors");
+    let mut bytes = std::fs::read(&judge).expect("the judge");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&judge, bytes).expect("the judge");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.arg("edit").arg("--pack").arg(&pack).arg("--image").arg(demo("faces/source/000.png"));
+    command.args(["--text", "a face with green hair", "--out"]).arg(folder.path().join("out.png"));
+    let output = command.output().expect("the worker starts");
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("judge.safetensors") && told.contains("SHA-256"), "{told}");
+}
