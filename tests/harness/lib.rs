@@ -109,7 +109,7 @@ impl Cluster {
         let mut settings = self.settings();
         settings.extend([
             ("CFX_CACHE_DIR", cache.to_string_lossy().into_owned()),
-            ("CFX_HEARTBEAT", "500ms".to_owned()),
+            ("CFX_HEARTBEAT_SECONDS", "1".to_owned()),
             ("CFX_THREADS", "1".to_owned()),
         ]);
         self.workers.push(Child::spawn("worker", ["run"], settings)?);

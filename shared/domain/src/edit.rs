@@ -24,6 +24,12 @@ pub enum SpecError {
         /// How long it is.
         chars: usize,
     },
+    /// A target that says no more than the neutral text: there is no direction to go.
+    #[error("{field} says the same as the neutral text; say what should change, such as \"a face with green hair\"")]
+    SameAsNeutral {
+        /// The path of the field.
+        field: String,
+    },
     /// A number outside its range, or not finite.
     #[error("{field} is {value}; it must lie between {low} and {high}")]
     OutOfRange {
@@ -126,6 +132,9 @@ impl EditSpec {
     pub fn validate(&self, index: usize) -> Result<(), SpecError> {
         text_fits(&format!("edits[{index}].text"), &self.text)?;
         text_fits(&format!("edits[{index}].neutral"), &self.neutral)?;
+        if self.text.trim().to_lowercase() == self.neutral.trim().to_lowercase() {
+            return Err(SpecError::SameAsNeutral { field: format!("edits[{index}].text") });
+        }
         if self.slug().is_empty() {
             return Err(SpecError::EmptyText { field: format!("edits[{index}].name") });
         }

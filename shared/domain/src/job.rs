@@ -31,6 +31,9 @@ pub struct JobSpec {
     pub priority: i16,
 }
 
+/// The largest seed: 2^53 - 1, the largest integer that canonical JSON keeps exactly (RFC 8785 §3.2.2.3).
+pub const MAX_SEED: u64 = (1 << 53) - 1;
+
 fn one_strength() -> Vec<f64> {
     vec![1.0]
 }
@@ -74,10 +77,36 @@ impl JobSpec {
         }
         let mut seen = BTreeSet::new();
         for seed in &self.seeds {
+            // records are JSON, whose integers are exact only so far
+            within("seeds", *seed as f64, 0.0, MAX_SEED as f64)?;
             if !seen.insert(seed) {
                 return Err(SpecError::Duplicate { field: "seeds".to_owned(), value: seed.to_string() });
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(change: impl FnOnce(&mut JobSpec)) -> Result<(), SpecError> {
+        let json = r#"{"name":"n","dataset":"d","pack":"p","edits":[{"text":"a face with elf ears"}]}"#;
+        let mut spec: JobSpec = serde_json::from_str(json).unwrap();
+        change(&mut spec);
+        spec.validate()
+    }
+
+    #[test]
+    fn a_plain_job_is_accepted_and_each_fault_is_named() {
+        assert_eq!(job(|_| ()), Ok(()));
+        let named = |change: fn(&mut JobSpec)| job(change).unwrap_err().to_string();
+        assert!(named(|s| s.seeds = vec![MAX_SEED + 1]).starts_with("seeds is"));
+        assert!(named(|s| s.seeds = vec![1, 1]).contains("twice"));
+        assert!(named(|s| s.strengths.clear()).starts_with("strengths is empty"));
+        assert!(named(|s| s.strengths = vec![f64::NAN]).starts_with("strengths is NaN"));
+        assert!(named(|s| s.edits.push(s.edits[0].clone())).contains("a-face-with-elf-ears"));
+        assert!(named(|s| s.edits[0].text = "A face".to_owned()).contains("neutral"));
     }
 }

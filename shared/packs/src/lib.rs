@@ -1,7 +1,7 @@
 //! A pack is a set of networks that fit together: a folder with one `pack.toml` and the files it names, each held by its SHA-256.
 //!
-//! **Owns** the `pack.toml` schema, the identity of a pack, the verification of its files without loading a network, and how a
-//! text becomes the prompts of the pack's template set.
+//! **Owns** the `pack.toml` schema, the identity of a pack, the verification of its files without loading a network, and the
+//! template set that texts are expanded with.
 //!
 //! **Never** links libtorch, executes anything found in a file, speaks to a network, or reads a path outside the pack's folder.
 //! Whether the tensors form the network named in the manifest is settled for good by the `networks` crate at load; the checks here
@@ -22,5 +22,5 @@ pub use error::PackError;
 pub use manifest::{Manifest, PackFile, Role};
 pub use pack::Pack;
 pub use seal::seal;
-pub use text::{Prompts, Text};
+pub use text::Text;
 pub use verify::{Problem, VerifyReport};

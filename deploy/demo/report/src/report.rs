@@ -2,11 +2,13 @@
 
 use crate::Fetched;
 use crate::faces::{Aim, Faces, inside, rgb};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use domain::BootId;
 use domain::record::Verdict;
 use editing::colour::name_of_region;
 use image::RgbImage;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use wire::http::v1::{Job, Worker};
@@ -48,9 +50,9 @@ pub struct Tasks {
 pub struct WorkerRate {
     /// Host and process.
     pub name: String,
-    /// Images it finished (inversions and edits).
-    pub images: i64,
-    /// Seconds of tensor work.
+    /// Edited images it made.
+    pub images: u64,
+    /// Seconds of tensor work on them.
     pub busy_seconds: f64,
     /// Images over tensor work.
     pub images_per_second: f64,
@@ -89,7 +91,7 @@ pub struct EditFigures {
 /// When a fetched file or a mask cannot be read.
 pub fn measure(job: &Job, workers: &[Worker], fetched: &[Fetched], folder: &Path, faces: &Faces) -> Result<Report> {
     let wall = job.finished_at.map_or(0.0, |end| (end - job.created_at).as_seconds_f64());
-    let took_part: Vec<_> = workers.iter().filter(|w| w.images > 0).map(rate).collect();
+    let per_worker = rates(workers, fetched, folder)?;
     let mut edits = Vec::new();
     for edit in &job.spec.edits {
         let slug = edit.slug();
@@ -109,16 +111,30 @@ pub fn measure(job: &Job, workers: &[Worker], fetched: &[Fetched], folder: &Path
         outputs: fetched.len(),
         wall_seconds: wall,
         images_per_second: rate,
-        workers: took_part.len(),
-        per_worker: took_part,
+        workers: per_worker.len(),
+        per_worker,
         edits,
     })
 }
 
-fn rate(worker: &Worker) -> WorkerRate {
-    let busy = worker.busy_ms as f64 / 1000.0;
-    let images_per_second = if busy > 0.0 { worker.images as f64 / busy } else { 0.0 };
-    WorkerRate { name: worker.name.clone(), images: worker.images, busy_seconds: busy, images_per_second }
+/// Who made what, by the records inside the pictures themselves.
+fn rates(workers: &[Worker], fetched: &[Fetched], folder: &Path) -> Result<Vec<WorkerRate>> {
+    let mut by_boot: BTreeMap<BootId, WorkerRate> = BTreeMap::new();
+    for f in fetched {
+        let path = folder.join(&f.file);
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let (record, _) = credentials::extract_record(&bytes).with_context(|| path.display().to_string())?;
+        let boot = record.execution.boot;
+        let entry = by_boot.entry(boot).or_insert_with(|| {
+            let known = workers.iter().find(|w| w.boot == boot);
+            let name = known.map_or_else(|| boot.to_string(), |w| w.name.clone());
+            WorkerRate { name, images: 0, busy_seconds: 0.0, images_per_second: 0.0 }
+        });
+        entry.images += 1;
+        entry.busy_seconds += f.result.gpu_ms / 1000.0;
+        entry.images_per_second = entry.images as f64 / entry.busy_seconds.max(1e-9);
+    }
+    Ok(by_boot.into_values().collect())
 }
 
 fn figures(text: &str, results: &[&Fetched], folder: &Path, faces: &Faces) -> Result<EditFigures> {
@@ -211,8 +227,8 @@ impl Report {
         for w in &self.per_worker {
             let _ = writeln!(
                 text,
-                "worker         {}: {} images, {:.1} s of tensor work",
-                w.name, w.images, w.busy_seconds
+                "worker         {}: {} images in {:.1} s of tensor work ({:.1} images/s)",
+                w.name, w.images, w.busy_seconds, w.images_per_second
             );
         }
         let _ = writeln!(
