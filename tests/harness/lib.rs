@@ -35,16 +35,17 @@ batch_optimise = 4
 /// A running installation.
 #[derive(Debug)]
 pub struct Cluster {
+    // dropped in this order: processes before what they use
+    /// Worker processes.
+    pub workers: Vec<Child>,
+    /// Coordinator processes; the first is the one `cfx` speaks to.
+    pub coordinators: Vec<Child>,
     /// Its database.
     pub database: TestDatabase,
     /// Its bucket.
     pub bucket: TestBucket,
     /// Its vhost, unless the story brought a broker of its own.
     pub vhost: Option<TestVhost>,
-    /// Coordinator processes; the first is the one `cfx` speaks to.
-    pub coordinators: Vec<Child>,
-    /// Worker processes.
-    pub workers: Vec<Child>,
     broker_url: String,
     server: SocketAddr,
     folder: TempDir,

@@ -1,5 +1,4 @@
 //! What users live through, on real Postgres, RabbitMQ and S3, with the binaries that ship. One binary, one module a subject.
-#![expect(clippy::missing_panics_doc, reason = "stories fail by panicking")]
 
 mod broker_loss;
 mod cancel;

@@ -34,6 +34,7 @@ pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
     }
     if !fields.contains_key("name") {
         let first = fields.get("edits").and_then(|e| e.get(0)).and_then(|e| e.get("text")).and_then(Value::as_str);
+        let first = first.filter(|text| !text.trim().is_empty());
         fields.insert("name".to_owned(), first.unwrap_or("job").into());
     }
     for (field, flag) in [("dataset", "--dataset"), ("pack", "--pack"), ("edits", "--text")] {
@@ -43,8 +44,8 @@ pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
     }
     let origin = args.file.as_ref().map_or_else(|| "the flags".to_owned(), |path| path.display().to_string());
     let spec: JobSpec =
-        serde_json::from_value(fields.into()).with_context(|| format!("{origin} does not describe a job"))?;
-    spec.validate().with_context(|| format!("{origin} describes a job that cannot be accepted"))?;
+        serde_json::from_value(fields.into()).with_context(|| format!("no job can be read from {origin}"))?;
+    spec.validate().with_context(|| format!("the job of {origin} cannot be accepted"))?;
     Ok(spec)
 }
 
