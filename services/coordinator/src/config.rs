@@ -117,8 +117,8 @@ pub struct Tuning {
     /// A worker unseen for this long is lost: four heartbeats and a half.
     #[serde(deserialize_with = "duration::deserialize")]
     pub worker_lost: Duration,
-    /// A hand-out that no worker started for this long is taken back. It may wait its turn behind a whole window of long
-    /// batches, so this is minutes; only a broker that lost its queues makes it matter.
+    /// A hand-out that no worker started for this long is made ready again. That costs nothing but a void message, should the
+    /// first one still arrive, and it is how long a broker that lost its queues delays a job.
     #[serde(deserialize_with = "duration::deserialize")]
     pub never_started: Duration,
     /// Attempt rows older than this are dropped.
@@ -141,7 +141,7 @@ impl Default for Tuning {
             poll: Duration::from_millis(500),
             sweep: Duration::from_secs(1),
             worker_lost: Duration::from_secs(45),
-            never_started: Duration::from_secs(600),
+            never_started: Duration::from_secs(180),
             keep_attempts: Duration::from_secs(7 * 86_400),
             shutdown: Duration::from_secs(20),
         }

@@ -172,6 +172,8 @@ impl Task {
             }
             (S::Dispatched { .. }, E::Start { boot, .. }) => to(S::Running { boot: *boot }),
             (S::Dispatched { .. } | S::Running { .. }, E::Finish { .. }) => to(S::Succeeded),
+            // nobody tried it, so nothing failed: a wait behind long work must never add up to a death
+            (S::Dispatched { .. }, E::Lose { reason: Reason::NeverStarted }) => to(S::Ready),
             (S::Dispatched { .. } | S::Running { .. }, E::Yield { .. }) => to(S::Ready),
             (S::Dispatched { .. } | S::Running { .. }, E::Fail { reason, .. } | E::Lose { reason }) => {
                 Ok(self.failed(*reason, policy))
@@ -243,6 +245,7 @@ mod tests {
             ("fail: bug", TaskEvent::Fail { epoch: 5, reason: Reason::Internal }),
             ("fail (stale)", TaskEvent::Fail { epoch: 6, reason: Reason::Internal }),
             ("lose", TaskEvent::Lose { reason: Reason::WorkerLost }),
+            ("lose: unstarted", TaskEvent::Lose { reason: Reason::NeverStarted }),
             ("due", TaskEvent::Due),
             ("cancel", TaskEvent::Cancel),
             ("revive", TaskEvent::Revive),

@@ -1,9 +1,8 @@
-//! Takes back hand-outs that no worker started: the broker lost the message, or nobody serves its queue.
+//! Makes hand-outs ready again that no worker started: the broker lost the message, or it waits behind long work.
 
 use super::Reconciler;
 use crate::app::App;
 use crate::error::LoopError;
-use domain::RetryPolicy;
 
 /// Tasks of one step.
 const SLICE: i64 = 1_000;
@@ -19,8 +18,7 @@ impl Reconciler for NeverStarted {
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let patience = self.app.config.tuning.never_started;
-        let applied = self.app.store.never_started(patience, SLICE, &RetryPolicy::default()).await?;
-        let taken = applied.changed.len() as u64;
+        let taken = self.app.store.never_started(patience, SLICE).await?;
         if taken > 0 {
             tracing::warn!(tasks = taken, "hand-outs that nobody started were taken back");
             self.app.wake.dispatch.notify_one();

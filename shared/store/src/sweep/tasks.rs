@@ -46,27 +46,35 @@ impl Store {
         self.lose(rows, Reason::WorkerLost, policy).await
     }
 
-    /// Takes back tasks that were handed out longer than `patience` ago and never started: the message was lost, or nobody serves
-    /// the queue.
+    /// Makes ready again up to `limit` tasks that were handed out longer than `patience` ago and never started: the message was
+    /// lost, or waits behind long work. Nobody tried them, so that counts as no loss; should the message still arrive, its epoch is
+    /// void. Returns how many.
     ///
     /// # Errors
     /// When the database fails.
-    #[tracing::instrument(name = "db.never_started", skip(self, policy))]
-    pub async fn never_started(
-        &self,
-        patience: Duration,
-        limit: i64,
-        policy: &RetryPolicy,
-    ) -> Result<Applied, StoreError> {
-        let sql = "-- never_started
-            SELECT t.job_seq, t.no, t.epoch, 'no worker said it started' FROM tasks t
-            WHERE t.state = 'dispatched' AND t.held_since < now() - make_interval(secs => $1)
-                -- what is still in the outbox waits for the broker: that costs no attempt
-                AND NOT EXISTS (SELECT FROM outbox o WHERE o.batch = t.batch)
-            LIMIT $2";
-        let rows: Vec<(i64, i32, i64, String)> =
-            sqlx::query_as(sql).bind(patience.as_secs_f64()).bind(limit).fetch_all(&self.pool).await?;
-        self.lose(rows, Reason::NeverStarted, policy).await
+    #[tracing::instrument(name = "db.never_started", skip(self))]
+    pub async fn never_started(&self, patience: Duration, limit: i64) -> Result<u64, StoreError> {
+        let sql = concat!(
+            "-- never_started
+            WITH held AS (
+                SELECT job_seq, no, charged FROM tasks t
+                WHERE t.state = 'dispatched' AND t.held_since < now() - make_interval(secs => $1)
+                    -- what is still in the outbox waits for the broker
+                    AND NOT EXISTS (SELECT FROM outbox o WHERE o.batch = t.batch)
+                LIMIT $2 FOR UPDATE SKIP LOCKED),
+            moved AS (
+                UPDATE tasks t SET state = 'ready', batch = NULL, boot = NULL, held_since = NULL, charged = NULL, updated_at = now()
+                FROM held h WHERE t.job_seq = h.job_seq AND t.no = h.no
+                RETURNING t.job_seq, t.stage, 'dispatched'::task_state AS was, t.state, t.reason,
+                          0::float8 AS gpu_ms, -COALESCE(h.charged, 0)::float8 AS charge_ms),
+            ",
+            deltas_of_moved!(),
+            "
+            SELECT count(*) FROM moved"
+        );
+        let query = sqlx::query_scalar(sql).bind(patience.as_secs_f64()).bind(limit);
+        let moved: i64 = query.fetch_one(&self.pool).await?;
+        Ok(moved.cast_unsigned())
     }
 
     /// Applies losses under the fence that was read: whatever moved meanwhile is not touched.
