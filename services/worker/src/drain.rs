@@ -2,7 +2,8 @@
 //!
 //! On the first SIGTERM or SIGINT (or a `Drain` from the coordinator) the worker takes no more work. A batch that is staged but not
 //! begun is handed back; training stops at a checkpoint; a running edit or inversion gets the grace period to finish, and is handed
-//! back after it. Nothing burns an attempt.
+//! back after it. Nothing burns an attempt. A lost device ends the process the same way, at once and with a failure, so that whoever
+//! supervises it starts a fresh one.
 
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Drain {
     begun: CancellationToken,
     over: CancellationToken,
+    lost: CancellationToken,
 }
 
 impl Drain {
@@ -29,6 +31,18 @@ impl Drain {
     /// Waits for [`Drain::is_begun`].
     pub async fn begun(&self) {
         self.begun.cancelled().await;
+    }
+
+    /// Ends the process without grace: no call to the device will work again, so what is held goes back at once.
+    pub fn device_lost(&self) {
+        self.lost.cancel();
+        self.begun.cancel();
+        self.over.cancel();
+    }
+
+    /// True if the process ends because its device is gone.
+    pub fn is_device_lost(&self) -> bool {
+        self.lost.is_cancelled()
     }
 
     /// Begins to drain; the grace period runs from now. A second call changes nothing.
@@ -65,5 +79,19 @@ impl Drain {
             }
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_device_leaves_no_grace_and_is_remembered() {
+        let drain = Drain::default();
+        drain.begin(Duration::from_secs(3600));
+        assert!(drain.is_begun() && !drain.is_over() && !drain.is_device_lost());
+        drain.device_lost();
+        assert!(drain.is_begun() && drain.is_over() && drain.is_device_lost());
     }
 }

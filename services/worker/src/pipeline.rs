@@ -16,7 +16,7 @@ use crate::settle::Taken;
 use crate::stages::ended::Ended;
 use crate::stages::upload;
 use artifacts::Artifacts;
-use domain::StageKey;
+use domain::{Reason, StageKey};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -85,6 +85,9 @@ pub async fn run(line: Arc<Line>, taken: Taken, slot: OwnedSemaphorePermit) {
         };
         if let Some(Outcome::Failed { reason, detail }) = &outcome {
             tracing::warn!(task = %task.fence.task, epoch = task.fence.epoch, %reason, detail, "an item failed");
+            if *reason == Reason::DeviceLost {
+                line.drain.device_lost();
+            }
         }
         items.extend(outcome.map(|outcome| ItemOutcome { fence: task.fence, gpu_ms, outcome }));
     }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// Runs until drained; everything in hand is then finished or handed back.
 ///
 /// # Errors
-/// When the device is not there or signals cannot be listened for.
+/// When the device is not there or is lost on the way, or signals cannot be listened for.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let drain = Drain::default();
     drain.on_signals(config.grace)?;
@@ -44,12 +44,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let packs = PackCache::new(config.cache_dir, config.cache_bytes, artifacts.clone());
     let (queue, finishing) = (WorkQueue::new(config.broker, &config.class), Line::finishing());
     let (slice, told) = (config.slice, reporter.clone());
+    let ending = drain.clone();
     let line = Line { gpu, artifacts, packs, reporter, held, drain, slice, finishing };
     consume::run(Arc::new(line), queue).await;
 
     beating.abort();
     listening.abort();
     told.goodbye().await;
+    anyhow::ensure!(
+        !ending.is_device_lost(),
+        "the device was lost; start the worker again, and look at the driver's log"
+    );
     tracing::info!("the worker has ended in good order");
     Ok(())
 }

@@ -59,6 +59,7 @@ impl EditError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Network(e) if e.is_out_of_memory() => Reason::OutOfMemory,
+            Self::Network(NetworkError::DeviceLost(_)) => Reason::DeviceLost,
             Self::Network(NetworkError::NotFinite { .. }) | Self::NonFinite { .. } => Reason::NonFinite,
             Self::Load(e) if e.is_out_of_memory() => Reason::OutOfMemory,
             Self::Text(TokenizeError::TooLong { .. } | TokenizeError::Oversized { .. }) => Reason::TextTooLong,

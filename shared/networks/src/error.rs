@@ -119,6 +119,9 @@ pub enum NetworkError {
     /// The device or the host ran out of memory; a smaller batch may succeed.
     #[error("out of memory")]
     OutOfMemory(#[source] TchError),
+    /// The device failed in a way that spoils every later call of this process; only a new process helps.
+    #[error("the device was lost")]
+    DeviceLost(#[source] TchError),
     /// The result holds NaN or infinity.
     #[error("{what} holds NaN or infinite values")]
     NotFinite {
@@ -139,7 +142,13 @@ impl NetworkError {
 
 impl From<TchError> for NetworkError {
     fn from(error: TchError) -> Self {
-        if is_out_of_memory(&error) { NetworkError::OutOfMemory(error) } else { NetworkError::Torch(error) }
+        if is_out_of_memory(&error) {
+            NetworkError::OutOfMemory(error)
+        } else if is_device_lost(&error) {
+            NetworkError::DeviceLost(error)
+        } else {
+            NetworkError::Torch(error)
+        }
     }
 }
 
@@ -163,6 +172,27 @@ pub fn is_out_of_memory(error: &TchError) -> bool {
     PHRASES.iter().any(|phrase| message.contains(phrase))
 }
 
+/// Recognises a lost device in libtorch's message: the errors after which a CUDA context is corrupt (CUDA Runtime API,
+/// `cudaError_t`: "the process must be terminated and relaunched"), and those of a device that went away.
+pub fn is_device_lost(error: &TchError) -> bool {
+    const PHRASES: [&str; 11] = [
+        "an illegal memory access was encountered",
+        "unspecified launch failure",
+        "device-side assert triggered",
+        "uncorrectable ecc error",
+        "the launch timed out and was terminated",
+        "hardware stack error",
+        "an illegal instruction was encountered",
+        "misaligned address",
+        "no cuda-capable device is detected",
+        "all cuda-capable devices are busy or unavailable",
+        "driver shutting down",
+    ];
+    let TchError::Torch(message) = error else { return false };
+    let message = message.to_lowercase();
+    PHRASES.iter().any(|phrase| message.contains(phrase))
+}
+
 /// Refuses a tensor that holds NaN or infinity. On a GPU this waits for the device, so call it once per result rather
 /// than once per step.
 pub fn ensure_finite(what: &'static str, tensor: &Tensor) -> Result<(), NetworkError> {
@@ -178,6 +208,17 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::*;
+
+    #[test]
+    fn a_lost_device_is_told_apart_from_a_full_one() {
+        let said = |text: &str| NetworkError::from(TchError::Torch(text.to_owned()));
+        let lost =
+            "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported";
+        assert!(matches!(said(lost), NetworkError::DeviceLost(_)));
+        assert!(matches!(said("CUDA error: uncorrectable ECC error encountered"), NetworkError::DeviceLost(_)));
+        assert!(matches!(said("CUDA error: out of memory"), NetworkError::OutOfMemory(_)));
+        assert!(matches!(said("CUDA error: invalid argument"), NetworkError::Torch(_)));
+    }
 
     /// libtorch's own message, not a copy of it: 2^50 floats fit in no machine.
     #[test]
