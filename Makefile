@@ -15,6 +15,9 @@ tools := .local/tools/bin
 export CARGO_BUILD_JOBS ?= $(shell cores=$$(nproc); memory=$$(awk '/MemAvailable/ {print int($$2 / 1500000)}' /proc/meminfo); \
 	echo $$((memory < 1 ? 1 : memory < cores ? memory : cores)))
 
+# Every record names the revision its worker was built from.
+export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
+
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
