@@ -1,27 +1,13 @@
 //! Stage keys of a job's tasks: what decides each result, no more (a job's name must not) and no less.
 
 use domain::digest::CanonicalError;
-use domain::edit::{EditSpec, Method};
+use domain::edit::{EditSpec, Essence};
 use domain::inversion::Inversion;
 use domain::{Digest, Stage, StageKey};
 use serde::Serialize;
 
 /// Arithmetic of every stage in this version.
 pub const PRECISION: &str = "fp32";
-
-/// The part of an edit that decides its result: neither its name nor its selection.
-#[derive(Serialize)]
-struct Asked<'a> {
-    text: &'a str,
-    neutral: &'a str,
-    method: &'a Method,
-}
-
-impl<'a> Asked<'a> {
-    const fn of(edit: &'a EditSpec) -> Self {
-        Self { text: edit.text.as_str(), neutral: edit.neutral.as_str(), method: &edit.method }
-    }
-}
 
 /// The latent of `source`.
 ///
@@ -36,7 +22,7 @@ pub fn invert(pack: Digest, source: Digest, inversion: &Inversion) -> Result<Sta
 /// # Errors
 /// As [`invert`].
 pub fn train(pack: Digest, training_set: Digest, edit: &EditSpec) -> Result<StageKey, CanonicalError> {
-    StageKey::new(Stage::Train, pack, &[training_set], &Asked::of(edit), PRECISION)
+    StageKey::new(Stage::Train, pack, &[training_set], &edit.essence(), PRECISION)
 }
 
 /// The image of `edit` on `source`.
@@ -54,13 +40,13 @@ pub fn edit(
 ) -> Result<StageKey, CanonicalError> {
     #[derive(Serialize)]
     struct Parameters<'a> {
-        edit: Asked<'a>,
+        edit: Essence<'a>,
         strength: f64,
         // a text: canonical JSON has no integers beyond 2^53
         seed: String,
     }
     let inputs: Vec<Digest> = [source, latent.0].into_iter().chain(mapper.map(|key| key.0)).collect();
-    let parameters = Parameters { edit: Asked::of(edit), strength, seed: seed.to_string() };
+    let parameters = Parameters { edit: edit.essence(), strength, seed: seed.to_string() };
     StageKey::new(Stage::Edit, pack, &inputs, &parameters, PRECISION)
 }
 

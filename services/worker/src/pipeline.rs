@@ -139,6 +139,14 @@ impl Desk<'_> {
         }
     }
 
+    /// How the item `index` ends before anything is fetched for it: its result is there, or it is not to be begun.
+    async fn settled(&self, index: usize, fence: Fence, key: StageKey) -> Option<Told> {
+        if let Some(outcome) = self.earlier(fence, key).await {
+            return Some(Told { result: Ok(outcome), gpu_ms: 0.0 });
+        }
+        self.ready(index).err().map(Told::without_work)
+    }
+
     /// Whether the item `index` is still to be begun.
     fn ready(&self, index: usize) -> Result<(), Ended> {
         if self.tasks[index].is_cancelled() {

@@ -110,19 +110,17 @@ impl EditSpec {
         words.join("-").to_lowercase()
     }
 
-    /// Digest over what decides the edit's result: texts and method, neither the name nor the selection. It keys the random
-    /// numbers, so that the same edit under another name gives the same image.
+    /// What decides the edit's result: texts and method, neither the name nor the selection. Stage keys are made of it.
+    pub const fn essence(&self) -> Essence<'_> {
+        Essence { text: self.text.as_str(), neutral: self.neutral.as_str(), method: &self.method }
+    }
+
+    /// Digest of [`EditSpec::essence`]. It keys the random numbers, so that the same edit under another name gives the same image.
     ///
     /// # Errors
     /// When a parameter is not finite, which [`EditSpec::validate`] excludes.
     pub fn identity(&self) -> Result<Digest, CanonicalError> {
-        #[derive(Serialize)]
-        struct Identity<'a> {
-            text: &'a str,
-            neutral: &'a str,
-            method: &'a Method,
-        }
-        digest_of(&Identity { text: &self.text, neutral: &self.neutral, method: &self.method })
+        digest_of(&self.essence())
     }
 
     /// Checks texts and numbers; `index` names the edit in messages.
@@ -140,6 +138,14 @@ impl EditSpec {
         }
         self.method.validate(&format!("edits[{index}].method"))
     }
+}
+
+/// The part of an edit that decides its result.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Essence<'a> {
+    text: &'a str,
+    neutral: &'a str,
+    method: &'a Method,
 }
 
 /// The part of a dataset an edit is applied to, by the labels of the sources.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
 /// The key of the one note a file may carry. One, because the order of several would not be fixed.
-pub const NOTE: &str = "counterfactory";
+const NOTE: &str = "counterfactory";
 
 /// Writes named tensors as f32, with an optional note. The order of `tensors` does not matter: the format sorts them.
 ///

@@ -35,11 +35,8 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
     };
     let staged = fetch::all(0..items.len(), async |index: usize| {
         let item = &items[index];
-        if let Some(outcome) = desk.earlier(item.fence, item.key).await {
-            return Way::Ended(Told { result: Ok(outcome), gpu_ms: 0.0 });
-        }
-        if let Err(ended) = desk.ready(index) {
-            return Way::Ended(Told::without_work(ended));
+        if let Some(told) = desk.settled(index, item.fence, item.key).await {
+            return Way::Ended(told);
         }
         stage(desk, item).await.into()
     })
