@@ -11,6 +11,10 @@ pub enum Inversion {
     Encoder {},
     /// The encoder, then gradient steps on the W+ latent against the image; the generator's noise is kept.
     Hybrid(Refinement),
+    /// NVIDIA's projector: from the mean latent, optimising the latent and the generator's noise.
+    Optimise(Projection),
+    /// Pivotal tuning (PTI): the hybrid's latent, then small changes of the generator's weights, kept per image.
+    Pivotal(PivotalTuning),
 }
 
 impl Default for Inversion {
@@ -37,6 +41,91 @@ impl Default for Refinement {
     }
 }
 
+/// NVIDIA's projector (stylegan2-ada-pytorch, projector.py) with its published schedule: the rate rises over the first 5 % of the
+/// steps and falls by a cosine over the last 25 %; noise of `w_std * latent_noise * max(0, 1 - t / 0.75)^2` is added to the latent.
+/// Images are compared by the pack's perceptual network, and by their pixels where it has none or `pixel_weight` says so. Noise is
+/// optimised and regularised per item, so that an item does not depend on its batch-mates.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Projection {
+    /// Where the latent may go.
+    pub space: LatentSpace,
+    /// Steps, 1 to 5000.
+    pub steps: u32,
+    /// Peak learning rate of Adam.
+    pub learning_rate: f64,
+    /// Factor on the noise added to the latent early on.
+    pub latent_noise: f64,
+    /// Whether the generator's noise inputs are optimised too.
+    pub optimise_noise: bool,
+    /// Weight of the noise's autocorrelation.
+    pub noise_weight: f64,
+    /// Weight of the perceptual distance, where the pack has such a network.
+    pub perceptual_weight: f64,
+    /// Weight of `L1 + L2` on the pixels. Where the pack has no perceptual network it must not be 0.
+    pub pixel_weight: f64,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+impl Default for Projection {
+    fn default() -> Self {
+        Self {
+            space: LatentSpace::WPlus,
+            steps: 1000,
+            learning_rate: 0.1,
+            latent_noise: 0.05,
+            optimise_noise: true,
+            noise_weight: 1e5,
+            perceptual_weight: 1.0,
+            pixel_weight: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+/// A space of latents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LatentSpace {
+    /// One vector for all layers.
+    W,
+    /// A vector per layer.
+    #[default]
+    WPlus,
+}
+
+/// Pivotal tuning (Roich et al. 2021): after the pivot is found, the generator's convolutions are changed by low-rank matrices so
+/// that it draws this image; the change is the per-image artifact, in place of a copy of the generator.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PivotalTuning {
+    /// How the pivot is refined after the encoder.
+    pub pivot: Refinement,
+    /// Most steps on the weights (published: 350).
+    pub steps: u32,
+    /// Rate of Adam on the weights (published: 3e-4, on full matrices; low-rank factors take more).
+    pub learning_rate: f64,
+    /// Rank of each convolution's change.
+    pub rank: u32,
+    /// Stop once the perceptual distance is below this (published: 0.06), where the pack has such a network.
+    pub stop_below: f64,
+}
+
+impl Default for PivotalTuning {
+    fn default() -> Self {
+        Self { pivot: Refinement::default(), steps: 350, learning_rate: 3e-3, rank: 4, stop_below: 0.06 }
+    }
+}
+
+impl Refinement {
+    fn validate(&self, field: &str) -> Result<(), SpecError> {
+        within(&format!("{field}.steps"), f64::from(self.steps), 1.0, 2000.0)?;
+        within(&format!("{field}.learning_rate"), self.learning_rate, 1e-6, 1.0)?;
+        within(&format!("{field}.pull"), self.pull, 0.0, 100.0)
+    }
+}
+
 impl Inversion {
     /// Checks every number.
     ///
@@ -45,10 +134,29 @@ impl Inversion {
     pub fn validate(&self) -> Result<(), SpecError> {
         match self {
             Self::Encoder {} => Ok(()),
-            Self::Hybrid(r) => {
-                within("inversion.steps", f64::from(r.steps), 1.0, 2000.0)?;
-                within("inversion.learning_rate", r.learning_rate, 1e-6, 1.0)?;
-                within("inversion.pull", r.pull, 0.0, 100.0)
+            Self::Hybrid(r) => r.validate("inversion"),
+            Self::Optimise(p) => {
+                within("inversion.steps", f64::from(p.steps), 1.0, 5000.0)?;
+                within("inversion.learning_rate", p.learning_rate, 1e-6, 1.0)?;
+                within("inversion.latent_noise", p.latent_noise, 0.0, 1.0)?;
+                within("inversion.noise_weight", p.noise_weight, 0.0, 1e9)?;
+                within("inversion.perceptual_weight", p.perceptual_weight, 0.0, 1e3)?;
+                within("inversion.pixel_weight", p.pixel_weight, 0.0, 1e3)?;
+                if p.perceptual_weight == 0.0 && p.pixel_weight == 0.0 {
+                    return Err(SpecError::Unusable {
+                        field: "inversion".to_owned(),
+                        reason: "both perceptual_weight and pixel_weight are 0, so nothing is fitted; raise one"
+                            .to_owned(),
+                    });
+                }
+                within("inversion.seed", p.seed as f64, 0.0, crate::job::MAX_SEED as f64)
+            }
+            Self::Pivotal(p) => {
+                p.pivot.validate("inversion.pivot")?;
+                within("inversion.steps", f64::from(p.steps), 1.0, 5000.0)?;
+                within("inversion.learning_rate", p.learning_rate, 1e-6, 1.0)?;
+                within("inversion.rank", f64::from(p.rank), 1.0, 64.0)?;
+                within("inversion.stop_below", p.stop_below, 0.0, 10.0)
             }
         }
     }
@@ -58,6 +166,8 @@ impl Inversion {
         match self {
             Self::Encoder {} => "encoder",
             Self::Hybrid(_) => "hybrid",
+            Self::Optimise(_) => "optimise",
+            Self::Pivotal(_) => "pivotal",
         }
     }
 }

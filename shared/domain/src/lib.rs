@@ -9,6 +9,7 @@
 //! **After a crash** nothing needs repair here: every value is immutable and every transition is a pure function. The
 //! database applies the same transitions in SQL; `tests/` checks the two against each other.
 
+pub mod accept;
 pub mod digest;
 pub mod edit;
 pub mod failure;

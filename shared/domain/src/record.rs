@@ -4,8 +4,9 @@
 //! named by its digest, and as a row in Postgres. It therefore cannot hold the digest of the file that carries it; it holds the
 //! decoded raster's digest and that of the file without the chunk. The link from file to record is the result pointer.
 
+use crate::accept::RejectReason;
 use crate::digest::Digest;
-use crate::edit::{EditSpec, Method};
+use crate::edit::EditSpec;
 use crate::ids::{BatchId, BootId, Epoch, JobId, TaskId};
 use crate::inversion::Inversion;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ pub struct Recipe {
     pub inversion: Inversion,
     /// The edit.
     pub edit: EditSpec,
-    /// Factor on the latent change.
+    /// Factor on the latent change; with a strength search, the most it may be (what was found stands in the outcome's metrics).
     pub strength: f64,
     /// Seed of the job; the item's generator is keyed by (source digest, edit digest, seed).
     pub seed: u64,
@@ -60,7 +61,7 @@ pub struct Recipe {
     pub precision: String,
     /// Digest of the inverted latent (safetensors, `w_plus [n_latent, w_dim]`).
     pub source_latent: Digest,
-    /// Digest of the trained mapper, for `cf-mapper`.
+    /// Digest of the trained mapper, for methods that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapper: Option<Digest>,
 }
@@ -68,10 +69,7 @@ pub struct Recipe {
 impl Recipe {
     /// The method's name.
     pub const fn method(&self) -> &'static str {
-        match self.edit.method {
-            Method::CfMapper(_) => "cf-mapper",
-            Method::ClipNce(_) => "clip-nce",
-        }
+        self.edit.method.name()
     }
 }
 
@@ -169,6 +167,9 @@ pub struct Outcome {
     /// Whether the counterfactual holds, when the pack can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// Why it was rejected; empty for an accepted output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected_for: Vec<RejectReason>,
     /// Anything a reader should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -178,9 +179,9 @@ pub struct Outcome {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The target is reached.
+    /// Every rule is met: see [`crate::accept`].
     Accept,
-    /// It is not.
+    /// A rule is missed.
     Reject,
 }
 

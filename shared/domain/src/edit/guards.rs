@@ -1,0 +1,129 @@
+//! What holds an edit back: losses and limits that any method may add, so that only what the text names changes.
+
+use super::{SpecError, within};
+use serde::{Deserialize, Serialize};
+
+/// Optional terms and limits, the same for every method.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Guards {
+    /// Weight of `1 - cos(ID(x'), ID(x))` by the pack's identity network. Published: 0.2 (CF-CLIP), 0.1 (StyleCLIP).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub identity: f64,
+    /// Weight of the perceptual distance of `x'` and `x` by the pack's perceptual network. Published: 0 to 0.02.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub perceptual: f64,
+    /// Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over colours of (x' - x)^2)`. Unlike a squared
+    /// distance it lets a few pixels change much and pulls the others to no change at all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sparsity: f64,
+    /// First and last layer of W+ that may change, from 0; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<[u32; 2]>,
+    /// Where the image may change; everywhere when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// Height and width, px, at which the generator is guided: its own intermediate image at that size stands for the image
+    /// while optimising, and only the result is rendered in full. A power of two of at least 8 below the generator's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guide_resolution: Option<u32>,
+}
+
+/// Where an image may change. The edited image is composed: inside the region the edit, outside it the unedited render, blended
+/// over `feather` pixels, while optimising as well as in the result.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// Where the region is.
+    #[serde(flatten)]
+    pub source: RegionSource,
+    /// Standard deviation of the Gaussian that softens its edge, px of the generator's image.
+    #[serde(default = "one_pixel")]
+    pub feather: f64,
+}
+
+fn one_pixel() -> f64 {
+    1.0
+}
+
+/// Where a region comes from.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegionSource {
+    /// Left, top, right and bottom as fractions of the image, the same for every image.
+    Box([f64; 4]),
+    /// The dataset's mask of this name: a PNG per source, white where the image may change (`cfx dataset add --mask NAME=DIR`).
+    Mask(String),
+}
+
+/// Finds, per image, the smallest strength whose result the judge reads as the target.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StrengthSearch {
+    /// The judge's probability of the target class that must be reached.
+    pub probability: f64,
+    /// Halvings of the interval `(0, strength]`; each costs one render and one reading.
+    pub halvings: u32,
+}
+
+impl Default for StrengthSearch {
+    fn default() -> Self {
+        Self { probability: 0.9, halvings: 5 }
+    }
+}
+
+impl Guards {
+    pub(super) fn validate(&self, field: &str) -> Result<(), SpecError> {
+        let at = |name: &str| format!("{field}.{name}");
+        within(&at("identity"), self.identity, 0.0, 1e3)?;
+        within(&at("perceptual"), self.perceptual, 0.0, 1e3)?;
+        within(&at("sparsity"), self.sparsity, 0.0, 1e3)?;
+        if let Some([first, last]) = self.layers {
+            within(&at("layers"), f64::from(last), f64::from(first), 63.0)?;
+        }
+        if let Some(side) = self.guide_resolution {
+            within(&at("guide_resolution"), f64::from(side), 8.0, 1024.0)?;
+            if !side.is_power_of_two() {
+                return Err(SpecError::Unusable {
+                    field: at("guide_resolution"),
+                    reason: format!("{side} is no power of two; give one such as {}", side.next_power_of_two() / 2),
+                });
+            }
+        }
+        self.region.as_ref().map_or(Ok(()), |region| region.validate(&at("region")))
+    }
+}
+
+impl Region {
+    fn validate(&self, field: &str) -> Result<(), SpecError> {
+        within(&format!("{field}.feather"), self.feather, 0.0, 64.0)?;
+        match &self.source {
+            RegionSource::Mask(name) => super::text_fits(&format!("{field}.mask"), name),
+            RegionSource::Box([left, top, right, bottom]) => {
+                let at = format!("{field}.box");
+                for edge in [left, top, right, bottom] {
+                    within(&at, *edge, 0.0, 1.0)?;
+                }
+                if left < right && top < bottom {
+                    return Ok(());
+                }
+                Err(SpecError::Unusable {
+                    field: at,
+                    reason: "it is empty; give left < right and top < bottom".to_owned(),
+                })
+            }
+        }
+    }
+}
+
+impl StrengthSearch {
+    pub(super) fn validate(&self, field: &str) -> Result<(), SpecError> {
+        within(&format!("{field}.probability"), self.probability, 0.01, 0.9999)?;
+        within(&format!("{field}.halvings"), f64::from(self.halvings), 1.0, 16.0)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
