@@ -116,6 +116,19 @@ impl fmt::Display for RejectReason {
     }
 }
 
+impl std::str::FromStr for RejectReason {
+    type Err = UnknownRejectReason;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|r| r.name() == text).ok_or_else(|| UnknownRejectReason(text.to_owned()))
+    }
+}
+
+/// A reason for a rejection that this version does not know.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("'{0}' is no reason for a rejection; there are {names}", names = RejectReason::ALL.map(RejectReason::name).join(", "))]
+pub struct UnknownRejectReason(pub String);
+
 /// One rule: the metric it reads, its bound, and the reason it gives.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Rule {
@@ -166,12 +179,13 @@ impl Acceptance {
     /// rule is in force, so that nothing can be said.
     pub fn verdict(&self, metrics: &BTreeMap<String, f64>, judged: bool) -> Option<Vec<RejectReason>> {
         let rules = self.rules(judged);
-        let missed = |rule: &Rule| match (metrics.get(rule.metric), rule.bound) {
-            (Some(value), Bound::AtLeast(least)) => *value < least,
-            (Some(value), Bound::AtMost(most)) => *value > most,
-            (None, _) => true,
+        // written so that a score that is no number meets nothing
+        let met = |rule: &&Rule| match (metrics.get(rule.metric), rule.bound) {
+            (Some(value), Bound::AtLeast(least)) => *value >= least,
+            (Some(value), Bound::AtMost(most)) => *value <= most,
+            (None, _) => false,
         };
-        (!rules.is_empty()).then(|| rules.iter().filter(|rule| missed(rule)).map(|rule| rule.reason).collect())
+        (!rules.is_empty()).then(|| rules.iter().filter(|rule| !met(rule)).map(|rule| rule.reason).collect())
     }
 
     /// Checks every bound.
@@ -206,13 +220,24 @@ mod tests {
     #[test]
     fn an_output_is_rejected_for_every_rule_it_misses() {
         let rules = Acceptance { min_preservation: Some(0.9), max_change: Some(10.0), ..Acceptance::default() };
-        let verdict = |pairs| rules.verdict(&metrics(pairs), true);
+        let verdict = |pairs: &[(&str, f64)]| rules.verdict(&metrics(pairs), true);
         let good = [(metric::TARGET_REACHED, 1.0), (metric::PRESERVATION, 0.95), (metric::MEAN_CHANGE, 3.0)];
         assert_eq!(verdict(&good), Some(vec![]));
         let bad = [(metric::TARGET_REACHED, 0.0), (metric::PRESERVATION, 0.95), (metric::MEAN_CHANGE, 30.0)];
         assert_eq!(verdict(&bad), Some(vec![RejectReason::TargetMissed, RejectReason::ChangedTooMuch]));
         // a score that is missing does not pass
         assert_eq!(verdict(&good[..2]), Some(vec![RejectReason::ChangedTooMuch]));
+        let unknown = [good[0], (metric::PRESERVATION, f64::NAN), good[2]];
+        assert_eq!(verdict(&unknown), Some(vec![RejectReason::NotPreserved]));
+    }
+
+    #[test]
+    fn every_reason_reads_what_it_writes_in_text_and_json() {
+        for reason in RejectReason::ALL {
+            assert_eq!(reason.name().parse(), Ok(reason));
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{reason}\""));
+        }
+        assert!("target".parse::<RejectReason>().unwrap_err().to_string().contains("target-missed"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum Reason {
     /// The source object is not in the bucket.
     MissingSource,
+    /// The edit is confined to a mask, and the source has none of that name.
+    MissingMask,
     /// The bytes are no image in any known format.
     NotAnImage,
     /// A known image format that is not supported (for example an animation codec).
@@ -62,8 +64,9 @@ pub enum FailureClass {
 
 impl Reason {
     /// All reasons, in the order of the reference table.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MissingSource,
+        Self::MissingMask,
         Self::NotAnImage,
         Self::UnsupportedFormat,
         Self::Truncated,
@@ -88,6 +91,7 @@ impl Reason {
     pub const fn class(self) -> FailureClass {
         match self {
             Self::MissingSource
+            | Self::MissingMask
             | Self::NotAnImage
             | Self::UnsupportedFormat
             | Self::Truncated
@@ -110,6 +114,7 @@ impl Reason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::MissingSource => "missing_source",
+            Self::MissingMask => "missing_mask",
             Self::NotAnImage => "not_an_image",
             Self::UnsupportedFormat => "unsupported_format",
             Self::Truncated => "truncated",

@@ -64,6 +64,9 @@ pub struct Recipe {
     /// Digest of the trained mapper, for methods that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapper: Option<Digest>,
+    /// SHA-256 of the mask's file, for edits confined to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Digest>,
 }
 
 impl Recipe {
