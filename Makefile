@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench up down clean-local build fmt install libtorch doctor
+.PHONY: help demo test check bench up down clean-local build fmt install libtorch facesjs doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -29,7 +29,7 @@ help: ## this list
 demo: install libtorch build up ## from a fresh machine to a finished job on the demo pack, its report and contact sheet
 	@deploy/demo/run.sh
 
-test: install libtorch build up ## every test, on real services
+test: install libtorch facesjs build up ## every test, on real services
 	@echo "==> tests"
 	@# Each test process has one tensor thread: tests run side by side already.
 	@export OMP_NUM_THREADS=1; \
@@ -78,6 +78,9 @@ install: ## system packages that are missing (root or sudo)
 
 libtorch: ## libtorch under .local
 	@$(local)/libtorch.sh
+
+facesjs: ## the face library that pictures for training are drawn with, under .local
+	@$(local)/facesjs.sh
 
 doctor: ## what this machine has, lacks and runs
 	@$(local)/doctor.sh

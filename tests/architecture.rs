@@ -5,7 +5,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every crate of the workspace with the crates of ours it may depend on.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("cli", &["wire", "packs", "credentials", "domain"]),
     ("coordinator", &["wire", "store", "broker", "artifacts", "packs", "credentials", "telemetry", "domain"]),
     ("worker", &["wire", "broker", "artifacts", "packs", "editing", "networks", "credentials", "telemetry", "domain"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("editing", &["networks", "domain"]),
     ("networks", &[]),
     ("domain", &[]),
+    ("training", &["networks", "packs", "domain"]),
     ("telemetry", &[]),
     ("testkit", &[]),
     ("demo-report", &["wire", "editing", "credentials", "domain"]),
@@ -28,7 +29,7 @@ const ROOMS: [(&str, &[&str]); 5] = [
     ("sqlx", &["store", "testkit", "stories"]),
     ("lapin", &["broker", "testkit"]),
     ("aws-sdk-s3", &["artifacts"]),
-    ("tch", &["networks", "editing", "worker"]),
+    ("tch", &["networks", "editing", "worker", "training"]),
     ("axum", &["coordinator"]),
 ];
 
