@@ -116,6 +116,18 @@ pub enum NetworkError {
         /// What is absent.
         reason: &'static str,
     },
+    /// An argument names or says something this network does not have; nothing was computed.
+    #[error("{network}: {input} is {found}, expected {expected}")]
+    Argument {
+        /// Which network refused.
+        network: &'static str,
+        /// Which argument.
+        input: &'static str,
+        /// What would do.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
     /// The device or the host ran out of memory; a smaller batch may succeed.
     #[error("out of memory")]
     OutOfMemory(#[source] TchError),

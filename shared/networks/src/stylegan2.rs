@@ -2,16 +2,19 @@
 //! `rosinality/stylegan2-pytorch`.
 //!
 //! Every size is read from the file: resolution, channels per resolution, latent size, mapping depth. Noise is the
-//! checkpoint's own fixed noise, so one latent always gives one image. Parameters are frozen; gradients flow to the
-//! latents. Latents and images are `Float` (or `Double` in a double-precision network) whatever the kind of the
+//! checkpoint's own fixed noise unless a caller gives another, so one latent always gives one image. Parameters are
+//! frozen; gradients flow to the latents, to a caller's noise, and to the factors of a caller's change of the weights
+//! ([`Delta`]). Latents and images are `Float` (or `Double` in a double-precision network) whatever the kind of the
 //! convolutions; the mapping, the style vectors and the demodulation are computed in that wider kind too.
 
+mod delta;
 mod mapping;
 mod modconv;
 mod resample;
 
 use tch::{Device, Kind, TchError, Tensor};
 
+pub use self::delta::{Delta, LowRank};
 use self::mapping::Mapping;
 use self::modconv::{LayerSize, StyledConv, ToRgb};
 use self::resample::Resample;
@@ -183,10 +186,15 @@ impl Generator {
     /// The style vectors (S space) of W+ `[B, L, w_dim]`: `[B, channels]` each, in the order conv1, to_rgb1, then up,
     /// conv, to_rgb per resolution, `3 L / 2 - 1` in all. A block's to_rgb shares its latent with the next block's up.
     pub fn styles(&self, w_plus: &Tensor) -> Result<Vec<Tensor>, NetworkError> {
+        self.styles_below(w_plus, self.blocks.len())
+    }
+
+    /// The style vectors of the 4 px level and the `blocks` above it.
+    fn styles_below(&self, w_plus: &Tensor, blocks: usize) -> Result<Vec<Tensor>, NetworkError> {
         expect(NETWORK, "w_plus", w_plus, [None, Some(self.n_latent()), Some(self.w_dim())])?;
         let w = w_plus.f_to_kind(self.wide)?.f_unbind(1)?; // L of [B, w_dim]
         let mut styles = vec![self.conv1.style(&w[0])?, self.to_rgb1.style(&w[1])?];
-        for (k, block) in self.blocks.iter().enumerate() {
+        for (k, block) in self.blocks[..blocks].iter().enumerate() {
             styles.push(block.up.style(&w[2 * k + 1])?);
             styles.push(block.conv.style(&w[2 * k + 2])?);
             styles.push(block.to_rgb.style(&w[2 * k + 3])?);
@@ -201,10 +209,125 @@ impl Generator {
         self.synthesize_from_styles(&self.styles(w_plus)?)
     }
 
+    /// The generator's own image at a lower level, `[B, 3, r, r]` with `r` = `resolution`: the sum of the RGB outputs up
+    /// to that level, before it is doubled for the next. Nothing above is computed, and latents of layers above are not
+    /// read (their gradients are zero).
+    ///
+    /// It is a cheap stand-in for the full image, not the full image made smaller: levels above add to it, and in a
+    /// generator trained without a loss on the levels (StyleGAN2) its range and colours may differ.
+    ///
+    /// # Errors
+    /// When `resolution` is no level of the generator (the error lists them), or the latent has the wrong shape.
+    pub fn synthesize_at(&self, w_plus: &Tensor, resolution: i64) -> Result<Tensor, NetworkError> {
+        let blocks = self.blocks_below(resolution)?;
+        Ok(self.render(&self.styles_below(w_plus, blocks)?, None)?)
+    }
+
+    /// Renders W+ `[B, L, w_dim]` with other noise than the checkpoint's: one `[1 or B, 1, r, r]` for each of
+    /// [`Generator::noise_shapes`], zero mean and unit variance if it is to be like the checkpoint's. With a `resolution`
+    /// the image of that level, as [`Generator::synthesize_at`]. Gradients flow to latents and noise.
+    ///
+    /// # Errors
+    /// When a shape, the number of noise inputs or the resolution does not fit.
+    pub fn synthesize_with(
+        &self,
+        w_plus: &Tensor,
+        noise: &[Tensor],
+        resolution: Option<i64>,
+    ) -> Result<Tensor, NetworkError> {
+        let blocks = resolution.map_or(Ok(self.blocks.len()), |resolution| self.blocks_below(resolution))?;
+        let shapes = self.noise_shapes();
+        if noise.len() != shapes.len() {
+            return Err(NetworkError::Argument {
+                network: NETWORK,
+                input: "the number of noise inputs",
+                expected: shapes.len().to_string(),
+                found: noise.len().to_string(),
+            });
+        }
+        let batch = w_plus.size().first().copied();
+        for (noise, [_, _, height, width]) in noise.iter().zip(shapes) {
+            let rows = if noise.size().first() == Some(&1) { Some(1) } else { batch };
+            expect(NETWORK, "noise", noise, [rows, Some(1), Some(height), Some(width)])?;
+        }
+        Ok(self.render(&self.styles_below(w_plus, blocks)?, Some(noise))?)
+    }
+
+    /// The shapes `[1, 1, r, r]` of the noise inputs, bottom up. Layers whose noise strength is exactly zero have none.
+    pub fn noise_shapes(&self) -> Vec<[i64; 4]> {
+        // Safe to index: a noise buffer was taken with four dimensions.
+        self.noise_inputs().map(|noise| [1, 1, noise.size()[2], noise.size()[3]]).collect()
+    }
+
+    /// The checkpoint's own noise, in the order of [`Generator::noise_shapes`].
+    pub fn noise(&self) -> Vec<Tensor> {
+        self.noise_inputs().map(Tensor::shallow_clone).collect()
+    }
+
+    fn noise_inputs(&self) -> impl Iterator<Item = &Tensor> {
+        let above = self.blocks.iter().flat_map(|block| [&block.up, &block.conv]);
+        std::iter::once(&self.conv1).chain(above).filter_map(StyledConv::noise)
+    }
+
+    /// Every convolution whose weight a [`Delta`] can change: its name and its sizes `[out, in, k, k]`, bottom up.
+    pub fn convolutions(&self) -> Vec<(String, Vec<i64>)> {
+        let mut all = vec![
+            ("conv1.conv.weight".to_owned(), self.conv1.filter_size()),
+            ("to_rgb1.conv.weight".to_owned(), self.to_rgb1.filter_size()),
+        ];
+        for (k, block) in self.blocks.iter().enumerate() {
+            all.push((format!("convs.{}.conv.weight", 2 * k), block.up.filter_size()));
+            all.push((format!("convs.{}.conv.weight", 2 * k + 1), block.conv.filter_size()));
+            all.push((format!("to_rgbs.{k}.conv.weight"), block.to_rgb.filter_size()));
+        }
+        all
+    }
+
+    /// This generator with changed weights; all that is not changed shares its memory. Gradients flow to the factors
+    /// that want them, through the filters and through their demodulation.
+    ///
+    /// # Errors
+    /// When the change names a convolution this generator lacks, or has another shape than it.
+    pub fn with_delta(&self, delta: &Delta) -> Result<Self, NetworkError> {
+        delta.check(&self.convolutions())?;
+        let of = |name: String| delta.0.get(&name);
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for (k, block) in self.blocks.iter().enumerate() {
+            blocks.push(Block {
+                up: block.up.changed(of(format!("convs.{}.conv.weight", 2 * k)))?,
+                conv: block.conv.changed(of(format!("convs.{}.conv.weight", 2 * k + 1)))?,
+                to_rgb: block.to_rgb.changed(of(format!("to_rgbs.{k}.conv.weight")))?,
+            });
+        }
+        Ok(Generator {
+            architecture: self.architecture.clone(),
+            device: self.device,
+            wide: self.wide,
+            mapping: self.mapping.share(),
+            latent_avg: self.latent_avg.as_ref().map(Tensor::shallow_clone),
+            constant: self.constant.shallow_clone(),
+            conv1: self.conv1.changed(of("conv1.conv.weight".to_owned()))?,
+            to_rgb1: self.to_rgb1.changed(of("to_rgb1.conv.weight".to_owned()))?,
+            blocks,
+            skip: self.skip.share(),
+        })
+    }
+
     /// Renders style vectors in the order of [`Generator::styles`].
     pub fn synthesize_from_styles(&self, styles: &[Tensor]) -> Result<Tensor, NetworkError> {
         self.check_styles(styles)?;
-        Ok(self.render(styles)?)
+        Ok(self.render(styles, None)?)
+    }
+
+    /// How many blocks it takes to reach a resolution.
+    fn blocks_below(&self, resolution: i64) -> Result<usize, NetworkError> {
+        let levels: Vec<_> = self.architecture.channels.iter().map(|&(side, _)| side).collect();
+        levels.iter().position(|&side| side == resolution).ok_or_else(|| NetworkError::Argument {
+            network: NETWORK,
+            input: "the resolution",
+            expected: format!("one of {levels:?}"),
+            found: resolution.to_string(),
+        })
     }
 
     fn check_styles(&self, styles: &[Tensor]) -> Result<(), NetworkError> {
@@ -228,12 +351,15 @@ impl Generator {
         Ok(())
     }
 
-    fn render(&self, styles: &[Tensor]) -> Result<Tensor, TchError> {
-        let mut x = self.conv1.forward(&self.constant, &styles[0])?; // [B, C, 4, 4]
+    /// As many levels as there are styles for. `noise` holds an input for each layer that has one.
+    fn render(&self, styles: &[Tensor], noise: Option<&[Tensor]>) -> Result<Tensor, TchError> {
+        let mut given = noise.into_iter().flatten();
+        let mut noise_of = |layer: &StyledConv| layer.noise().and_then(|_| given.next());
+        let mut x = self.conv1.forward(&self.constant, &styles[0], noise_of(&self.conv1))?; // [B, C, 4, 4]
         let mut rgb = self.to_rgb1.forward(&x, &styles[1], None)?; // [B, 3, 4, 4]
         for (block, s) in self.blocks.iter().zip(styles[2..].chunks_exact(3)) {
-            x = block.up.forward(&x, &s[0])?; // [B, C', 2r, 2r]
-            x = block.conv.forward(&x, &s[1])?;
+            x = block.up.forward(&x, &s[0], noise_of(&block.up))?; // [B, C', 2r, 2r]
+            x = block.conv.forward(&x, &s[1], noise_of(&block.conv))?;
             rgb = block.to_rgb.forward(&x, &s[2], Some(&self.skip.upsample(&rgb)?))?; // [B, 3, 2r, 2r]
         }
         Ok(rgb)

@@ -294,8 +294,8 @@ impl Scope<'_> {
         self.weights.take_optional(&name, shape)
     }
 
-    /// Runs a libtorch computation on a tensor just taken; a failure names that tensor.
-    pub fn prepare(&self, name: &str, compute: impl FnOnce() -> Result<Tensor, TchError>) -> Result<Tensor, LoadError> {
+    /// Runs a libtorch computation on tensors just taken; a failure names the tensor `name`.
+    pub fn prepare<T>(&self, name: &str, compute: impl FnOnce() -> Result<T, TchError>) -> Result<T, LoadError> {
         tch::no_grad(compute).map_err(|source| self.weights.torch_error(&self.name(name), source))
     }
 }

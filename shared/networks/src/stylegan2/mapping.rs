@@ -39,6 +39,11 @@ impl Mapping {
         Ok(Mapping { layers })
     }
 
+    /// The same network, its memory shared.
+    pub(super) fn share(&self) -> Self {
+        Mapping { layers: self.layers.iter().map(|(w, b)| (w.shallow_clone(), b.shallow_clone())).collect() }
+    }
+
     pub(super) fn depth(&self) -> usize {
         self.layers.len()
     }

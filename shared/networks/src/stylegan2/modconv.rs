@@ -8,6 +8,7 @@ use std::f64::consts::SQRT_2;
 
 use tch::{Kind, TchError, Tensor};
 
+use super::delta::LowRank;
 use super::resample::{Resample, upsample_kernel};
 use crate::error::LoadError;
 use crate::layers::leaky_relu;
@@ -39,6 +40,10 @@ impl Affine {
     fn forward(&self, w: &Tensor) -> Result<Tensor, TchError> {
         w.f_linear(&self.weight, Some(&self.bias))
     }
+
+    fn share(&self) -> Self {
+        Affine { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+    }
 }
 
 /// Sizes of a layer, read from the file by the generator.
@@ -68,16 +73,64 @@ fn check_kernel(mut scope: Scope<'_>) -> Result<(), LoadError> {
     }
 }
 
+/// A layer's noise input.
+#[derive(Debug)]
+struct LayerNoise {
+    /// The checkpoint's own, `[1, 1, r, r]`, in the wide kind.
+    buffer: Tensor,
+    /// `sqrt(2) · strength`.
+    gain: f64,
+    /// `gain · buffer` in the kind of the convolutions.
+    scaled: Tensor,
+}
+
+/// The filters of a modulated convolution as they are computed with.
+#[derive(Debug)]
+struct Filters {
+    /// `[out, in, 3, 3]` in the wide kind, scale included: where a change of the weights starts from. Shares memory with
+    /// `weight` unless the kinds differ.
+    exact: Tensor,
+    /// `[out, in, 3, 3]`, or `[in, out, 3, 3]` for the transposed convolution of an up layer.
+    weight: Tensor,
+    /// `sum_kk W²` as `[in, out]`, in the wide kind.
+    power: Tensor,
+}
+
+impl Filters {
+    /// Gradients flow to `exact` if it wants any.
+    fn new(exact: Tensor, up: bool, kind: Kind) -> Result<Self, TchError> {
+        let scaled = if kind == Kind::Half {
+            // Demodulation cancels any factor per filter, so in F16 each filter is brought near 1/sqrt(fan-in) to keep
+            // the sums in range (as NVIDIA's networks do).
+            let peak = exact.f_abs()?.f_amax([1, 2, 3].as_slice(), true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+            exact.f_div(&peak)?.f_multiply_scalar(filter_scale(exact.size()[1], 3))?
+        } else {
+            exact.shallow_clone()
+        };
+        let power = scaled.f_square()?.f_sum_dim_intlist([2, 3].as_slice(), false, None)?.f_tr()?.f_contiguous()?;
+        let oriented = if up { scaled.f_transpose(0, 1)? } else { scaled };
+        let weight = oriented.f_contiguous()?.f_to_kind(kind)?;
+        let exact = match (kind == exact.f_kind()?, up) {
+            (true, true) => weight.f_transpose(0, 1)?,
+            (true, false) => weight.shallow_clone(),
+            (false, _) => exact,
+        };
+        Ok(Filters { exact, weight, power })
+    }
+
+    fn share(&self) -> Self {
+        let [exact, weight, power] = [&self.exact, &self.weight, &self.power].map(Tensor::shallow_clone);
+        Filters { exact, weight, power }
+    }
+}
+
 /// A 3×3 modulated, demodulated convolution with noise, bias and activation: `StyledConv` in the reference.
 #[derive(Debug)]
 pub(super) struct StyledConv {
     affine: Affine,
-    /// `[out, in, 3, 3]`, or `[in, out, 3, 3]` for the transposed convolution of an up layer; scale included.
-    weight: Tensor,
-    /// `sum_kk W²` as `[in, out]`, in the wide kind.
-    filter_power: Tensor,
-    /// `sqrt(2) · strength · noise`, `[1, 1, r, r]`; `None` where the strength is exactly zero.
-    noise: Option<Tensor>,
+    filters: Filters,
+    /// `None` where the strength is exactly zero.
+    noise: Option<LayerNoise>,
     /// `sqrt(2) · bias`, `[1, out, 1, 1]`.
     bias: Tensor,
     /// Present in an up layer: the filter after its transposed convolution.
@@ -103,7 +156,9 @@ impl StyledConv {
         let noise = match noise_buffer {
             _ if strength_value == 0.0 => None,
             Some(buffer) => Some(layer.prepare("noise.weight", || {
-                buffer.f_to_kind(wide)?.f_multiply_scalar(strength_value * SQRT_2)?.f_to_kind(kind)
+                let (buffer, gain) = (buffer.f_to_kind(wide)?, strength_value * SQRT_2);
+                let scaled = buffer.f_multiply_scalar(gain)?.f_to_kind(kind)?;
+                Ok(LayerNoise { buffer, gain, scaled })
             })?),
             None => return Err(layer.weights().missing(noise_name)),
         };
@@ -118,28 +173,15 @@ impl StyledConv {
         }
         let affine = Affine::take(conv.scope("modulation"), inputs, w_dim)?;
         let stored = conv.take("weight", &[1, outputs, inputs, 3, 3])?;
-        let scaled = conv.prepare("weight", || {
-            let weight = stored.f_squeeze_dim(0)?.f_to_kind(wide)?.f_multiply_scalar(filter_scale(inputs, 3))?;
-            if kind != Kind::Half {
-                return Ok(weight);
-            }
-            // Demodulation cancels any factor per filter, so in F16 each filter is brought near 1/sqrt(fan-in) to keep
-            // the sums in range (as NVIDIA's networks do).
-            let peak = weight.f_abs()?.f_amax([1, 2, 3].as_slice(), true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
-            weight.f_div(&peak)?.f_multiply_scalar(filter_scale(inputs, 3))
-        })?;
-        let filter_power = conv.prepare("weight", || {
-            scaled.f_square()?.f_sum_dim_intlist([2, 3].as_slice(), false, None)?.f_tr()?.f_contiguous()
-        })?;
-        let weight = conv.prepare("weight", || {
-            let oriented = if up { scaled.f_transpose(0, 1)? } else { scaled };
-            oriented.f_contiguous()?.f_to_kind(kind)
+        let filters = conv.prepare("weight", || {
+            let exact = stored.f_squeeze_dim(0)?.f_to_kind(wide)?.f_multiply_scalar(filter_scale(inputs, 3))?;
+            Filters::new(exact, up, kind)
         })?;
         let blur = match up.then(|| Resample::new(outputs, kind, conv.weights().device())) {
             Some(blur) => Some(blur.map_err(|source| conv.weights().torch_error(&conv.name("blur.kernel"), source))?),
             None => None,
         };
-        Ok(StyledConv { affine, weight, filter_power, noise, bias, blur })
+        Ok(StyledConv { affine, filters, noise, bias, blur })
     }
 
     /// The style vector `[B, in]` of a latent `[B, w_dim]`.
@@ -147,9 +189,39 @@ impl StyledConv {
         self.affine.forward(w)
     }
 
-    /// `[B or 1, in, r, r]` -> `[B, out, r, r]`, or `[B, out, 2r, 2r]` for an up layer.
-    pub(super) fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor, TchError> {
-        let kind = self.weight.f_kind()?;
+    /// The checkpoint's noise `[1, 1, r, r]` of a layer that has any.
+    pub(super) fn noise(&self) -> Option<&Tensor> {
+        self.noise.as_ref().map(|noise| &noise.buffer)
+    }
+
+    /// Sizes of the filters: `[out, in, 3, 3]`.
+    pub(super) fn filter_size(&self) -> Vec<i64> {
+        self.filters.exact.size()
+    }
+
+    /// The same layer, its stored weight changed by `change`. What is not changed is shared.
+    pub(super) fn changed(&self, change: Option<&LowRank>) -> Result<Self, TchError> {
+        let filters = match change {
+            Some(change) => {
+                let kind = self.filters.weight.f_kind()?;
+                Filters::new(change.added_to(&self.filters.exact, 3)?, self.blur.is_some(), kind)?
+            }
+            None => self.filters.share(),
+        };
+        let noise = self.noise.as_ref().map(|noise| LayerNoise {
+            buffer: noise.buffer.shallow_clone(),
+            gain: noise.gain,
+            scaled: noise.scaled.shallow_clone(),
+        });
+        let blur = self.blur.as_ref().map(Resample::share);
+        Ok(StyledConv { affine: self.affine.share(), filters, noise, bias: self.bias.shallow_clone(), blur })
+    }
+
+    /// `[B or 1, in, r, r]` -> `[B, out, r, r]`, or `[B, out, 2r, 2r]` for an up layer. `noise` `[B or 1, 1, r, r]`
+    /// stands for the checkpoint's, in a layer that has any.
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, noise: Option<&Tensor>) -> Result<Tensor, TchError> {
+        let Filters { weight, power, .. } = &self.filters;
+        let kind = weight.f_kind()?;
         // F16 only: like the filters, a style's overall size cancels, so its largest entry is brought to one.
         let style = if kind == Kind::Half {
             let peak = style.f_abs()?.f_amax([1].as_slice(), true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
@@ -160,18 +232,19 @@ impl StyledConv {
         let x = x.f_mul(&per_channel(style, kind)?)?; // [B, in, r, r]
         let y = match &self.blur {
             Some(blur) => {
-                let y = x.f_conv_transpose2d(&self.weight, None::<&Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
+                let y = x.f_conv_transpose2d(weight, None::<&Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
                 blur.blur(&y)? // [B, out, 2r+1, 2r+1] -> [B, out, 2r, 2r]
             }
-            None => x.f_conv2d(&self.weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)?, // [B, out, r, r]
+            None => x.f_conv2d(weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)?, // [B, out, r, r]
         };
-        let power = style.f_square()?.f_matmul(&self.filter_power)?; // [B, out]
+        let power = style.f_square()?.f_matmul(power)?; // [B, out]
         // The gain sqrt(2) of the activation is in this factor, in the noise and in the bias.
         let factor = power.f_add_scalar(DEMODULATION_EPS)?.f_rsqrt()?.f_multiply_scalar(SQRT_2)?;
         let y = self.bias.f_addcmul(&y, &per_channel(&factor, kind)?)?;
-        let y = match &self.noise {
-            Some(noise) => y.f_add(noise)?,
-            None => y,
+        let y = match (&self.noise, noise) {
+            (Some(own), Some(given)) => y.f_add(&given.f_multiply_scalar(own.gain)?.f_to_kind(kind)?)?,
+            (Some(own), None) => y.f_add(&own.scaled)?,
+            (None, _) => y,
         };
         leaky_relu(&y)
     }
@@ -203,6 +276,24 @@ impl ToRgb {
         Ok(ToRgb { affine, weight, bias })
     }
 
+    /// Sizes of the filters: `[3, in, 1, 1]`.
+    pub(super) fn filter_size(&self) -> Vec<i64> {
+        self.weight.size()
+    }
+
+    /// The same layer, its stored weight changed by `change`. What is not changed is shared.
+    pub(super) fn changed(&self, change: Option<&LowRank>) -> Result<Self, TchError> {
+        let weight = match change {
+            Some(change) => {
+                let kind = self.weight.f_kind()?;
+                let wide = self.bias.f_kind()?;
+                change.added_to(&self.weight.f_to_kind(wide)?, 1)?.f_to_kind(kind)?
+            }
+            None => self.weight.shallow_clone(),
+        };
+        Ok(ToRgb { affine: self.affine.share(), weight, bias: self.bias.shallow_clone() })
+    }
+
     /// The style vector `[B, in]` of a latent `[B, w_dim]`.
     pub(super) fn style(&self, w: &Tensor) -> Result<Tensor, TchError> {
         self.affine.forward(w)
@@ -222,7 +313,7 @@ impl ToRgb {
 }
 
 /// Equalised learning rate: stored filters have unit variance, `1/sqrt(fan-in)` is applied at run time.
-fn filter_scale(inputs: i64, size: i64) -> f64 {
+pub(super) fn filter_scale(inputs: i64, size: i64) -> f64 {
     ((inputs * size * size) as f64).sqrt().recip()
 }
 

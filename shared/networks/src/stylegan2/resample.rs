@@ -30,6 +30,11 @@ impl Resample {
         Ok(Resample { fir, channels })
     }
 
+    /// The same filter, its memory shared.
+    pub(super) fn share(&self) -> Self {
+        Resample { fir: self.fir.shallow_clone(), channels: self.channels }
+    }
+
     /// The filter after an up-convolution: `[B, C, 2H+1, 2W+1]` -> `[B, C, 2H, 2W]`, zero pad (1, 1).
     pub(super) fn blur(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_conv2d(&self.fir, None::<&Tensor>, [1, 1], [1, 1], [1, 1], self.channels)
