@@ -4,9 +4,12 @@ use crate::error::EditError;
 use crate::perspective::Perspective;
 use crate::templates::Sentences;
 use crate::text::unit;
-use networks::clip::{Activation, Clip, Preprocess, Preprocessor};
+use domain::edit::ClipInput;
+use networks::clip::{Activation, Clip, Normalise, Preprocess, Preprocessor, Resize};
 use networks::error::LoadError;
+use networks::identity::{Identity, IdentityArchitecture, IdentityInput};
 use networks::judge::{Head, Judge};
+use networks::perceptual::{Perceptual, PerceptualArchitecture};
 use networks::tokenizer::Tokenizer;
 use networks::weights::{LoadReport, Weights};
 use networks::{Encoder, Generator};
@@ -29,6 +32,10 @@ pub struct EngineConfig {
     pub second_clip: Option<ClipConfig>,
     /// The attribute judge.
     pub judge: Option<JudgeConfig>,
+    /// The face recogniser, for the identity loss and score.
+    pub identity: Option<IdentityConfig>,
+    /// The perceptual network, for the perceptual loss and inversion.
+    pub perceptual: Option<PerceptualConfig>,
     /// Sentences with one `{}` each.
     pub templates: Vec<String>,
     /// Nouns that may stand for the neutral text: see [`Sentences::expand`].
@@ -57,11 +64,32 @@ pub struct JudgeConfig {
     pub heads: Vec<Head>,
 }
 
+/// A face recogniser.
+#[derive(Clone, Debug)]
+pub struct IdentityConfig {
+    /// Weights, safetensors.
+    pub weights: PathBuf,
+    /// Which network.
+    pub architecture: IdentityArchitecture,
+    /// What it looks at.
+    pub input: IdentityInput,
+}
+
+/// A perceptual network.
+#[derive(Clone, Debug)]
+pub struct PerceptualConfig {
+    /// Weights, safetensors.
+    pub weights: PathBuf,
+    /// Which network.
+    pub architecture: PerceptualArchitecture,
+}
+
 /// A CLIP, made ready.
 #[derive(Debug)]
 struct Guide {
     clip: Clip,
     tokenizer: Tokenizer,
+    preprocess: Preprocess,
     preprocessor: Preprocessor,
     report: LoadReport,
 }
@@ -77,6 +105,8 @@ pub struct Engine {
     guide: Guide,
     second: Option<Guide>,
     judge: Option<Judge>,
+    identity: Option<Identity>,
+    perceptual: Option<Perceptual>,
     perspective: Perspective,
     templates: Vec<String>,
     subjects: Vec<String>,
@@ -105,6 +135,18 @@ impl Engine {
             }
             None => None,
         };
+        let mut identity = None;
+        if let Some(config) = &config.identity {
+            let (network, report) = Identity::load(open(&config.weights)?, config.architecture, config.input)?;
+            reports.push(report);
+            identity = Some(network);
+        }
+        let mut perceptual = None;
+        if let Some(config) = &config.perceptual {
+            let (network, report) = Perceptual::load(open(&config.weights)?, config.architecture)?;
+            reports.push(report);
+            perceptual = Some(network);
+        }
         let (wanted, found) = ([generator.n_latent(), generator.w_dim()], [encoder.n_latent(), encoder.w_dim()]);
         if wanted != found {
             let what = format!("is inconsistent: the generator takes latents {wanted:?}, the encoder makes {found:?}");
@@ -117,6 +159,8 @@ impl Engine {
             guide,
             second,
             judge,
+            identity,
+            perceptual,
             templates: config.templates.clone(),
             subjects: config.subjects.clone(),
             device,
@@ -157,6 +201,16 @@ impl Engine {
     /// The judge, if the pack has one.
     pub fn judge(&self) -> Option<&Judge> {
         self.judge.as_ref()
+    }
+
+    /// The perceptual network, if the pack has one. **Gradients flow** through it.
+    pub fn perceptual(&self) -> Option<&Perceptual> {
+        self.perceptual.as_ref()
+    }
+
+    /// The face recogniser, if the pack has one. **Gradients flow** through it.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// The maker of random views at this pack's resolution.
@@ -206,6 +260,24 @@ impl Engine {
         self.guide.image_features(images)
     }
 
+    /// The same, with the images brought to CLIP in the way `input` says. **Gradients flow** to the images.
+    ///
+    /// # Errors
+    /// When the shape is wrong or memory runs out.
+    pub fn guide_features_as(&self, images: &Tensor, input: ClipInput) -> Result<Tensor, EditError> {
+        let pack = self.guide.preprocess;
+        match input {
+            ClipInput::Pack => self.guide.image_features(images),
+            ClipInput::BicubicPlain => {
+                self.guide.image_features_through(Preprocess { resize: Resize::Bicubic, ..pack }, images)
+            }
+            ClipInput::AreaRaw => {
+                let raw = Preprocess { resize: Resize::AreaBanded, normalise: Normalise::SignedUnit };
+                self.guide.image_features_through(raw, images)
+            }
+        }
+    }
+
     /// Unit features `[B, D]` of texts by the CLIP that guides edits.
     ///
     /// # Errors
@@ -236,11 +308,16 @@ impl Guide {
         let tokenizer = Tokenizer::from_merges(&merges, clip.shape().context as usize)
             .map_err(|e| EditError::Pack { what: format!("has a bad merge file {}: {e}", config.merges.display()) })?;
         let preprocessor = Preprocessor::new(config.preprocess, clip.shape().image_size);
-        Ok(Self { clip, tokenizer, preprocessor, report: report.weights })
+        Ok(Self { clip, tokenizer, preprocess: config.preprocess, preprocessor, report: report.weights })
     }
 
     fn image_features(&self, images: &Tensor) -> Result<Tensor, EditError> {
         Ok(unit(&self.clip.encode_image(&self.preprocessor.forward(images)?)?)?)
+    }
+
+    fn image_features_through(&self, way: Preprocess, images: &Tensor) -> Result<Tensor, EditError> {
+        let preprocessor = Preprocessor::new(way, self.clip.shape().image_size);
+        Ok(unit(&self.clip.encode_image(&preprocessor.forward(images)?)?)?)
     }
 
     fn text_features(&self, texts: &[String]) -> Result<Tensor, EditError> {

@@ -32,6 +32,9 @@ pub fn invert(
         // No steps: descend only checks each item's latent and hands it back.
         Inversion::Encoder {} => &Refinement { steps: 0, learning_rate: 0.0, pull: 0.0 },
         Inversion::Hybrid(refinement) => refinement,
+        Inversion::Optimise(_) | Inversion::Pivotal(_) => {
+            return Err(EditError::Input { what: format!("inversion by {} is not there yet", method.name()) });
+        }
     };
     let rate = |step| refinement.learning_rate * cosine_to_floor(step, refinement.steps);
     let plan = Plan { steps: refinement.steps, rate: &rate, early_stop: None };

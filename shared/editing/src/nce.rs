@@ -8,8 +8,8 @@
 //! - negatives, per image, `N(s_j - E(x))`,
 //!
 //! in two rows per view (one positive and all negatives each) of cross-entropy over cosines / tau. An item's loss is the
-//! mean over its rows. The published code takes the negatives of every image from the first of its batch; here each image
-//! has its own, so that an item does not depend on its batch-mates.
+//! mean over its rows. The published code takes the negatives of every image from the first of its batch
+//! ([`Anchors::share_first_negatives`]); by default each image has its own, so that an item does not depend on its batch-mates.
 
 use crate::error::EditError;
 use crate::text::{EditText, length, unit};
@@ -49,6 +49,15 @@ impl Anchors {
     pub fn rows(&self, rows: &Tensor) -> Result<Self, TchError> {
         let pick = |tensor: &Tensor| tensor.f_index_select(0, rows);
         Ok(Self { source: pick(&self.source)?, positives: pick(&self.positives)?, negatives: pick(&self.negatives)? })
+    }
+
+    /// Gives every image the negatives of the first, as the published code does.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn share_first_negatives(&mut self) -> Result<(), TchError> {
+        self.negatives = self.negatives.f_narrow(0, 0, 1)?.f_expand_as(&self.negatives)?;
+        Ok(())
     }
 }
 

@@ -95,6 +95,11 @@ impl Perspective {
         Ok(Self { side, centres })
     }
 
+    /// Height and width of the images, px.
+    pub fn side(&self) -> i64 {
+        self.side
+    }
+
     /// Views of `images` `[B, 3, side, side]`: `[B * V, 3, side, side]`, the `V` views of an item side by side.
     /// `views` holds them in that order, `V` per image.
     ///

@@ -5,6 +5,7 @@
 
 use crate::engine::{Engine, resized};
 use crate::error::EditError;
+use networks::judge::{Head, Prediction};
 use tch::{Kind, Tensor};
 
 /// What a counterfactual is for, in the judge's words.
@@ -18,14 +19,25 @@ pub struct Goal {
     pub tied: Vec<String>,
 }
 
-/// The judge's reading of one image: the class of each head, in the judge's order.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reading(pub Vec<(String, String)>);
+/// The judge's reading of one image: the class of each head, in the judge's order, and how probable each class is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reading {
+    /// Head and class.
+    pub classes: Vec<(String, String)>,
+    /// Per head, every class with its probability.
+    probabilities: Vec<Vec<(String, f64)>>,
+}
 
 impl Reading {
     /// The class of a head.
     pub fn class(&self, head: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == head).map(|(_, class)| class.as_str())
+        self.classes.iter().find(|(name, _)| name == head).map(|(_, class)| class.as_str())
+    }
+
+    /// The probability of a class of a head, 0 to 1; none if the judge has no such head or class.
+    pub fn probability(&self, head: &str, class: &str) -> Option<f64> {
+        let head = self.classes.iter().position(|(name, _)| name == head)?;
+        self.probabilities.get(head)?.iter().find(|(name, _)| name == class).map(|(_, probability)| *probability)
     }
 }
 
@@ -47,9 +59,12 @@ pub fn read(engine: &Engine, images: &Tensor) -> Result<Option<Vec<Reading>>, Ed
     let predictions = tch::no_grad(|| Ok::<_, EditError>(judge.predict(&resized(images, judge.image_size())?)?))?;
     let heads: Vec<_> = judge.heads().collect();
     let reading = |image: usize| {
-        let classes = heads.iter().zip(&predictions);
-        let named = classes.map(|(head, p)| (head.name.clone(), head.classes[p.classes[image]].clone()));
-        Reading(named.collect())
+        let read = || heads.iter().zip(&predictions);
+        let classes = read().map(|(head, p)| (head.name.clone(), head.classes[p.classes[image]].clone())).collect();
+        let probable = |(head, p): (&&Head, &Prediction)| {
+            head.classes.iter().cloned().zip(p.probabilities[image].iter().map(|&p| f64::from(p))).collect()
+        };
+        Reading { classes, probabilities: read().map(probable).collect() }
     };
     Ok(Some((0..images.size()[0] as usize).map(reading).collect()))
 }
@@ -59,7 +74,7 @@ impl Goal {
     pub fn outcome(&self, before: &Reading, after: &Reading) -> Outcome {
         let success = after.class(&self.head) == Some(self.class.as_str());
         let free = |name: &String| *name == self.head || self.tied.contains(name);
-        let others: Vec<_> = before.0.iter().filter(|(name, _)| !free(name)).collect();
+        let others: Vec<_> = before.classes.iter().filter(|(name, _)| !free(name)).collect();
         let kept = others.iter().filter(|(name, class)| after.class(name) == Some(class)).count();
         let preservation = if others.is_empty() { 1.0 } else { kept as f64 / others.len() as f64 };
         Outcome { success, preservation }
@@ -119,7 +134,8 @@ mod tests {
     use tch::Device;
 
     fn reading(classes: &[(&str, &str)]) -> Reading {
-        Reading(classes.iter().map(|(h, c)| ((*h).to_owned(), (*c).to_owned())).collect())
+        let classes = classes.iter().map(|(h, c)| ((*h).to_owned(), (*c).to_owned())).collect();
+        Reading { classes, probabilities: Vec::new() }
     }
 
     #[test]

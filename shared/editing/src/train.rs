@@ -209,8 +209,8 @@ fn take_step(
     // Safe to narrow: a side in pixels.
     let side = engine.resolution() as u32;
     let mut rng = state.keys.views.at(u64::from(step));
-    let count = method.batch * method.loss.views;
-    let views: Vec<_> = (0..count).map(|_| View::random(side, method.loss.distortion, &mut rng)).collect();
+    let count = method.batch * method.views.views;
+    let views: Vec<_> = (0..count).map(|_| View::random(side, method.views.distortion, &mut rng)).collect();
 
     let parameters =
         state.parameters.iter().map(|p| p.f_detach()?.f_set_requires_grad(true)).collect::<Result<Vec<_>, _>>()?;
@@ -218,15 +218,15 @@ fn take_step(
     let start = latents.f_index_select(0, &chosen)?;
     let change = mapper.change(&start)?;
     let images = engine.generator().synthesize(&start.f_add(&change)?)?;
-    let features = engine.guide_features(&engine.perspective().apply(&images, &views, method.loss.outside)?)?;
-    let features = features.f_reshape([i64::from(method.batch), i64::from(method.loss.views), -1])?;
+    let features = engine.guide_features(&engine.perspective().apply(&images, &views, method.views.outside)?)?;
+    let features = features.f_reshape([i64::from(method.batch), i64::from(method.views.views), -1])?;
     let anchors = Anchors::new(text, &source_features.f_index_select(0, &chosen)?)?;
     let contrast = nce::loss(&anchors, &features, &method.loss)?.f_mean(None)?;
     let loss = contrast.f_add(&change.f_square()?.f_mean(None)?.f_multiply_scalar(method.latent_l2)?)?;
 
     let gradients = Tensor::f_run_backward(&[&loss], &parameters, false, false)?;
     let gradients = clip_length(&gradients, GRADIENT_LIMIT)?;
-    let rate = method.learning_rate * warm_up_then_cosine(step, method.steps, WARM_UP);
+    let rate = method.learning_rate.unwrap_or(2e-3) * warm_up_then_cosine(step, method.steps, WARM_UP);
     state.parameters = state.adam.step(&parameters, &gradients, rate)?;
     Ok(loss.f_detach()?.f_to_kind(Kind::Float)?.f_double_value(&[])? as f32)
 }

@@ -1,0 +1,78 @@
+//! The smallest change that reaches the target: per image, a bisection of the edit's strength, read by the judge.
+//!
+//! The judge is never optimised against, but here it does choose; an acceptance by another network (the second CLIP) stays
+//! independent of it.
+
+use crate::engine::Engine;
+use crate::error::EditError;
+use crate::score::{self, Goal};
+use domain::edit::StrengthSearch;
+use tch::{Kind, Tensor};
+
+/// What was found for one image.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Found {
+    /// The factor on the edit's change, at most the ceiling.
+    pub strength: f64,
+    /// Whether the target is reached there; if not, the ceiling is too low and `strength` is the ceiling.
+    pub reached: bool,
+}
+
+/// Finds a strength per item, in `(0, ceiling]`. `show` draws the items at given strengths, `[B, 3, R, R]` as their files will
+/// show them. Probability is taken to grow with strength; where it does not, what is found still reaches the target.
+///
+/// # Errors
+/// When the pack has no judge, the judge does not know the goal, or memory runs out.
+pub fn smallest(
+    engine: &Engine,
+    goal: &Goal,
+    search: &StrengthSearch,
+    ceilings: &[f64],
+    show: &mut dyn FnMut(&[f64]) -> Result<Tensor, EditError>,
+) -> Result<Vec<Found>, EditError> {
+    let mut reaches = |strengths: &[f64]| -> Result<Vec<bool>, EditError> {
+        let readings = score::read(engine, &show(strengths)?)?.ok_or_else(|| EditError::Pack {
+            what: "has no judge, which a strength search needs; leave strength_search out".to_owned(),
+        })?;
+        let probability = |reading: &score::Reading| reading.probability(&goal.head, &goal.class);
+        readings
+            .iter()
+            .map(|reading| Ok(probability(reading).ok_or_else(|| unknown(goal))? >= search.probability))
+            .collect()
+    };
+    let mut found: Vec<_> =
+        reaches(ceilings)?.into_iter().zip(ceilings).map(|(reached, &strength)| Found { strength, reached }).collect();
+    let mut low = vec![0.0; ceilings.len()];
+    for _ in 0..search.halvings {
+        let middle: Vec<_> = found
+            .iter()
+            .zip(&low)
+            .map(|(f, low)| if f.reached { 0.5 * (f.strength + low) } else { f.strength })
+            .collect();
+        for (place, hit) in reaches(&middle)?.into_iter().enumerate() {
+            if !found[place].reached {
+                continue;
+            }
+            if hit {
+                found[place].strength = middle[place];
+            } else {
+                low[place] = middle[place];
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn unknown(goal: &Goal) -> EditError {
+    EditError::Pack { what: format!("has a judge that knows no class '{}' of '{}'", goal.class, goal.head) }
+}
+
+/// `source + strength * (edited - source)` of latents `[B, L, w_dim]`, one strength per item.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn at_strengths(source: &Tensor, edited: &Tensor, strengths: &[f64]) -> Result<Tensor, EditError> {
+    let factors = Tensor::f_from_slice(strengths)?.f_to_kind(Kind::Float)?.f_to_device(source.device())?;
+    let factors = factors.f_view([-1, 1, 1])?;
+    tch::no_grad(|| Ok(source.f_add(&edited.f_sub(source)?.f_mul(&factors)?)?))
+}
