@@ -102,18 +102,18 @@ pub struct ReasonCount {
     pub n: i64,
 }
 
-/// A count that does not match the tasks: a defect.
+/// A count that does not match what it counts: a defect.
 #[derive(Clone, PartialEq, Eq, Debug, sqlx::FromRow)]
 pub struct Mismatch {
-    /// The stage's name.
+    /// The stage's name; `edit N` for verdicts of edit number N.
     pub stage: String,
-    /// The state's name.
+    /// The state's or verdict's name.
     pub state: String,
-    /// Why, for dead tasks.
+    /// Why, for dead tasks and rejected results.
     pub reason: String,
     /// What the counts say.
     pub counted: i64,
-    /// What the tasks say.
+    /// What the tasks or results say.
     pub actual: i64,
 }
 
@@ -144,7 +144,8 @@ impl Store {
         rows.into_iter().map(count).collect()
     }
 
-    /// Compares the job's counts with its tasks (reads all of them: for tests and `doctor`). Empty is right.
+    /// Compares the job's counts with its tasks (reads all of them: for tests and `doctor`). Empty is right. Verdicts have a check of
+    /// their own: [`Store::check_verdicts`].
     ///
     /// # Errors
     /// When the database fails.

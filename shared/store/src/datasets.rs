@@ -1,6 +1,7 @@
 //! Datasets and their sources. Ordinals are dense and never change: a job's tasks refer to them.
 
 use crate::columns::{Place, to_json};
+use crate::masks::{MaskConflict, add_masks};
 use crate::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use domain::{DatasetId, Digest, ProjectId};
@@ -19,6 +20,8 @@ pub struct Dataset {
     pub name: String,
     /// How many sources it has.
     pub sources: i64,
+    /// How many of them have a mask of each name.
+    pub masks: BTreeMap<String, i64>,
     /// Where its sources are imported from, if the server imports them.
     pub import_uri: Option<String>,
     /// True while that import goes on.
@@ -40,6 +43,8 @@ pub struct SourceRow {
     pub bytes: i64,
     /// Labels for selections.
     pub labels: BTreeMap<String, String>,
+    /// Masks by name, which lie in the bucket: images that are white where the source may change.
+    pub masks: BTreeMap<String, Digest>,
 }
 
 /// A source of a dataset.
@@ -55,6 +60,8 @@ pub struct Source {
     pub bytes: i64,
     /// Labels for selections.
     pub labels: BTreeMap<String, String>,
+    /// Masks by name.
+    pub masks: BTreeMap<String, Digest>,
 }
 
 /// What adding sources did.
@@ -64,6 +71,10 @@ pub struct Added {
     pub added: u64,
     /// Those whose bytes the dataset has already.
     pub duplicates: Vec<Duplicate>,
+    /// How many masks are new.
+    pub masks: u64,
+    /// Masks that were not taken, because the source has another one of that name.
+    pub mask_conflicts: Vec<MaskConflict>,
 }
 
 /// A source that is in the dataset already.
@@ -92,15 +103,19 @@ struct Row {
     project: Uuid,
     name: String,
     sources: i64,
+    masks: Value,
     import_uri: Option<String>,
     importing: bool,
     import_errors: Vec<String>,
     created_at: DateTime<Utc>,
 }
 
-impl From<Row> for Dataset {
-    fn from(row: Row) -> Self {
-        Self {
+impl TryFrom<Row> for Dataset {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            masks: Place { table: "datasets", row: &row.id }.json("masks", row.masks)?,
             id: DatasetId::from_uuid(row.id),
             project: ProjectId::from_uuid(row.project),
             name: row.name,
@@ -109,7 +124,7 @@ impl From<Row> for Dataset {
             importing: row.importing,
             import_errors: row.import_errors,
             created_at: row.created_at,
-        }
+        })
     }
 }
 
@@ -120,6 +135,7 @@ struct SourceColumns {
     uri: String,
     bytes: i64,
     labels: Value,
+    masks: Value,
 }
 
 impl TryFrom<SourceColumns> for Source {
@@ -130,6 +146,7 @@ impl TryFrom<SourceColumns> for Source {
         Ok(Self {
             sha256: at.digest("sha256", &row.sha256)?,
             labels: at.json("labels", row.labels)?,
+            masks: at.json("masks", row.masks)?,
             ordinal: row.ordinal,
             uri: row.uri,
             bytes: row.bytes,
@@ -152,7 +169,7 @@ impl Store {
         let sql = "-- create_dataset
             INSERT INTO datasets (id, project, name, import_uri, importing) VALUES ($1, $2, $3, $4, $4 IS NOT NULL)
             ON CONFLICT (project, name) DO NOTHING
-            RETURNING id, project, name, sources, import_uri, importing, import_errors, created_at";
+            RETURNING id, project, name, sources, masks, import_uri, importing, import_errors, created_at";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(Uuid::now_v7())
             .bind(project.as_uuid())
@@ -160,7 +177,7 @@ impl Store {
             .bind(import_uri)
             .fetch_optional(&self.pool)
             .await?;
-        Ok(row.map(Dataset::from))
+        row.map(Dataset::try_from).transpose()
     }
 
     /// The project's dataset of this name.
@@ -170,11 +187,11 @@ impl Store {
     #[tracing::instrument(name = "db.dataset", skip(self))]
     pub async fn dataset(&self, project: ProjectId, name: &str) -> Result<Option<Dataset>, StoreError> {
         let sql = "-- dataset
-            SELECT id, project, name, sources, import_uri, importing, import_errors, created_at
+            SELECT id, project, name, sources, masks, import_uri, importing, import_errors, created_at
             FROM datasets WHERE project = $1 AND name = $2";
         let row: Option<Row> =
             sqlx::query_as(sql).bind(project.as_uuid()).bind(name).fetch_optional(&self.pool).await?;
-        Ok(row.map(Dataset::from))
+        row.map(Dataset::try_from).transpose()
     }
 
     /// The project's datasets by name, after the name `after`.
@@ -189,7 +206,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Dataset>, StoreError> {
         let sql = "-- datasets
-            SELECT id, project, name, sources, import_uri, importing, import_errors, created_at
+            SELECT id, project, name, sources, masks, import_uri, importing, import_errors, created_at
             FROM datasets WHERE project = $1 AND name > $2 ORDER BY name LIMIT $3";
         let rows: Vec<Row> = sqlx::query_as(sql)
             .bind(project.as_uuid())
@@ -197,11 +214,11 @@ impl Store {
             .bind(limit)
             .fetch_all(&self.pool)
             .await?;
-        Ok(rows.into_iter().map(Dataset::from).collect())
+        rows.into_iter().map(Dataset::try_from).collect()
     }
 
     /// Adds sources behind the last ordinal. Bytes the dataset has already (also twice among `sources`) are not added again but
-    /// named. Two calls at once take turns, by a lock on the dataset's row.
+    /// named; their masks are added to the source that stands. Two calls at once take turns, by a lock on the dataset's row.
     ///
     /// # Errors
     /// When there is no such dataset or the database fails.
@@ -252,8 +269,11 @@ impl Store {
                 .await?;
             duplicates = rows.into_iter().map(|(uri, same_as)| Duplicate { uri, same_as }).collect();
         }
+        let masks = sources.iter().flat_map(|s| s.masks.iter().map(|(name, mask)| (&s.sha256, name.as_str(), mask)));
+        let masks = add_masks(&mut tx, dataset, &masks.collect::<Vec<_>>()).await?;
         tx.commit().await?;
-        Ok(Added { added: added.cast_unsigned(), duplicates })
+        let (added, mask_conflicts) = (added.cast_unsigned(), masks.conflicts);
+        Ok(Added { added, duplicates, masks: masks.added, mask_conflicts })
     }
 
     /// The dataset's sources in order, after the ordinal `after`.
@@ -263,8 +283,12 @@ impl Store {
     #[tracing::instrument(name = "db.sources", skip(self))]
     pub async fn sources(&self, dataset: DatasetId, after: Option<i64>, limit: i64) -> Result<Vec<Source>, StoreError> {
         let sql = "-- sources
-            SELECT ordinal, sha256, uri, bytes, labels FROM sources
-            WHERE dataset = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3";
+            SELECT s.ordinal, s.sha256, s.uri, s.bytes, s.labels, COALESCE(m.masks, '{}') AS masks
+            FROM sources s
+            LEFT JOIN LATERAL (
+                SELECT jsonb_object_agg(name, encode(k.sha256, 'hex')) AS masks FROM source_masks k
+                WHERE k.dataset = s.dataset AND k.ordinal = s.ordinal) AS m ON true
+            WHERE s.dataset = $1 AND s.ordinal > $2 ORDER BY s.ordinal LIMIT $3";
         let rows: Vec<SourceColumns> = sqlx::query_as(sql)
             .bind(dataset.as_uuid())
             .bind(after.unwrap_or(-1))

@@ -8,6 +8,7 @@
 use crate::columns::{Place, edit_column, edit_value, seed_value};
 use crate::error::retrying;
 use crate::jobs::{edits_of, job_by_seq};
+use crate::masks::masks_of;
 use crate::outbox::{OutboxKind, insert};
 use crate::{EditRow, Fence, JobRow, OutboxMessage, Store, StoreError};
 use domain::{BatchId, Digest, ProjectId, Stage, StageKey, TaskId};
@@ -158,6 +159,8 @@ pub struct ClaimedEdit {
     pub source: ClaimedSource,
     /// The latent's artifact.
     pub latent: Digest,
+    /// The source's mask, where the edit is confined to one and the source has it.
+    pub mask: Option<Digest>,
     /// Factor on the edit's change.
     pub strength: f64,
     /// The job's seed.
@@ -338,7 +341,14 @@ impl Store {
             Some(edit_no) => edits_of(&mut *tx, request.job_seq, Some(edit_no)).await?.pop(),
             None => None,
         };
-        let tasks = claimed_tasks(request, picked, edit)?;
+        let mut tasks = claimed_tasks(request, picked, edit)?;
+        if let ClaimedTasks::Edit { edit, tasks } = &mut tasks
+            && let Some(name) = edit.spec.method.guards().mask()
+        {
+            let ordinals: Vec<i64> = tasks.iter().map(|t| t.source.ordinal).collect();
+            let masks = masks_of(&mut tx, job.dataset.as_uuid(), &ordinals, name).await?;
+            tasks.iter_mut().for_each(|task| task.mask = masks.get(&task.source.ordinal).copied());
+        }
         let claimed = ClaimedBatch { batch: BatchId::from_uuid(batch), class: request.class.clone(), job, tasks };
         insert(&mut tx, OutboxKind::Work { batch: claimed.batch }, &build(&claimed)).await?;
         tx.commit().await?;
@@ -409,6 +419,7 @@ impl Picked {
             key: at.key("key", &self.key)?,
             source: self.source(at)?,
             latent: at.digest("latent", at.required("latent", self.latent.as_deref())?)?,
+            mask: None,
             strength: at.required("strength", self.strength)?,
             seed: seed_value(at.required("seed", self.seed)?),
         })

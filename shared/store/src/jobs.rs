@@ -55,7 +55,7 @@ pub struct NewEdit {
     pub training: Option<Training>,
 }
 
-/// What an edit of method `cf-mapper` waits for.
+/// What an edit waits for whose method trains a mapper.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Training {
     /// Stage key of the mapper.

@@ -319,8 +319,8 @@ async fn finish_edited(
         WITH f AS (
             SELECT DISTINCT ON (job_seq, no) *
             FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::float8[], $6::bytea[], $7::bytea[],
-                        $8::bytea[], $9::jsonb[], $10::text[], $11::jsonb[])
-                AS f(job_seq, no, epoch, key, gpu_ms, image, reconstruction, record_digest, metrics, verdict, record)
+                        $8::bytea[], $9::jsonb[], $10::text[], $11::jsonb[], $13::text[])
+                AS f(job_seq, no, epoch, key, gpu_ms, image, reconstruction, record_digest, metrics, verdict, record, reasons)
             ORDER BY job_seq, no, epoch DESC),
         ",
         held_under_fence!("t.key = f.key AND t.stage = 'edit'"),
@@ -331,15 +331,16 @@ async fn finish_edited(
             FROM held h WHERE t.job_seq = h.job_seq AND t.no = h.no
             RETURNING t.job_seq, t.no, t.stage, h.was, t.state, t.reason, h.gpu_ms, h.gpu_ms - h.charged AS charge_ms,
                 t.edit_no, t.ordinal, t.strength, t.seed, t.key, t.epoch,
-                h.image, h.reconstruction, h.record_digest, h.metrics, h.verdict, h.record),
+                h.image, h.reconstruction, h.record_digest, h.metrics, h.verdict, h.record, h.reasons),
         ",
         deltas_of_moved!(),
         ",
         kept AS (
             INSERT INTO results (job_seq, no, edit_no, ordinal, strength, seed, key, image, reconstruction, record, metrics,
-                                 verdict, gpu_ms, epoch, boot)
+                                 verdict, rejected_for, gpu_ms, epoch, boot)
             SELECT job_seq, no, edit_no, ordinal, strength, seed, key, image, reconstruction, record_digest, metrics,
-                   verdict, gpu_ms, epoch, $12 FROM moved),
+                   -- one text an item, since the inner arrays of an array must have one length; a trigger counts the verdicts
+                   verdict, string_to_array(reasons, ','), gpu_ms, epoch, $12 FROM moved),
         told AS (
             INSERT INTO records (digest, job_seq, no, record) SELECT record_digest, job_seq, no, record FROM moved
             ON CONFLICT (digest) DO NOTHING)
@@ -363,10 +364,17 @@ async fn finish_edited(
         .bind(rows.iter().map(|r| r.record.outcome.verdict.map(verdict_name)).collect::<Vec<_>>())
         .bind(json(|r| to_json("record", &r.record))?)
         .bind(boot.as_uuid())
+        .bind(rows.iter().map(|r| reasons_text(r)).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
     applied.changed.extend(moved.into_iter().map(|(job, no)| TaskId { job, no }));
     Ok(())
+}
+
+/// The reasons of a rejection, joined by commas; none has one in its name.
+fn reasons_text(row: &EditedRow) -> String {
+    let reasons = &row.record.outcome.rejected_for;
+    reasons.iter().map(|reason| reason.name()).collect::<Vec<_>>().join(",")
 }
 
 pub(crate) const fn verdict_name(verdict: Verdict) -> &'static str {

@@ -1,12 +1,14 @@
 //! Results and records, as they are read. They are written by `outcomes`, with the finish they belong to, and never changed.
 
 use crate::columns::{Place, seed_value};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, VerdictKind};
 use chrono::{DateTime, Utc};
+use domain::accept::RejectReason;
 use domain::ids::Epoch;
 use domain::record::{Record, Verdict};
 use domain::{BootId, Digest, StageKey, TaskId};
 use serde_json::Value;
+use sqlx::{Postgres, QueryBuilder};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -41,6 +43,8 @@ pub struct ResultRow {
     pub metrics: BTreeMap<String, f64>,
     /// Whether the counterfactual holds, where the pack can tell.
     pub verdict: Option<Verdict>,
+    /// Why it was rejected.
+    pub rejected_for: Vec<RejectReason>,
     /// Its share of GPU time.
     pub gpu_ms: f64,
     /// The fence it was made under.
@@ -49,6 +53,17 @@ pub struct ResultRow {
     pub boot: BootId,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
+}
+
+/// Which results; all when empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ResultFilter {
+    /// Only those of this edit.
+    pub edit_no: Option<i16>,
+    /// Only those of this verdict.
+    pub verdict: Option<VerdictKind>,
+    /// Only those that were rejected for this, among other reasons perhaps.
+    pub reason: Option<RejectReason>,
 }
 
 /// A provenance record.
@@ -79,6 +94,7 @@ struct Row {
     record: Vec<u8>,
     metrics: Value,
     verdict: Option<String>,
+    rejected_for: Vec<String>,
     gpu_ms: f64,
     epoch: i64,
     boot: Uuid,
@@ -106,6 +122,11 @@ impl TryFrom<Row> for ResultRow {
             record: at.digest("record", &row.record)?,
             metrics: at.json("metrics", row.metrics)?,
             verdict: row.verdict.map(|v| at.json("verdict", Value::String(v))).transpose()?,
+            rejected_for: row
+                .rejected_for
+                .iter()
+                .map(|reason| at.parse("rejected_for", reason))
+                .collect::<Result<_, _>>()?,
             gpu_ms: row.gpu_ms,
             epoch: row.epoch,
             boot: BootId::from_uuid(row.boot),
@@ -119,7 +140,7 @@ macro_rules! select_results {
         concat!(
             "-- results
             SELECT r.job_seq, r.no, r.edit_no, e.slug, r.ordinal, s.sha256 AS source_sha256, s.uri AS source_uri, r.strength, r.seed,
-                   r.key, r.image, r.reconstruction, r.record, r.metrics, r.verdict, r.gpu_ms, r.epoch, r.boot, r.created_at
+                   r.key, r.image, r.reconstruction, r.record, r.metrics, r.verdict, r.rejected_for, r.gpu_ms, r.epoch, r.boot, r.created_at
             FROM results r
             JOIN jobs j ON j.seq = r.job_seq
             JOIN job_edits e ON e.job_seq = r.job_seq AND e.edit_no = r.edit_no
@@ -130,7 +151,7 @@ macro_rules! select_results {
 }
 
 impl Store {
-    /// The job's results by task number, after the number `after`; only those of one edit if one is given.
+    /// The job's results by task number, after the number `after`.
     ///
     /// # Errors
     /// When the database fails.
@@ -138,23 +159,27 @@ impl Store {
     pub async fn results(
         &self,
         job_seq: i64,
-        edit_no: Option<i16>,
+        filter: ResultFilter,
         after: Option<i32>,
         limit: i64,
     ) -> Result<Vec<ResultRow>, StoreError> {
-        let sql = match edit_no {
-            Some(_) => select_results!("WHERE r.job_seq = $1 AND r.edit_no = $4 AND r.no > $2 ORDER BY r.no LIMIT $3"),
-            None => {
-                select_results!("WHERE r.job_seq = $1 AND $4::smallint IS NULL AND r.no > $2 ORDER BY r.no LIMIT $3")
-            }
+        // written as asked, so that each combination is planned with the index that fits it
+        let mut sql = QueryBuilder::<Postgres>::new(select_results!("WHERE r.job_seq = "));
+        sql.push_bind(job_seq).push(" AND r.no > ").push_bind(after.unwrap_or(-1));
+        if let Some(edit_no) = filter.edit_no {
+            sql.push(" AND r.edit_no = ").push_bind(edit_no);
+        }
+        match filter.verdict {
+            Some(VerdictKind::Accepted) => sql.push(" AND r.verdict = 'accept'"),
+            Some(VerdictKind::Rejected) => sql.push(" AND r.verdict = 'reject'"),
+            Some(VerdictKind::Unjudged) => sql.push(" AND r.verdict IS NULL"),
+            None => &mut sql,
         };
-        let rows: Vec<Row> = sqlx::query_as(sql)
-            .bind(job_seq)
-            .bind(after.unwrap_or(-1))
-            .bind(limit)
-            .bind(edit_no)
-            .fetch_all(&self.pool)
-            .await?;
+        if let Some(reason) = filter.reason {
+            sql.push(" AND r.verdict = 'reject' AND ").push_bind(reason.name()).push(" = ANY(r.rejected_for)");
+        }
+        sql.push(" ORDER BY r.no LIMIT ").push_bind(limit);
+        let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
         rows.into_iter().map(ResultRow::try_from).collect()
     }
 

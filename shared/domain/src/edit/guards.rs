@@ -73,6 +73,14 @@ impl Default for StrengthSearch {
 }
 
 impl Guards {
+    /// The name of the mask that the edit is confined to, if it is.
+    pub fn mask(&self) -> Option<&str> {
+        match &self.region.as_ref()?.source {
+            RegionSource::Mask(name) => Some(name),
+            RegionSource::Box(_) => None,
+        }
+    }
+
     pub(super) fn validate(&self, field: &str) -> Result<(), SpecError> {
         let at = |name: &str| format!("{field}.{name}");
         within(&at("identity"), self.identity, 0.0, 1e3)?;

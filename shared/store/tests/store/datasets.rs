@@ -2,8 +2,9 @@
 
 use crate::world::{World, source};
 use domain::Digest;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{PackAdded, PackRow};
+use store::{PackAdded, PackRow, SourceRow};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_additions_give_dense_ordinals_and_name_duplicates() {
@@ -39,13 +40,41 @@ async fn concurrent_additions_give_dense_ordinals_and_name_duplicates() {
 async fn the_same_bytes_twice_in_one_call_are_one_source() {
     let world = World::new().await;
     let dataset = world.store.create_dataset(world.project, "twins", None).await.unwrap().unwrap();
-    let twin = store::SourceRow { uri: "copy.png".to_owned(), ..source(1) };
+    let twin = SourceRow { uri: "copy.png".to_owned(), ..source(1) };
     let added = world.store.add_sources(dataset.id, &[source(1), twin.clone(), source(2)]).await.unwrap();
     assert_eq!(added.added, 2);
     assert_eq!((added.duplicates[0].uri.as_str(), added.duplicates[0].same_as.as_str()), ("copy.png", "faces/001.png"));
     let again = world.store.add_sources(dataset.id, &[twin]).await.unwrap();
     assert_eq!((again.added, again.duplicates.len()), (0, 1));
     assert!(world.store.create_dataset(world.project, "twins", None).await.unwrap().is_none());
+}
+
+fn masked(ordinal: i64, masks: &[(&str, &str)]) -> SourceRow {
+    let masks = masks.iter().map(|(name, bytes)| ((*name).to_owned(), Digest::of(bytes))).collect();
+    SourceRow { masks, ..source(ordinal) }
+}
+
+#[tokio::test]
+async fn masks_come_with_their_source_or_later_and_are_never_replaced() {
+    let world = World::new().await;
+    let dataset = world.store.create_dataset(world.project, "masked", None).await.unwrap().unwrap();
+    let first = [source(0), masked(1, &[("hair", "a"), ("skin", "b")]), masked(2, &[("hair", "a")])];
+    let added = world.store.add_sources(dataset.id, &first).await.unwrap();
+    assert_eq!((added.added, added.masks, added.mask_conflicts.len()), (3, 3, 0));
+    // sources that are there already get what they lack, and keep what they have
+    let again = [masked(0, &[("hair", "c")]), masked(1, &[("hair", "other")]), masked(2, &[("hair", "a")])];
+    let added = world.store.add_sources(dataset.id, &again).await.unwrap();
+    assert_eq!((added.added, added.masks, added.duplicates.len()), (0, 1, 3));
+    let [conflict] = added.mask_conflicts.as_slice() else { panic!("{added:?}") };
+    assert_eq!((conflict.uri.as_str(), conflict.name.as_str()), ("faces/001.png", "hair"));
+    assert_eq!(conflict.kept, Digest::of("a"));
+    let dataset = world.store.dataset(world.project, "masked").await.unwrap().unwrap();
+    assert_eq!(dataset.masks, BTreeMap::from([("hair".to_owned(), 3), ("skin".to_owned(), 1)]));
+    assert_eq!(world.number("SELECT count(*) FROM source_masks").await, 4);
+    let sources = world.store.sources(dataset.id, None, 10).await.unwrap();
+    let hair: Vec<_> = sources.iter().map(|s| s.masks["hair"]).collect();
+    assert_eq!(hair, ["c", "a", "a"].map(Digest::of));
+    assert_eq!(sources[1].masks["skin"], Digest::of("b"));
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! Hand-outs: no task twice, everything in the outbox, fair among projects.
 
-use crate::world::{World, edit, fences, invert, message};
+use crate::world::{World, edit, fences, invert, message, source};
 use domain::edit::Method;
 use domain::{ProjectId, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{ClaimRequest, HeartbeatRow, LeaderEpoch, NewTask, OutboxKind};
+use store::{ClaimRequest, ClaimedTasks, HeartbeatRow, LeaderEpoch, NewTask, OutboxKind, SourceRow};
 use tokio::sync::Barrier;
 
 fn inverts(from: i64, n: i64) -> Vec<NewTask> {
@@ -202,4 +202,26 @@ async fn paused_jobs_are_skipped_and_the_window_counts_batches() {
     assert!(world.claim(job, Stage::Invert, 1).await.is_none());
     world.store.transition(job, domain::job_state::JobEvent::Resume, None).await.unwrap();
     assert_eq!(world.store.backlog().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_edit_that_is_confined_to_a_mask_is_handed_out_with_it() {
+    let world = World::new().await;
+    let dataset = world.store.dataset(world.project, "set").await.unwrap().unwrap();
+    let hair = domain::Digest::of("a mask");
+    let masked = SourceRow {
+        masks: [("hair".to_owned(), hair), ("skin".to_owned(), domain::Digest::of("another"))].into(),
+        ..source(1)
+    };
+    world.store.add_sources(dataset.id, &[masked]).await.unwrap();
+    let confined = serde_json::json!({ "kind": "clip-nce", "region": { "mask": "hair" } });
+    let methods = [serde_json::from_value(confined).unwrap(), Method::ClipNce(Default::default())];
+    let tasks: Vec<_> = (0..3).map(invert).chain((0..3).flat_map(|o| [edit("m", 0, o), edit("m", 1, o)])).collect();
+    let job = world.job_of(world.project, "m", &methods, &tasks).await;
+    world.complete(job, Stage::Invert).await;
+    for (edit_no, expected) in [(0, [None, Some(hair), None]), (1, [None; 3])] {
+        let batch = world.claim_edit(job, Stage::Edit, Some(edit_no), 8).await.unwrap();
+        let ClaimedTasks::Edit { tasks, .. } = &batch.tasks else { panic!("{batch:?}") };
+        assert_eq!(tasks.iter().map(|t| t.mask).collect::<Vec<_>>(), expected);
+    }
 }

@@ -151,7 +151,7 @@ async fn results_and_records_are_append_only() {
         let error = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&world.pool).await.unwrap_err();
         assert!(error.to_string().contains("append only"), "{statement}: {error}");
     }
-    let digest = world.store.results(job, None, None, 10).await.unwrap()[0].record;
+    let digest = world.store.results(job, Default::default(), None, 10).await.unwrap()[0].record;
     let record = world.store.record(digest).await.unwrap().unwrap().record;
     assert_eq!(domain::digest_of(&record).unwrap(), digest, "a record survives jsonb with its digest");
     assert!(world.store.record(Digest::of("none")).await.unwrap().is_none());

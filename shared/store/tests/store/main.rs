@@ -12,4 +12,5 @@ mod rollups;
 mod sharing;
 mod sweeping;
 mod throughput;
+mod verdicts;
 mod world;

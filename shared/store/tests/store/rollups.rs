@@ -63,6 +63,7 @@ async fn counts_equal_the_tasks_at_random_moments_of_a_busy_job() {
             let epoch = world.store.acquire("fold", "one", Duration::from_secs(60)).await.unwrap().unwrap();
             while !stop.load(Ordering::Relaxed) {
                 world.store.fold_deltas("fold", epoch, 37).await.unwrap();
+                world.store.fold_verdicts("fold", epoch, 5).await.unwrap();
                 world.store.due_retries(20).await.unwrap();
                 world.store.settle_jobs(5).await.unwrap();
             }
@@ -94,6 +95,8 @@ async fn counts_equal_the_tasks_at_random_moments_of_a_busy_job() {
     let succeeded = counts.iter().find(|c| c.stage == Stage::Edit && c.phase == Phase::Succeeded).unwrap();
     assert_eq!(succeeded.n, world.number("SELECT count(*) FROM results").await);
     assert_eq!(succeeded.gpu_ms, 50.0 * succeeded.n as f64);
+    let verdicts = &world.store.verdicts(job).await.unwrap()[&0];
+    assert_eq!(succeeded.n, verdicts.accepted + verdicts.rejected + verdicts.unjudged, "{verdicts:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A database with a project, a dataset, a pack and jobs on them, and short names for what tests do to them.
 
+use domain::accept::{Acceptance, RejectReason};
 use domain::edit::{CfMapper, EditSpec, Method, Selection};
 use domain::inversion::Inversion;
 use domain::job::JobSpec;
@@ -121,8 +122,10 @@ impl World {
         let new_edit = |spec: EditSpec| NewEdit {
             slug: spec.slug(),
             digest: digest_of(&spec).unwrap(),
-            training: matches!(spec.method, Method::CfMapper(_))
-                .then(|| Training { mapper_key: key("mapper 0"), training_set: Digest::of("training set") }),
+            training: spec
+                .method
+                .training()
+                .map(|_| Training { mapper_key: key("mapper 0"), training_set: Digest::of("training set") }),
             spec,
         };
         NewJob {
@@ -215,9 +218,10 @@ impl World {
         self.store.job_by_seq(job).await.unwrap().unwrap().state
     }
 
-    /// Counts must agree with the tasks at any time.
+    /// Counts must agree with the tasks, and verdicts with the results, at any time.
     pub async fn check_counts(&self, job: i64) {
         assert_eq!(self.store.check_rollups(job).await.unwrap(), []);
+        assert_eq!(self.store.check_verdicts(job).await.unwrap(), []);
     }
 
     pub async fn sql(&self, statement: impl Into<String>) {
@@ -236,6 +240,7 @@ pub fn source(ordinal: i64) -> SourceRow {
         uri: format!("faces/{ordinal:03}.png"),
         bytes: 1000 + ordinal,
         labels: BTreeMap::from([("hair".to_owned(), "brown".to_owned())]),
+        masks: BTreeMap::new(),
     }
 }
 
@@ -245,6 +250,8 @@ fn edit_spec(index: usize, method: Method) -> EditSpec {
         text: "a face with green hair".to_owned(),
         neutral: "a face".to_owned(),
         method,
+        strength_search: None,
+        accept: Acceptance::default(),
         only: Selection::default(),
     }
 }
@@ -281,9 +288,20 @@ pub fn edited(fence: Fence, key: StageKey) -> OutcomeRow {
     }))
 }
 
+/// Some of every kind, always the same for a key.
+fn verdict_of(key: StageKey) -> (Option<Verdict>, Vec<RejectReason>) {
+    match key.0.as_bytes()[0] % 4 {
+        0 => (None, vec![]),
+        1 => (Some(Verdict::Reject), vec![RejectReason::TargetMissed]),
+        2 => (Some(Verdict::Reject), vec![RejectReason::TargetMissed, RejectReason::OutsideChanged]),
+        _ => (Some(Verdict::Accept), vec![]),
+    }
+}
+
 fn record(fence: Fence, key: StageKey) -> Record {
     let digest = key.0;
     let at = "2026-11-23T20:00:00Z".parse().unwrap();
+    let (verdict, rejected_for) = verdict_of(key);
     Record {
         schema: RECORD_SCHEMA.to_owned(),
         recipe_digest: digest,
@@ -309,6 +327,7 @@ fn record(fence: Fence, key: StageKey) -> Record {
             precision: "fp32".to_owned(),
             source_latent: digest,
             mapper: None,
+            mask: None,
         },
         execution: Execution {
             version: "0".into(),
@@ -334,7 +353,8 @@ fn record(fence: Fence, key: StageKey) -> Record {
             steps: 1,
             metrics: BTreeMap::from([("clip_gain".to_owned(), 0.25)]),
             judged: BTreeMap::new(),
-            verdict: Some(Verdict::Accept),
+            verdict,
+            rejected_for,
             warnings: vec![],
         },
         links: Links {
