@@ -112,7 +112,7 @@ impl EditArgs {
             }
         };
         let neutral = self.neutral.clone().unwrap_or_else(|| neutral.to_owned());
-        let spec = EditSpec { name: None, text: self.text.clone(), neutral, method, only: Default::default() };
+        let spec = EditSpec { name: None, text: self.text.clone(), neutral, method, strength_search: None, accept: Default::default(), only: Default::default() };
         spec.validate(0)?;
         if !self.strength.is_finite() || self.strength.abs() > 10.0 {
             bail!("--strength {} is not between -10 and 10", self.strength);
@@ -212,7 +212,7 @@ impl Bench {
         let (_, _, reconstruction) = credentials::raster::decode(&inverted.reconstruction)?;
         let latent = inverted.latent.clone();
         let input =
-            Input { latent, reconstruction, source: note.source.sha256, strength: args.strength, seed: args.seed };
+            Input { latent, reconstruction, source: note.source.sha256, mask: None, strength: args.strength, seed: args.seed };
         let plan = Plan { edit: spec.clone(), mapper, goal: self.pack.goal(&spec.text) };
         let mut watch = Watch::finishing(vec![one_task()], Drain::default());
         let batch = edit::compute(&self.engine, &mut self.memory, &plan, &[input], &mut watch);

@@ -81,6 +81,18 @@ impl Goal {
     }
 }
 
+/// Cosine of the identity features of `[B, 3, R, R]` pairs, -1 to 1; `None` if the pack has no face recogniser.
+///
+/// # Errors
+/// When the shape is wrong or memory runs out.
+pub fn identity(engine: &Engine, before: &Tensor, after: &Tensor) -> Result<Option<Vec<f64>>, EditError> {
+    let Some(network) = engine.identity() else { return Ok(None) };
+    tch::no_grad(|| {
+        let product = network.features(before)?.f_mul(&network.features(after)?)?;
+        Ok(Some(to_host(&product.f_sum_dim_intlist([1_i64].as_slice(), false, None)?)?))
+    })
+}
+
 /// Mean absolute change per image, in levels of 0 to 255, over `[B, 3, R, R]` pairs.
 ///
 /// # Errors

@@ -106,6 +106,7 @@ async fn stage(desk: Desk<'_>, item: &EditItem) -> Result<(LatentNote, Input), E
         latent: latent.bytes,
         reconstruction: latent.reconstruction,
         source: item.source.sha256,
+        mask: None,
         strength: item.strength,
         seed: item.seed,
     };

@@ -1,26 +1,27 @@
 //! Latents to edited images, scored.
 
+use self::change::Changed;
 use super::ended::Ended;
-use super::judge::{self, Scores};
+use super::judge::{self, Rubric, Scores};
 use crate::watch::Watch;
-use domain::edit::{EditSpec, Method};
+use domain::edit::EditSpec;
 use domain::record::{MicroBatch, TextFacts};
 use domain::{Digest, Stage};
 use editing::batch::{MemoryModel, run_in_parts};
-use editing::descent::Descended;
 use editing::mapper::Mapper;
-use editing::rng::RngKey;
 use editing::score::Goal;
-use editing::{EditError, EditText, Engine, Stop, clip_nce, latent, raster};
+use editing::{EditError, EditText, Engine, Stop, latent, raster, region};
 use std::time::Instant;
 use tch::Tensor;
+
+mod change;
 
 /// What a whole batch shares.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The edit.
     pub edit: EditSpec,
-    /// The trained mapper's file, for `cf-mapper`.
+    /// The trained mapper's file, for methods that have one.
     pub mapper: Option<Vec<u8>>,
     /// How the pack's judge reads this text, if it can.
     pub goal: Option<Goal>,
@@ -35,7 +36,9 @@ pub struct Input {
     pub reconstruction: Vec<u8>,
     /// SHA-256 of the source image, part of the key of the item's random numbers.
     pub source: Digest,
-    /// Factor on the latent's change.
+    /// Where it may change, for edits inside a mask: one byte a pixel of the generator's image, 0 outside to 255 inside.
+    pub mask: Option<Vec<u8>>,
+    /// Factor on the latent's change; with a strength search the most it may be.
     pub strength: f64,
     /// The job's seed.
     pub seed: u64,
@@ -77,12 +80,10 @@ pub fn compute(
     watch: &mut Watch,
 ) -> Result<Batch, Ended> {
     let text = EditText::encode(engine, &plan.edit.text, &plan.edit.neutral)?;
-    let mapper = match (&plan.edit.method, &plan.mapper) {
-        (Method::CfMapper(_), Some(bytes)) => Some(Mapper::from_bytes(bytes, engine)?),
-        (Method::CfMapper(_), None) => {
-            return Err(Ended::internal("the edit needs a trained mapper, and none came with it"));
-        }
-        (Method::ClipNce(_), _) => None,
+    let mapper = match (plan.edit.method.training(), &plan.mapper) {
+        (Some(_), Some(bytes)) => Some(Mapper::from_bytes(bytes, engine)?),
+        (Some(_), None) => return Err(Ended::internal("the edit needs a trained mapper, and none came with it")),
+        (None, _) => None,
     };
     let pass = Pass {
         engine,
@@ -124,96 +125,80 @@ impl Pass<'_> {
         watch: &mut Watch,
     ) -> Result<Vec<Result<Edited, Stop>>, EditError> {
         let began = Instant::now();
-        let engine = self.engine;
-        let read =
-            |&i: &usize| latent::from_bytes(&items[i].latent, engine.n_latent(), engine.w_dim(), engine.device());
-        let sources = wanted.iter().map(read).collect::<Result<Vec<Tensor>, _>>()?;
-        let ends = self.change(items, wanted, &sources, watch)?;
-        let mut results: Vec<Result<Edited, Stop>> = Vec::with_capacity(ends.len());
+        let mut results: Vec<Result<Edited, Stop>> = Vec::with_capacity(wanted.len());
         let mut finished = Vec::new();
-        for (place, end) in ends.into_iter().enumerate() {
+        for (place, end) in self.change(items, wanted, watch)?.into_iter().enumerate() {
             match end {
                 Ok(end) => finished.push((place, end)),
                 Err(stop) => results.push(Err(stop)),
             }
         }
         let stopped = std::mem::take(&mut results).into_iter();
-        let edited = self.finish(items, wanted, &finished, began)?;
-        Ok(interleave(wanted.len(), finished.into_iter().map(|(place, _)| place).zip(edited), stopped))
+        let edited = self.finish(items, wanted, finished, began)?;
+        let (places, edited): (Vec<_>, Vec<_>) = edited.into_iter().unzip();
+        Ok(interleave(wanted.len(), places.into_iter().zip(edited), stopped))
     }
 
-    /// The edited latents at the items' strengths.
-    fn change(
-        &self,
-        items: &[Input],
-        wanted: &[usize],
-        sources: &[Tensor],
-        watch: &mut Watch,
-    ) -> Result<Vec<Result<Descended, Stop>>, EditError> {
-        match (&self.plan.edit.method, &self.mapper) {
-            (Method::ClipNce(method), _) => {
-                let key = |i: usize| RngKey::new("clip-nce/views", &items[i].source, &self.identity, items[i].seed);
-                let entries = wanted.iter().zip(sources);
-                let entries: Vec<_> =
-                    entries.map(|(&id, latent)| clip_nce::Item { id, latent, key: key(id) }).collect();
-                let ends = clip_nce::edit(self.engine, self.text, method, &entries, watch)?;
-                let scaled = ends.into_iter().zip(wanted.iter().zip(sources)).map(|(end, (&i, source))| match end {
-                    Ok(end) => {
-                        let latent = latent::at_strength(source, &end.latent, items[i].strength)?;
-                        Ok(Ok(Descended { latent, ..end }))
-                    }
-                    Err(stop) => Ok(Err(stop)),
-                });
-                scaled.collect()
-            }
-            (Method::CfMapper(_), Some(mapper)) => {
-                let batch = Tensor::f_stack(sources, 0)?;
-                let moved = mapper.apply(&batch, 1.0)?;
-                let scaled = wanted.iter().zip(sources).enumerate().map(|(place, (&i, source))| {
-                    let latent = latent::at_strength(source, &moved.f_get(place as i64)?, items[i].strength)?;
-                    Ok(Ok(Descended { latent, loss: Vec::new(), steps: 0 }))
-                });
-                scaled.collect()
-            }
-            (Method::CfMapper(_), None) => Err(EditError::Input { what: "the mapper is missing".to_owned() }),
+    /// The soft masks `[items or 1, 1, R, R]` of some items, if the edit has a region.
+    fn regions<'b>(&self, items: impl Iterator<Item = &'b Input>) -> Result<Option<Tensor>, EditError> {
+        let Some(region) = &self.plan.edit.method.guards().region else { return Ok(None) };
+        let (side, device) = (self.engine.resolution(), self.engine.device());
+        let soft = |item: &Input| region::soft_mask(region, item.mask.as_deref(), side, device);
+        Ok(Some(Tensor::f_cat(&items.map(soft).collect::<Result<Vec<_>, _>>()?, 0)?))
+    }
+
+    /// Renders latents `[B, L, w_dim]`; inside their regions, where the edit has one.
+    fn show(&self, latents: &Tensor, sources: &Tensor, regions: Option<&Tensor>) -> Result<Tensor, EditError> {
+        let edited = self.engine.render(latents)?;
+        match regions {
+            Some(regions) => Ok(region::compose(&self.engine.render(sources)?, &edited, regions)?),
+            None => Ok(edited),
         }
     }
 
-    /// Renders, scores and writes down the items that have a latent.
+    /// Renders, scores and writes down the items that have a latent; each with its place.
     fn finish(
         &self,
         items: &[Input],
         wanted: &[usize],
-        finished: &[(usize, Descended)],
+        finished: Vec<(usize, Changed)>,
         began: Instant,
-    ) -> Result<Vec<Edited>, EditError> {
+    ) -> Result<Vec<(usize, Edited)>, EditError> {
         if finished.is_empty() {
             return Ok(Vec::new());
         }
         let engine = self.engine;
-        let latents: Vec<_> = finished.iter().map(|(_, end)| &end.latent).collect();
-        let images = engine.render(&Tensor::f_stack(&latents, 0)?)?;
+        let of = |(place, _): &(usize, Changed)| &items[wanted[*place]];
+        let stacked = |part: fn(&Changed) -> &Tensor| {
+            let latents: Vec<_> = finished.iter().map(|(_, changed)| part(changed)).collect();
+            Tensor::f_stack(&latents, 0)
+        };
+        let regions = self.regions(finished.iter().map(of))?;
+        let images = self.show(&stacked(|c| &c.latent)?, &stacked(|c| &c.source)?, regions.as_ref())?;
         let rasters = raster::to_rgb8(&images)?;
         let editing = began.elapsed();
         let judging = Instant::now();
-        let before: Vec<_> = finished.iter().map(|(place, _)| &items[wanted[*place]].reconstruction).collect();
+        let before: Vec<_> = finished.iter().map(|entry| &of(entry).reconstruction).collect();
         let before = raster::from_rgb8(&before, engine.resolution(), engine.device())?;
         let after = raster::as_published(&images)?;
-        let scores = judge::score(engine, self.plan.goal.as_ref(), &self.target, &before, &after)?;
+        let rubric = Rubric { goal: self.plan.goal.as_ref(), accept: &self.plan.edit.accept, target: &self.target };
+        let scores = judge::score(engine, &rubric, &before, &after, regions.as_ref())?;
         let share = |time: std::time::Duration| time.as_secs_f64() * 1e3 / finished.len() as f64;
         let milliseconds = [share(editing), share(judging.elapsed())];
-        let each = finished.iter().zip(rasters).zip(scores).map(|(((place, end), raster), scores)| {
-            Ok(Edited {
+        let each = finished.into_iter().zip(rasters).zip(scores).map(|(((place, changed), raster), mut scores)| {
+            scores.metrics.extend(changed.found_strength.map(|strength| ("strength".to_owned(), strength)));
+            let edited = Edited {
                 raster,
                 // Safe to narrow: pixels, items.
                 side: engine.resolution() as u32,
-                latent: latent::to_bytes(&end.latent)?,
-                loss: end.loss.clone(),
-                steps: end.steps,
+                latent: latent::to_bytes(&changed.latent)?,
+                loss: changed.loss,
+                steps: changed.steps,
                 scores,
-                micro_batch: MicroBatch { size: wanted.len() as u32, slot: *place as u32 },
+                micro_batch: MicroBatch { size: wanted.len() as u32, slot: place as u32 },
                 milliseconds,
-            })
+            };
+            Ok((place, edited))
         });
         each.collect()
     }

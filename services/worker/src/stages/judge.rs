@@ -2,67 +2,100 @@
 //!
 //! Both images are taken as their files show them, so anyone can check the scores from the files alone.
 
+use domain::accept::{Acceptance, RejectReason, metric};
 use domain::record::Verdict;
 use editing::score::{self, Goal, Reading};
 use editing::{EditError, Engine};
 use std::collections::BTreeMap;
 use tch::Tensor;
 
+/// What outputs are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Rubric<'a> {
+    /// How the pack's judge reads the target, if it can.
+    pub goal: Option<&'a Goal>,
+    /// The rules of acceptance.
+    pub accept: &'a Acceptance,
+    /// The target sentences.
+    pub target: &'a [String],
+}
+
 /// What is known about one edited image.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Scores {
-    /// Finite numbers by name: `target_reached` (0 or 1) and `preservation` by the judge; `mean_change` in levels of 0 to 255;
-    /// `second_clip` and `second_clip_gain`, cosines with the target text by the second CLIP, and their rise.
+    /// Finite numbers by the names of [`metric`], and `second_clip`, the cosine with the target text by the second CLIP.
     pub metrics: BTreeMap<String, f64>,
     /// The judge's reading: head to class, before and after.
     pub judged: BTreeMap<String, [String; 2]>,
-    /// Whether the target is reached, where the judge can tell.
+    /// Whether every rule is met, where any applies.
     pub verdict: Option<Verdict>,
+    /// The rules that are missed.
+    pub rejected_for: Vec<RejectReason>,
 }
 
-/// Scores edited images `after` against their reconstructions `before`, both `[B, 3, R, R]` on the levels of a byte.
+/// Scores edited images `after` against their reconstructions `before`, both `[B, 3, R, R]` on the levels of a byte. `regions`
+/// are the soft masks `[B or 1, 1, R, R]` inside which the edit was made; what counts as outside is where they are below a half.
 ///
 /// # Errors
 /// When the shapes are wrong or memory runs out.
 pub fn score(
     engine: &Engine,
-    goal: Option<&Goal>,
-    target: &[String],
+    rubric: &Rubric<'_>,
     before: &Tensor,
     after: &Tensor,
+    regions: Option<&Tensor>,
 ) -> Result<Vec<Scores>, EditError> {
-    let change = score::mean_change(before, after)?;
-    let readings = score::read(engine, before)?.zip(score::read(engine, after)?);
-    let second = match (engine.second_similarity(before, target)?, engine.second_similarity(after, target)?) {
-        (Some(before), Some(after)) => Some((to_host(&before)?, to_host(&after)?)),
-        _ => None,
+    let mut all: Vec<_> = score::mean_change(before, after)?
+        .into_iter()
+        .map(|change| Scores {
+            metrics: BTreeMap::from([(metric::MEAN_CHANGE.to_owned(), change)]),
+            ..Scores::default()
+        })
+        .collect();
+    let mut put = |name: &str, values: Vec<Option<f64>>| {
+        for (scores, value) in all.iter_mut().zip(values) {
+            scores.metrics.extend(value.filter(|value| value.is_finite()).map(|value| (name.to_owned(), value)));
+        }
     };
-    let each = change.into_iter().enumerate().map(|(i, change)| {
-        let mut scores = Scores::default();
-        scores.metrics.insert("mean_change".to_owned(), change);
-        if let Some((before, after)) = &second {
-            scores.metrics.insert("second_clip".to_owned(), after[i]);
-            scores.metrics.insert("second_clip_gain".to_owned(), after[i] - before[i]);
+    if let Some(regions) = regions {
+        let inside = regions.f_ge(0.5)?.f_squeeze_dim(1)?.f_expand([before.size()[0], -1, -1], false)?;
+        let outside = score::change_by_region(before, after, &inside)?.into_iter().map(|[outside, _]| outside);
+        put(metric::OUTSIDE_CHANGE, outside.collect());
+    }
+    let second = [engine.second_similarity(before, rubric.target)?, engine.second_similarity(after, rubric.target)?];
+    if let [Some(before), Some(after)] = second {
+        let (before, after) = (to_host(&before)?, to_host(&after)?);
+        put("second_clip", after.iter().copied().map(Some).collect());
+        put(metric::SECOND_CLIP_GAIN, after.iter().zip(before).map(|(after, before)| Some(after - before)).collect());
+    }
+    if let Some(similarity) = score::identity(engine, before, after)? {
+        put(metric::IDENTITY, similarity.into_iter().map(Some).collect());
+    }
+    if let Some((before, after)) = score::read(engine, before)?.zip(score::read(engine, after)?) {
+        for (scores, (before, after)) in all.iter_mut().zip(before.iter().zip(&after)) {
+            scores.read(rubric.goal, before, after);
         }
-        if let Some((before, after)) = &readings {
-            scores.read(goal, &before[i], &after[i]);
-        }
-        scores.metrics.retain(|_, value| value.is_finite());
-        scores
-    });
-    Ok(each.collect())
+    }
+    all.iter_mut().for_each(|scores| scores.decide(rubric));
+    Ok(all)
 }
 
 impl Scores {
     fn read(&mut self, goal: Option<&Goal>, before: &Reading, after: &Reading) {
-        let pairs =
-            before.0.iter().zip(&after.0).map(|((head, was), (_, is))| (head.clone(), [was.clone(), is.clone()]));
-        self.judged = pairs.collect();
-        if let Some(goal) = goal {
-            let outcome = goal.outcome(before, after);
-            self.metrics.insert("target_reached".to_owned(), f64::from(u8::from(outcome.success)));
-            self.metrics.insert("preservation".to_owned(), outcome.preservation);
-            self.verdict = Some(if outcome.success { Verdict::Accept } else { Verdict::Reject });
+        let pairs = before.classes.iter().zip(&after.classes);
+        self.judged = pairs.map(|((head, was), (_, is))| (head.clone(), [was.clone(), is.clone()])).collect();
+        let Some(goal) = goal else { return };
+        let outcome = goal.outcome(before, after);
+        self.metrics.insert(metric::TARGET_REACHED.to_owned(), f64::from(u8::from(outcome.success)));
+        self.metrics.insert(metric::PRESERVATION.to_owned(), outcome.preservation);
+        let probability = after.probability(&goal.head, &goal.class);
+        self.metrics.extend(probability.map(|p| (metric::TARGET_PROBABILITY.to_owned(), p)));
+    }
+
+    fn decide(&mut self, rubric: &Rubric<'_>) {
+        if let Some(reasons) = rubric.accept.verdict(&self.metrics, rubric.goal.is_some()) {
+            self.verdict = Some(if reasons.is_empty() { Verdict::Accept } else { Verdict::Reject });
+            self.rejected_for = reasons;
         }
     }
 }

@@ -87,6 +87,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<Record, Ended> {
         precision: PRECISION.to_owned(),
         source_latent: item.source_latent,
         mapper: context.mapper,
+        mask: None,
     };
     let mut metrics = scores.metrics.clone();
     metrics.extend(item.note.psnr.map(|psnr| ("reconstruction_psnr".to_owned(), psnr)));
@@ -120,6 +121,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<Record, Ended> {
             metrics,
             judged: scores.judged.clone(),
             verdict: scores.verdict,
+            rejected_for: scores.rejected_for.clone(),
             warnings: Vec::new(),
         },
         links: item.links,

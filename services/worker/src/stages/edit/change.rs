@@ -1,0 +1,149 @@
+//! From inverted latents to edited ones: the method once per distinct image and seed, the strength per item.
+
+use super::{Input, Pass};
+use crate::watch::Watch;
+use editing::mapper::Mapper;
+use editing::per_image::{self, Item};
+use editing::rng::RngKey;
+use editing::search::{Found, at_strengths, smallest};
+use editing::{EditError, Stop, latent, raster};
+use tch::Tensor;
+
+/// An edited latent.
+pub(super) struct Changed {
+    /// The inverted latent it came from, `[L, w_dim]`.
+    pub source: Tensor,
+    /// `[L, w_dim]`.
+    pub latent: Tensor,
+    /// The strength that a search found.
+    pub found_strength: Option<f64>,
+    /// The loss before each step, for methods that optimise per image.
+    pub loss: Vec<f64>,
+    /// Steps taken.
+    pub steps: u32,
+}
+
+/// The edit of one distinct image at strength 1.
+struct Full {
+    source: Tensor,
+    edited: Tensor,
+    loss: Vec<f64>,
+    steps: u32,
+}
+
+impl Pass<'_> {
+    /// The edited latents at the items' strengths, one end per item of `wanted`.
+    pub(super) fn change(
+        &self,
+        items: &[Input],
+        wanted: &[usize],
+        watch: &mut Watch,
+    ) -> Result<Vec<Result<Changed, Stop>>, EditError> {
+        // Several strengths of one image are one edit.
+        let mut distinct: Vec<usize> = Vec::new();
+        let place_of: Vec<usize> = wanted
+            .iter()
+            .map(|&i| match distinct.iter().position(|&j| self.same_edit(&items[i], &items[j])) {
+                Some(place) => place,
+                None => {
+                    distinct.push(i);
+                    distinct.len() - 1
+                }
+            })
+            .collect();
+        let full = self.full(items, &distinct, watch)?;
+        let mut ends = Vec::with_capacity(wanted.len());
+        for (&i, place) in wanted.iter().zip(place_of) {
+            ends.push(match &full[place] {
+                Ok(full) => Ok(Changed {
+                    source: full.source.shallow_clone(),
+                    latent: latent::at_strength(&full.source, &full.edited, items[i].strength)?,
+                    found_strength: None,
+                    loss: full.loss.clone(),
+                    steps: full.steps,
+                }),
+                Err(stop) => Err(again(stop)),
+            });
+        }
+        self.search(items, wanted, &mut ends)?;
+        Ok(ends)
+    }
+
+    /// Whether two items differ in strength alone. A mapper does not know the seed.
+    fn same_edit(&self, a: &Input, b: &Input) -> bool {
+        (self.mapper.is_some() || a.seed == b.seed) && a.source == b.source && a.latent == b.latent && a.mask == b.mask
+    }
+
+    /// The edits of distinct images at strength 1.
+    fn full(
+        &self,
+        items: &[Input],
+        distinct: &[usize],
+        watch: &mut Watch,
+    ) -> Result<Vec<Result<Full, Stop>>, EditError> {
+        let engine = self.engine;
+        let read =
+            |&i: &usize| latent::from_bytes(&items[i].latent, engine.n_latent(), engine.w_dim(), engine.device());
+        let sources = distinct.iter().map(read).collect::<Result<Vec<Tensor>, _>>()?;
+        if let Some(mapper) = &self.mapper {
+            return mapped(mapper, sources);
+        }
+        let key = |i: usize| RngKey::new("clip-nce/views", &items[i].source, &self.identity, items[i].seed);
+        let entries = distinct.iter().zip(&sources);
+        let entries: Vec<_> = entries.map(|(&id, latent)| Item { id, latent, key: key(id) }).collect();
+        let regions = self.regions(distinct.iter().map(|&i| &items[i]))?;
+        let ends = per_image::edit(engine, engine, self.text, &self.plan.edit.method, &entries, regions, watch)?;
+        let full = sources
+            .into_iter()
+            .zip(ends)
+            .map(|(source, end)| end.map(|end| Full { source, edited: end.latent, loss: end.loss, steps: end.steps }));
+        Ok(full.collect())
+    }
+
+    /// Replaces each item's strength by the smallest that reaches the target, where the edit asks for it.
+    fn search(&self, items: &[Input], wanted: &[usize], ends: &mut [Result<Changed, Stop>]) -> Result<(), EditError> {
+        let Some(search) = &self.plan.edit.strength_search else { return Ok(()) };
+        let goal = self.plan.goal.as_ref().ok_or_else(|| EditError::Pack {
+            what: format!("has no judge target for '{}', which a strength search needs", self.plan.edit.text),
+        })?;
+        let going: Vec<_> = wanted.iter().zip(ends).filter_map(|(&i, end)| Some((i, end.as_mut().ok()?))).collect();
+        if going.is_empty() {
+            return Ok(());
+        }
+        let stack = |part: fn(&Changed) -> &Tensor| {
+            let latents: Vec<_> = going.iter().map(|(_, changed)| part(changed)).collect();
+            Tensor::f_stack(&latents, 0)
+        };
+        let (source, edited) = (stack(|c| &c.source)?, stack(|c| &c.latent)?);
+        let regions = self.regions(going.iter().map(|(i, _)| &items[*i]))?;
+        // The edited latents stand at the ceilings already, so the search goes over their fractions.
+        let ceilings = vec![1.0; going.len()];
+        let found = smallest(self.engine, goal, search, &ceilings, &mut |fractions| {
+            let shown = self.show(&at_strengths(&source, &edited, fractions)?, &source, regions.as_ref())?;
+            raster::as_published(&shown)
+        })?;
+        for ((i, changed), Found { strength, .. }) in going.into_iter().zip(found) {
+            changed.latent = latent::at_strength(&changed.source, &changed.latent, strength)?;
+            changed.found_strength = Some(items[i].strength * strength);
+        }
+        Ok(())
+    }
+}
+
+fn mapped(mapper: &Mapper, sources: Vec<Tensor>) -> Result<Vec<Result<Full, Stop>>, EditError> {
+    let moved = mapper.apply(&Tensor::f_stack(&sources, 0)?, 1.0)?;
+    let full = sources
+        .into_iter()
+        .enumerate()
+        .map(|(place, source)| Ok(Ok(Full { source, edited: moved.f_get(place as i64)?, loss: Vec::new(), steps: 0 })));
+    full.collect()
+}
+
+/// The same end for another strength of the same image.
+fn again(stop: &Stop) -> Stop {
+    match stop {
+        Stop::Cancelled => Stop::Cancelled,
+        Stop::Yielded => Stop::Yielded,
+        Stop::Failed(error) => Stop::Failed(EditError::Input { what: error.to_string() }),
+    }
+}
