@@ -13,9 +13,14 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::{LoadError, all_finite};
 
+/// PyTorch's batch norm counts its training steps in a 64-bit integer of this name. No computation reads it, yet every
+/// state dict with a batch norm holds it, so it is passed over, and counted nowhere.
+const TRAINING_STEPS: &str = ".num_batches_tracked";
+
 /// Named tensors of one file, on one device and in one kind, that a network takes one by one.
 ///
-/// The tensors own their (aligned) memory, are finite, and never require a gradient.
+/// The tensors own their (aligned) memory, are finite, and never require a gradient; those of
+/// [`Weights::with_gradients`], which are for training, do none of the three.
 #[derive(Debug)]
 pub struct Weights {
     file: PathBuf,
@@ -23,6 +28,8 @@ pub struct Weights {
     kind: Kind,
     tensors: BTreeMap<String, Tensor>,
     report: LoadReport,
+    /// Whether gradients flow through what networks prepare from the tensors.
+    differentiable: bool,
 }
 
 /// What was loaded, for logs and for provenance records.
@@ -55,7 +62,7 @@ impl Weights {
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|source| LoadError::Malformed { file: path.to_owned(), source })?;
         let mut weights = Weights::empty(path.to_owned(), device, kind);
-        for (name, view) in file.iter() {
+        for (name, view) in file.iter().filter(|(name, _)| !name.ends_with(TRAINING_STEPS)) {
             let source_kind = match view.dtype() {
                 Dtype::F16 => Kind::Half,
                 Dtype::BF16 => Kind::BFloat16,
@@ -85,7 +92,7 @@ impl Weights {
         kind: Kind,
     ) -> Result<Self, LoadError> {
         let mut weights = Weights::empty(origin.into(), device, kind);
-        for (name, tensor) in tensors {
+        for (name, tensor) in tensors.into_iter().filter(|(name, _)| !name.ends_with(TRAINING_STEPS)) {
             let dtype = match tensor.f_kind() {
                 Ok(Kind::Half) => "F16",
                 Ok(Kind::BFloat16) => "BF16",
@@ -110,6 +117,29 @@ impl Weights {
         Ok(weights)
     }
 
+    /// Tensors of a network in training, used as they are: gradients of what the network computes reach them, through
+    /// the conversion to `kind` and everything a network prepares at load. Build the network anew after every change of
+    /// a tensor, in every step. Values are not looked at; the loss tells.
+    ///
+    /// Batch normalisation is folded at load with its running statistics, without gradients: the inversion encoder and
+    /// the judge cannot be trained this way.
+    pub fn with_gradients(
+        origin: impl Into<PathBuf>,
+        tensors: impl IntoIterator<Item = (String, Tensor)>,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Self, LoadError> {
+        let mut weights = Weights { differentiable: true, ..Weights::empty(origin.into(), device, kind) };
+        for (name, tensor) in tensors {
+            let placed = tensor.f_to_device(device).and_then(|tensor| tensor.f_to_kind(kind));
+            let placed = placed.map_err(|source| weights.torch_error(&name, source))?;
+            weights.report.tensors += 1;
+            weights.report.parameters += placed.numel() as u64;
+            weights.tensors.insert(name, placed);
+        }
+        Ok(weights)
+    }
+
     fn empty(file: PathBuf, device: Device, kind: Kind) -> Self {
         let report = LoadReport {
             file: file.clone(),
@@ -120,7 +150,7 @@ impl Weights {
             loaded_as: format!("{kind:?}"),
             converted: 0,
         };
-        Weights { file, device, kind, tensors: BTreeMap::new(), report }
+        Weights { file, device, kind, tensors: BTreeMap::new(), report, differentiable: false }
     }
 
     fn insert(&mut self, name: &str, tensor: Result<Tensor, TchError>, dtype: &str) -> Result<(), LoadError> {
@@ -296,6 +326,7 @@ impl Scope<'_> {
 
     /// Runs a libtorch computation on tensors just taken; a failure names the tensor `name`.
     pub fn prepare<T>(&self, name: &str, compute: impl FnOnce() -> Result<T, TchError>) -> Result<T, LoadError> {
-        tch::no_grad(compute).map_err(|source| self.weights.torch_error(&self.name(name), source))
+        let prepared = if self.weights.differentiable { compute() } else { tch::no_grad(compute) };
+        prepared.map_err(|source| self.weights.torch_error(&self.name(name), source))
     }
 }
