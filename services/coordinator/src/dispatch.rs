@@ -11,7 +11,6 @@ use crate::error::LoopError;
 use crate::sweep::Reconciler;
 use broker::topology::work_queue;
 use domain::Stage;
-use domain::edit::Method;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use store::{
@@ -105,7 +104,7 @@ impl Dispatch {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(place) => place.insert(self.app.store.edits(lane.job_seq).await?),
                 };
-                edits.iter().any(|e| e.edit_no == edit_no && matches!(e.spec.method, Method::ClipNce(_)))
+                edits.iter().any(|e| e.edit_no == edit_no && e.spec.method.descent().is_some())
             }
         };
         // the guesses matter until the first measured result only
@@ -168,6 +167,7 @@ fn message(claimed: &ClaimedBatch) -> OutboxMessage {
                     key: t.key,
                     source: source(&t.source),
                     latent: t.latent,
+                    mask: t.mask,
                     strength: t.strength,
                     seed: t.seed,
                 })

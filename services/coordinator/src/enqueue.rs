@@ -5,7 +5,7 @@
 
 use crate::app::App;
 use crate::error::LoopError;
-use crate::keys;
+use crate::keys::{self, EditInputs};
 use crate::sweep::Reconciler;
 use domain::{Digest, StageKey};
 use serde::{Deserialize, Serialize};
@@ -119,9 +119,12 @@ fn of_source(
             }
         };
         let mapper = edit.training.map(|t| t.mapper_key);
+        // a source that lacks the mask is handed out all the same: its task ends with the reason, and can be retried once it has one
+        let mask = edit.spec.method.guards().mask().and_then(|name| source.masks.get(name).copied());
+        let inputs = EditInputs { source: sha256, latent, mapper, mask };
         for &strength in &job.spec.strengths {
             for &seed in &job.spec.seeds {
-                let key = keys::edit(pack, sha256, latent, mapper, &edit.spec, strength, seed)?;
+                let key = keys::edit(pack, inputs, &edit.spec, strength, seed)?;
                 let (edit_no, ordinal) = (edit.edit_no, source.ordinal);
                 tasks.push(NewTask::Edit { edit_no, ordinal, strength, seed, key, needs: latent });
             }

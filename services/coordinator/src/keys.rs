@@ -1,5 +1,6 @@
 //! Stage keys of a job's tasks: what decides each result, no more (a job's name must not) and no less.
 
+use domain::accept::Acceptance;
 use domain::digest::CanonicalError;
 use domain::edit::{EditSpec, Essence};
 use domain::inversion::Inversion;
@@ -25,15 +26,27 @@ pub fn train(pack: Digest, training_set: Digest, edit: &EditSpec) -> Result<Stag
     StageKey::new(Stage::Train, pack, &[training_set], &edit.essence(), PRECISION)
 }
 
-/// The image of `edit` on `source`.
+/// What an edit's image is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct EditInputs {
+    /// SHA-256 of the source's bytes.
+    pub source: Digest,
+    /// Its latent.
+    pub latent: StageKey,
+    /// The trained mapper, for methods that have one.
+    pub mapper: Option<StageKey>,
+    /// The source's mask, for edits that are confined to one.
+    pub mask: Option<Digest>,
+}
+
+/// The image of `edit` on `inputs`, with its verdict: the rules of acceptance do not change a pixel, but a result that was judged
+/// by other rules is another result.
 ///
 /// # Errors
 /// As [`invert`].
 pub fn edit(
     pack: Digest,
-    source: Digest,
-    latent: StageKey,
-    mapper: Option<StageKey>,
+    inputs: EditInputs,
     edit: &EditSpec,
     strength: f64,
     seed: u64,
@@ -44,9 +57,14 @@ pub fn edit(
         strength: f64,
         // a text: canonical JSON has no integers beyond 2^53
         seed: String,
+        #[serde(skip_serializing_if = "Acceptance::is_default")]
+        accept: &'a Acceptance,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mask: Option<Digest>,
     }
+    let EditInputs { source, latent, mapper, mask } = inputs;
     let inputs: Vec<Digest> = [source, latent.0].into_iter().chain(mapper.map(|key| key.0)).collect();
-    let parameters = Parameters { edit: edit.essence(), strength, seed: seed.to_string() };
+    let parameters = Parameters { edit: edit.essence(), strength, seed: seed.to_string(), accept: &edit.accept, mask };
     StageKey::new(Stage::Edit, pack, &inputs, &parameters, PRECISION)
 }
 
@@ -59,11 +77,18 @@ mod tests {
         let (pack, source) = (Digest::of("pack"), Digest::of("source"));
         let latent = invert(pack, source, &Inversion::default()).unwrap();
         let spec: EditSpec = serde_json::from_str(r#"{"text":"green hair"}"#).unwrap();
-        let key = |spec: &EditSpec, strength, seed| edit(pack, source, latent, None, spec, strength, seed).unwrap();
+        let inputs = EditInputs { source, latent, mapper: None, mask: None };
+        let key = |spec: &EditSpec, strength, seed| edit(pack, inputs, spec, strength, seed).unwrap();
         let plain = key(&spec, 1.0, 0);
         assert_eq!(key(&EditSpec { name: Some("other".into()), ..spec.clone() }, 1.0, 0), plain);
         assert_ne!(key(&spec, 1.5, 0), plain);
         assert_ne!(key(&EditSpec { text: "blue".into(), ..spec.clone() }, 1.0, 0), plain);
+        // other rules give another verdict, and another mask another image
+        let strict = Acceptance { max_change: Some(9.0), ..Acceptance::default() };
+        let judged = EditSpec { accept: strict, ..spec.clone() };
+        assert_ne!(key(&judged, 1.0, 0), plain);
+        assert_eq!(judged.identity().unwrap(), spec.identity().unwrap(), "the random numbers stay");
+        assert_ne!(edit(pack, EditInputs { mask: Some(pack), ..inputs }, &spec, 1.0, 0).unwrap(), plain);
         // two seeds that are one number as a double
         assert_ne!(key(&spec, 1.0, (1 << 53) + 1), key(&spec, 1.0, 1 << 53));
         assert_ne!(train(pack, source, &spec).unwrap(), train(pack, pack, &spec).unwrap());

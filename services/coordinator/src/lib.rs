@@ -20,6 +20,7 @@ pub mod error;
 pub mod http;
 pub mod import;
 pub mod keys;
+pub mod measurable;
 pub mod outcomes;
 pub mod relay;
 pub mod submit;

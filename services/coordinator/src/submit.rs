@@ -4,9 +4,9 @@
 use crate::app::App;
 use crate::http::problem::{ApiError, internal};
 use crate::http::{datasets_list, packs_list};
-use crate::keys;
+use crate::{keys, measurable};
 use bytes::Bytes;
-use domain::edit::{CfMapper, EditSpec, Method};
+use domain::edit::EditSpec;
 use domain::job::JobSpec;
 use domain::{Digest, ProjectId, canonical_json, digest_of};
 use store::{Dataset, NewEdit, NewJob, PackFacts, Training};
@@ -32,6 +32,8 @@ pub async fn resolve(
     spec.validate()?;
     let dataset = ready(datasets_list::find(app, project, "dataset", &spec.dataset).await?)?;
     let pack = packs_list::find(app, &spec.pack).await?;
+    let manifest = packs::Manifest::from_toml(&pack.manifest).map_err(|e| internal("reading a registered pack", &e))?;
+    measurable::check(&manifest, &dataset.name, &dataset.masks, &spec)?;
     let per_source = spec.edits.len().saturating_mul(spec.strengths.len()).saturating_mul(spec.seeds.len());
     if per_source > MOST_PER_SOURCE || i64::try_from(per_source).is_ok_and(|n| (n + 1) * dataset.sources > MOST_TASKS) {
         return Err(ApiError::InvalidRequest(format!(
@@ -42,10 +44,7 @@ pub async fn resolve(
     }
     let mut edits = Vec::with_capacity(spec.edits.len());
     for (index, edit) in spec.edits.iter().enumerate() {
-        let training = match &edit.method {
-            Method::ClipNce(_) => None,
-            Method::CfMapper(mapper) => Some(training(app, project, pack.digest, index, edit, mapper).await?),
-        };
+        let training = training(app, project, pack.digest, index, edit).await?;
         let digest = canonical(edit)?;
         edits.push(NewEdit { slug: edit.slug(), spec: edit.clone(), digest, training });
     }
@@ -75,17 +74,17 @@ fn ready(dataset: Dataset) -> Result<Dataset, ApiError> {
     Ok(dataset)
 }
 
-/// Writes the list of training images to the bucket and names the mapper by it.
+/// Writes the list of training images to the bucket and names the mapper by it, for methods that train one.
 async fn training(
     app: &App,
     project: ProjectId,
     pack: Digest,
     index: usize,
     edit: &EditSpec,
-    mapper: &CfMapper,
-) -> Result<Training, ApiError> {
+) -> Result<Option<Training>, ApiError> {
+    let Some(mapper) = edit.method.training() else { return Ok(None) };
     let field = format!("edits[{index}].method.train_on");
-    let dataset = ready(datasets_list::find(app, project, &field, &mapper.train_on).await?)?;
+    let dataset = ready(datasets_list::find(app, project, &field, mapper.train_on).await?)?;
     let wanted = mapper.train_limit as usize;
     let mut sources = Vec::new();
     let mut after = None;
@@ -98,5 +97,5 @@ async fn training(
     let body = canonical_json(&TrainingSet { sources }).map_err(|e| internal("writing a training set", &e))?;
     let training_set = app.artifacts.put(Bytes::from(body)).await?;
     let mapper_key = keys::train(pack, training_set, edit).map_err(|e| internal("computing a stage key", &e))?;
-    Ok(Training { mapper_key, training_set })
+    Ok(Some(Training { mapper_key, training_set }))
 }

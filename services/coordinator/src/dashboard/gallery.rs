@@ -1,4 +1,4 @@
-//! `GET /jobs/{id}/gallery`: source, reconstruction and edit side by side, by edit and verdict.
+//! `GET /jobs/{id}/gallery`: source, reconstruction and edit side by side, by edit, verdict and reason.
 
 use super::filters;
 use super::{Page, render};
@@ -7,6 +7,8 @@ use crate::http::extract::{Project, Query, parse};
 use crate::http::{job_get, results};
 use askama::Template;
 use axum::extract::{Path, State};
+use std::collections::BTreeSet;
+use store::VerdictKind;
 use wire::http::v1::{EditResult, Job};
 
 /// Triples a page.
@@ -17,8 +19,10 @@ const SHOWN: u32 = 24;
 pub struct Choices {
     /// Slug of the edit; all when absent.
     pub edit: Option<String>,
-    /// `accept` or `reject`; all when absent.
+    /// `accepted`, `rejected` or `unjudged`; all when absent.
     pub verdict: Option<String>,
+    /// Why it was rejected; all when absent.
+    pub reason: Option<String>,
     /// Cursor.
     pub after: Option<String>,
 }
@@ -40,9 +44,18 @@ struct GalleryPage {
     job: Job,
 }
 
+/// The choices of an address.
+#[derive(Clone, Copy)]
+struct Chosen<'a> {
+    edit: Option<&'a str>,
+    verdict: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
 /// The gallery's own address with these choices.
-fn href(job: &Job, edit: Option<&str>, verdict: Option<&str>, after: Option<&str>) -> String {
-    let given = [("edit", edit), ("verdict", verdict), ("after", after)];
+fn href(job: &Job, chosen: Chosen<'_>, after: Option<&str>) -> String {
+    let Chosen { edit, verdict, reason } = chosen;
+    let given = [("edit", edit), ("verdict", verdict), ("reason", reason), ("after", after)];
     let query: Vec<String> =
         given.iter().filter_map(|(name, value)| value.map(|v| format!("{name}={}", percent(v)))).collect();
     let mark = if query.is_empty() { "" } else { "?" };
@@ -66,30 +79,39 @@ pub async fn page(
     let filter = results::Filter {
         edit: choices.edit.clone(),
         verdict: choices.verdict.clone(),
+        reason: choices.reason.clone(),
         after: choices.after.clone(),
         limit: Some(SHOWN),
     };
     let page = results::list(&app, &row, &filter).await?;
     let job = job_get::view(&app, row).await?;
-    let (edit, verdict) = (choices.edit.as_deref(), choices.verdict.as_deref());
-    let by_edit = |name: String, value: Option<&str>| Choice {
-        name,
-        href: href(&job, value, verdict, None),
-        chosen: value == edit,
+    let now = Chosen {
+        edit: choices.edit.as_deref(),
+        verdict: choices.verdict.as_deref(),
+        reason: choices.reason.as_deref(),
     };
-    let by_verdict = |name: &str, value: Option<&str>| Choice {
-        name: name.to_owned(),
-        href: href(&job, edit, value, None),
-        chosen: value == verdict,
-    };
-    let slugs = job.spec.edits.iter().map(domain::edit::EditSpec::slug);
-    let mut edits = vec![by_edit("all edits".to_owned(), None)];
-    edits.extend(slugs.map(|slug| by_edit(slug.clone(), Some(&slug))));
-    let verdicts = vec![
-        by_verdict("any verdict", None),
-        by_verdict("accepted", Some("accept")),
-        by_verdict("rejected", Some("reject")),
-    ];
-    let next = page.next.as_deref().map(|after| href(&job, edit, verdict, Some(after)));
+    let choice =
+        |name: &str, to: Chosen<'_>, chosen: bool| Choice { name: name.to_owned(), href: href(&job, to, None), chosen };
+    let mut edits = vec![choice("all edits", Chosen { edit: None, ..now }, now.edit.is_none())];
+    edits.extend(job.edits.iter().map(|came| {
+        let edit = Some(came.edit.as_str());
+        choice(&came.edit, Chosen { edit, ..now }, now.edit == edit)
+    }));
+    let mut verdicts = vec![choice(
+        "any verdict",
+        Chosen { verdict: None, reason: None, ..now },
+        now.verdict.is_none() && now.reason.is_none(),
+    )];
+    verdicts.extend(VerdictKind::ALL.map(|kind| {
+        let verdict = Some(kind.name());
+        choice(kind.name(), Chosen { verdict, reason: None, ..now }, now.verdict == verdict)
+    }));
+    // only the reasons that there are
+    let reasons: BTreeSet<_> = job.edits.iter().flat_map(|came| came.reasons.keys()).collect();
+    verdicts.extend(reasons.into_iter().map(|why| {
+        let reason = Some(why.name());
+        choice(why.name(), Chosen { verdict: None, reason, ..now }, now.reason == reason)
+    }));
+    let next = page.next.as_deref().map(|after| href(&job, now, Some(after)));
     render(&GalleryPage { tab: "jobs", edits, verdicts, results: page.items, next, job })
 }

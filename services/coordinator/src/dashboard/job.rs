@@ -9,11 +9,19 @@ use askama::Template;
 use axum::extract::{Path, State};
 use domain::Stage;
 use domain::task_state::TASK_STATES;
-use wire::http::v1::{Job, Task};
+use wire::http::v1::{EditYield, Job, Task};
 
 struct StageRow {
     name: &'static str,
     counts: Vec<i64>,
+}
+
+struct EditRow {
+    text: String,
+    neutral: String,
+    /// Accepted of those judged, for people: `93.4 %`.
+    share: Option<String>,
+    came: EditYield,
 }
 
 #[derive(Template)]
@@ -26,6 +34,7 @@ struct JobPage {
     seconds: String,
     states: [&'static str; 8],
     stages: Vec<StageRow>,
+    edits: Vec<EditRow>,
     dead: Vec<Task>,
     job: Job,
 }
@@ -47,6 +56,13 @@ pub async fn page(State(app): State<App>, Project(project): Project, Path(id): P
         })
         .filter(|row| row.counts.iter().any(|n| *n != 0))
         .collect();
+    let edits = job.spec.edits.iter().zip(&job.edits).map(|(edit, came)| EditRow {
+        text: edit.text.clone(),
+        neutral: edit.neutral.clone(),
+        share: came.accepted_yield.map(|share| format!("{:.1} %", 100.0 * share)),
+        came: came.clone(),
+    });
+    let edits = edits.collect();
     render(&JobPage {
         tab: "jobs",
         progress: Progress::of(&job),
@@ -55,6 +71,7 @@ pub async fn page(State(app): State<App>, Project(project): Project, Path(id): P
         seconds: format!("{:.1}", job.gpu_ms / 1000.0),
         states: TASK_STATES,
         stages,
+        edits,
         dead,
         job,
     })

@@ -19,6 +19,7 @@ pub fn view(dataset: store::Dataset) -> Dataset {
         id: dataset.id,
         name: dataset.name,
         sources: dataset.sources,
+        masks: dataset.masks,
         importing: dataset.importing,
         import_errors,
         created_at: dataset.created_at,

@@ -5,10 +5,11 @@ use super::problem::ApiError;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::job::JobSpec;
 use domain::{JobId, ProjectId};
 use std::collections::BTreeMap;
-use store::JobRow;
-use wire::http::v1::{Count, Job, ReasonCount};
+use store::{EditVerdicts, JobRow};
+use wire::http::v1::{Count, EditYield, Job, ReasonCount};
 
 /// The project's job of this id.
 pub async fn find(app: &App, project: ProjectId, id: JobId) -> Result<JobRow, ApiError> {
@@ -22,9 +23,12 @@ pub async fn view(app: &App, row: JobRow) -> Result<Job, ApiError> {
     for count in app.store.reasons(row.seq).await? {
         *reasons.entry(count.reason).or_insert(0) += count.n;
     }
+    let verdicts = app.store.verdicts(row.seq).await?;
     Ok(Job {
         id: row.id,
         seq: row.seq,
+        edits: yields(&row.spec, verdicts),
+        warnings: warnings(&row.spec),
         spec: row.spec,
         state: row.state,
         gpu_ms: counts.iter().map(|c| c.gpu_ms).sum(),
@@ -38,6 +42,40 @@ pub async fn view(app: &App, row: JobRow) -> Result<Job, ApiError> {
         created_at: row.created_at,
         finished_at: row.finished_at,
     })
+}
+
+/// What came of each edit. Every image that was made has one verdict or none, so their sum is the number of images.
+fn yields(spec: &JobSpec, mut verdicts: BTreeMap<i16, EditVerdicts>) -> Vec<EditYield> {
+    let of = |(no, edit): (i16, &domain::edit::EditSpec)| {
+        let EditVerdicts { accepted, rejected, unjudged, reasons } = verdicts.remove(&no).unwrap_or_default();
+        let judged = accepted + rejected;
+        EditYield {
+            edit: edit.slug(),
+            method: edit.method.name().to_owned(),
+            succeeded: judged + unjudged,
+            accepted,
+            rejected,
+            unjudged,
+            accepted_yield: (judged > 0).then(|| accepted as f64 / judged as f64),
+            reasons,
+        }
+    };
+    (0..).zip(&spec.edits).map(of).collect()
+}
+
+/// What is allowed and yet rarely meant.
+fn warnings(spec: &JobSpec) -> Vec<String> {
+    let of = |(index, edit): (usize, &domain::edit::EditSpec)| {
+        let training = edit.method.training()?;
+        (training.train_on == spec.dataset).then(|| {
+            format!(
+                "edits[{index}].method.train_on is the edited dataset '{}': the mapper sees these very images in training, so its \
+                 yield says nothing about others",
+                spec.dataset
+            )
+        })
+    };
+    spec.edits.iter().enumerate().filter_map(of).collect()
 }
 
 /// The job.

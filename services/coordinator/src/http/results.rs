@@ -8,8 +8,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use domain::TaskId;
 use domain::edit::EditSpec;
-use domain::record::Verdict;
-use store::{JobRow, ResultRow};
+use store::{JobRow, ResultFilter, ResultRow, VerdictKind};
 use wire::http::v1::{EditResult, Page};
 
 /// Which results.
@@ -17,16 +16,15 @@ use wire::http::v1::{EditResult, Page};
 pub struct Filter {
     /// Slug of the edit.
     pub edit: Option<String>,
-    /// `accept` or `reject`.
+    /// `accepted`, `rejected` or `unjudged`.
     pub verdict: Option<String>,
+    /// Why it was rejected, for example `target-missed`.
+    pub reason: Option<String>,
     /// Cursor.
     pub after: Option<String>,
     /// Rows.
     pub limit: Option<u32>,
 }
-
-/// Reads of one request: a rare verdict gives short pages, not slow ones.
-const MOST_READS: u32 = 20;
 
 fn view(row: ResultRow, job: &JobRow) -> EditResult {
     let edit = usize::try_from(row.edit_no).ok().and_then(|no| job.spec.edits.get(no));
@@ -44,16 +42,18 @@ fn view(row: ResultRow, job: &JobRow) -> EditResult {
         record: row.record,
         metrics: row.metrics,
         verdict: row.verdict,
+        rejected_for: row.rejected_for,
         gpu_ms: row.gpu_ms,
         created_at: row.created_at,
     }
 }
 
-fn verdict(text: &str) -> Result<Verdict, ApiError> {
+/// The verdict asked for, also by the name that records give it.
+fn verdict(text: &str) -> Result<VerdictKind, ApiError> {
     match text {
-        "accept" => Ok(Verdict::Accept),
-        "reject" => Ok(Verdict::Reject),
-        other => Err(ApiError::InvalidParameter(format!("verdict is '{other}'; it is accept or reject"))),
+        "accept" => Ok(VerdictKind::Accepted),
+        "reject" => Ok(VerdictKind::Rejected),
+        other => parse(other),
     }
 }
 
@@ -69,28 +69,15 @@ fn edit_no(job: &JobRow, slug: &str) -> Result<i16, ApiError> {
 /// One page, by task number.
 pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<EditResult>, ApiError> {
     let limit = limit(filter.limit);
-    let edit = filter.edit.as_deref().map(|slug| edit_no(job, slug)).transpose()?;
-    let verdict = filter.verdict.as_deref().map(verdict).transpose()?;
+    let asked = ResultFilter {
+        edit_no: filter.edit.as_deref().map(|slug| edit_no(job, slug)).transpose()?,
+        verdict: filter.verdict.as_deref().map(verdict).transpose()?,
+        reason: filter.reason.as_deref().map(parse).transpose()?,
+    };
     let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
-    let (mut after, mut items) = (after, Vec::new());
-    // the verdict is in no index: rows are read on until the page is full, and the cursor is the last row that was looked at
-    for _ in 0..MOST_READS {
-        let rows = app.store.results(job.seq, edit, after, limit).await?;
-        let more = rows.len() as i64 == limit;
-        for row in rows {
-            after = Some(row.task.no);
-            if verdict.is_none_or(|verdict| row.verdict == Some(verdict)) {
-                items.push(view(row, job));
-            }
-            if items.len() as i64 == limit {
-                return Ok(Page { items, next: after.map(|no| no.to_string()) });
-            }
-        }
-        if !more {
-            return Ok(Page { items, next: None });
-        }
-    }
-    Ok(Page { items, next: after.map(|no| no.to_string()) })
+    let rows = app.store.results(job.seq, asked, after, limit).await?;
+    let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.task.no.to_string());
+    Ok(Page { items: rows.into_iter().map(|row| view(row, job)).collect(), next })
 }
 
 /// The result of a task.

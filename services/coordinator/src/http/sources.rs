@@ -1,18 +1,20 @@
 //! `POST` and `GET /v1/datasets/{name}/sources`.
 
-use super::extract::{Json, Paging, Project, Query, cursor, limit};
+use super::extract::{Json, NAME_RULE, Paging, Project, Query, cursor, is_name, limit};
 use super::problem::ApiError;
 use crate::app::App;
 use axum::extract::{Path, State};
 use domain::{Digest, ProjectId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
-use wire::http::v1::{Duplicate, NewSource, NewSources, Page, Source, SourcesAdded};
+use wire::http::v1::{Duplicate, MaskConflict, NewSource, NewSources, Page, Source, SourcesAdded};
 
 /// Sources of one request at most.
 const MOST: usize = 5_000;
 /// Questions to the bucket at once.
 const ASKED_AT_ONCE: usize = 32;
+/// Masks of one source at most.
+const MOST_MASKS: usize = 20;
 /// Longest URI and label, in bytes: they are copied into every record.
 const LONGEST: usize = 2_048;
 
@@ -35,6 +37,12 @@ fn check(index: usize, source: &NewSource) -> Result<(), ApiError> {
     let long = source.labels.iter().any(|(name, value)| name.is_empty() || name.len() + value.len() > LONGEST);
     if long || source.labels.len() > 100 {
         return at(&format!("labels must be at most 100, named, and up to {LONGEST} bytes each"));
+    }
+    if let Some(name) = source.masks.keys().find(|name| !is_name(name)) {
+        return at(&format!("masks has the name '{name}'; a mask's name is {NAME_RULE}"));
+    }
+    if source.masks.len() > MOST_MASKS {
+        return at(&format!("masks has {} entries; the limit is {MOST_MASKS}", source.masks.len()));
     }
     Ok(())
 }
@@ -64,18 +72,26 @@ pub async fn add(
     for (index, source) in new.sources.iter().enumerate() {
         check(index, source)?;
     }
-    let missing = missing(&app, new.sources.iter().map(|s| s.sha256).collect()).await?;
+    let named =
+        |source: &NewSource| std::iter::once(source.sha256).chain(source.masks.values().copied()).collect::<Vec<_>>();
+    let missing = missing(&app, new.sources.iter().flat_map(named).collect()).await?;
     let rows: Vec<store::SourceRow> = new
         .sources
         .into_iter()
-        .filter(|s| !missing.contains(&s.sha256))
-        .map(|s| store::SourceRow { sha256: s.sha256, uri: s.uri, bytes: s.bytes, labels: s.labels })
+        .filter(|s| !named(s).iter().any(|digest| missing.contains(digest)))
+        .map(|s| store::SourceRow { sha256: s.sha256, uri: s.uri, bytes: s.bytes, labels: s.labels, masks: s.masks })
         .collect();
     let added = app.store.add_sources(dataset.id, &rows).await?;
     Ok(axum::Json(SourcesAdded {
         added: added.added.cast_signed(),
         duplicates: added.duplicates.into_iter().map(|d| Duplicate { uri: d.uri, same_as: d.same_as }).collect(),
         missing: missing.into_iter().collect(),
+        masks: added.masks.cast_signed(),
+        mask_conflicts: added
+            .mask_conflicts
+            .into_iter()
+            .map(|c| MaskConflict { uri: c.uri, mask: c.name, kept: c.kept })
+            .collect(),
     }))
 }
 
@@ -92,7 +108,7 @@ pub async fn list(
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|s| s.ordinal.to_string());
     let items = rows
         .into_iter()
-        .map(|s| Source { ordinal: s.ordinal, sha256: s.sha256, uri: s.uri, labels: s.labels })
+        .map(|s| Source { ordinal: s.ordinal, sha256: s.sha256, uri: s.uri, labels: s.labels, masks: s.masks })
         .collect();
     Ok(axum::Json(Page { items, next }))
 }

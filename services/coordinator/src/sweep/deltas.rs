@@ -1,4 +1,4 @@
-//! Folds count deltas into the rollups: one leader at a time, whose epoch guards each fold.
+//! Folds deltas of counts and of verdicts into the rollups: one leader at a time, whose epoch guards each fold.
 
 use super::Reconciler;
 use crate::app::App;
@@ -22,6 +22,7 @@ impl Reconciler for FoldDeltas {
     async fn run_once(&self) -> Result<u64, LoopError> {
         let ttl = (self.app.config.tuning.sweep * 5).max(Duration::from_secs(5));
         let Some(epoch) = self.app.store.acquire(LEADERSHIP, &self.app.holder, ttl).await? else { return Ok(0) };
-        Ok(self.app.store.fold_deltas(LEADERSHIP, epoch, SLICE).await?)
+        let counts = self.app.store.fold_deltas(LEADERSHIP, epoch, SLICE).await?;
+        Ok(counts + self.app.store.fold_verdicts(LEADERSHIP, epoch, SLICE).await?)
     }
 }

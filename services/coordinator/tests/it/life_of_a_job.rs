@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use broker::{ControlListener, Message};
 use coordinator::app::App;
 use coordinator::config;
+use domain::accept::RejectReason;
 use domain::job_state::JobState;
 use domain::{Digest, Stage, TaskId};
 use serde_json::{Value, json};
@@ -88,7 +89,17 @@ async fn two_hundred_tasks_end_once_each_whatever_workers_say_twice_or_late() ->
     let results = all_results(&bench, &id, "").await?;
     let tasks: BTreeSet<TaskId> = results.iter().map(|r| r.task).collect();
     assert_eq!((results.len(), tasks.len()), (160, 160));
-    assert_eq!(all_results(&bench, &id, "&edit=green&verdict=accept").await?.len(), 40);
+    assert_eq!(all_results(&bench, &id, "&edit=green&verdict=accepted").await?.len(), 40);
+    assert_eq!(all_results(&bench, &id, "&verdict=unjudged").await?.len(), 0);
+    let rejected = all_results(&bench, &id, "&edit=blue&reason=target-missed").await?;
+    assert_eq!(rejected.len(), 40);
+    assert!(rejected.iter().all(|r| r.edit == "blue" && r.rejected_for == [RejectReason::TargetMissed]));
+    assert!(all_results(&bench, &id, "&reason=identity-lost").await?.is_empty());
+    let green = &done.edits[0];
+    assert_eq!((green.edit.as_str(), green.method.as_str(), green.succeeded), ("green", "cf-mapper", 80));
+    assert_eq!((green.accepted, green.rejected, green.unjudged, green.accepted_yield), (40, 40, 0, Some(0.5)));
+    assert_eq!(green.reasons, [(RejectReason::TargetMissed, 40)].into());
+    assert!(bench.app.store.check_verdicts(done.seq).await?.is_empty(), "verdicts match the results");
     assert!(bench.app.store.check_rollups(done.seq).await?.is_empty(), "counts match the tasks (I6)");
     // every worker's second word was stale, so somebody was told to drop something
     let heard = tokio::time::timeout(PATIENCE, control.next()).await?;
@@ -97,10 +108,12 @@ async fn two_hundred_tasks_end_once_each_whatever_workers_say_twice_or_late() ->
     // pages of a finished job
     let one = &results[0];
     for (path, words) in [
-        (format!("/jobs/{id}/gallery?edit=green&verdict=reject"), "state reject".to_owned()),
+        (format!("/jobs/{id}/gallery?edit=green&reason=target-missed"), "state reject".to_owned()),
         (format!("/results/{}", one.task), "counterfactory/record/1".to_owned()),
         ("/workers".to_owned(), "double".to_owned()),
         (format!("/jobs/{id}"), "100 %".to_owned()),
+        (format!("/jobs/{id}"), "<b>50.0 %</b>".to_owned()),
+        (format!("/jobs/{id}"), "reason=target-missed".to_owned()),
     ] {
         let (status, _, body) = bench.get(&path).await?;
         let text = String::from_utf8_lossy(&body).into_owned();

@@ -6,6 +6,7 @@ use artifacts::Artifacts;
 use broker::{BrokerConfig, Message, Publisher, WorkQueue};
 use chrono::Utc;
 use coordinator::app::App;
+use domain::accept::RejectReason;
 use domain::record::{
     Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, Verdict,
 };
@@ -161,7 +162,7 @@ impl Speaker {
                 items.push((item.fence, Outcome::Stored { key: item.key, artifact }));
             }
             Work::Edit { edit, mapper, items: latents, .. } => {
-                assert_eq!(mapper.is_some(), edit.method.name() == "cf-mapper", "the gate opens with the mapper");
+                assert_eq!(mapper.is_some(), edit.method.training().is_some(), "the gate opens with the mapper");
                 for item in latents {
                     assert!(self.artifacts.exists(item.latent).await?, "the latent is in the bucket");
                     items.push((item.fence, self.edited(batch, item).await?));
@@ -208,6 +209,7 @@ fn record(boot: BootId, batch: &WorkBatch, item: &EditItem, image: Digest, recon
             precision: "fp32".into(),
             source_latent: item.latent,
             mapper: *mapper,
+            mask: item.mask,
         },
         execution: Execution {
             version: "0".into(),
@@ -234,6 +236,7 @@ fn record(boot: BootId, batch: &WorkBatch, item: &EditItem, image: Digest, recon
             metrics: BTreeMap::from([("target".to_owned(), 0.5)]),
             judged: BTreeMap::new(),
             verdict: Some(if item.source.ordinal % 2 == 0 { Verdict::Accept } else { Verdict::Reject }),
+            rejected_for: if item.source.ordinal % 2 == 0 { vec![] } else { vec![RejectReason::TargetMissed] },
             warnings: vec![],
         },
         links: Links {

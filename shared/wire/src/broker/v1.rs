@@ -92,7 +92,7 @@ pub enum Work {
         edit: EditSpec,
         /// How the latents were found (for the record).
         inversion: Inversion,
-        /// The trained mapper, for `cf-mapper`.
+        /// The trained mapper, for methods that have one.
         mapper: Option<Digest>,
         /// The latents.
         items: Vec<EditItem>,
@@ -152,6 +152,9 @@ pub struct EditItem {
     pub source: SourceRef,
     /// Digest of the latent artifact.
     pub latent: Digest,
+    /// SHA-256 of the source's mask, where the edit is confined to one and the source has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Digest>,
     /// Factor on the edit's latent change.
     pub strength: f64,
     /// The job's seed.

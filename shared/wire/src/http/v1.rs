@@ -1,6 +1,7 @@
 //! Version 1 of the HTTP interface. Paths are in `services/coordinator/src/http/mod.rs`.
 
 use chrono::{DateTime, Utc};
+use domain::accept::RejectReason;
 use domain::ids::{DatasetId, JobId, TaskId};
 use domain::job::JobSpec;
 use domain::job_state::JobState;
@@ -55,6 +56,9 @@ pub struct Dataset {
     pub name: String,
     /// Sources registered so far.
     pub sources: i64,
+    /// How many of them have a mask of each name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masks: BTreeMap<String, i64>,
     /// Whether an import still runs.
     pub importing: bool,
     /// What the import could not take, one sentence each (the first 100).
@@ -85,6 +89,10 @@ pub struct NewSource {
     /// Labels, for selections and for audits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Masks by name, uploaded as the source is: images that are white where it may change. A source that is registered already
+    /// gets those it lacks; one that it has is never replaced.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masks: BTreeMap<String, Digest>,
 }
 
 /// What became of a registration.
@@ -94,8 +102,25 @@ pub struct SourcesAdded {
     pub added: i64,
     /// Sources whose bytes the dataset already has, by the URI just given: named, kept once.
     pub duplicates: Vec<Duplicate>,
-    /// Sources whose bytes are not in the bucket: upload them first. They were not registered.
+    /// Bytes of sources and masks that are not in the bucket: upload them first. Their sources were not registered.
     pub missing: Vec<Digest>,
+    /// New masks.
+    #[serde(default)]
+    pub masks: i64,
+    /// Masks that were not taken, because the source has another one of that name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mask_conflicts: Vec<MaskConflict>,
+}
+
+/// A mask that was not taken.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MaskConflict {
+    /// The source.
+    pub uri: String,
+    /// The mask's name.
+    pub mask: String,
+    /// SHA-256 of the mask that stands.
+    pub kept: Digest,
 }
 
 /// The same bytes twice in one dataset.
@@ -118,6 +143,9 @@ pub struct Source {
     pub uri: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Masks by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masks: BTreeMap<String, Digest>,
 }
 
 /// Registers a pack whose files are already uploaded.
@@ -156,6 +184,12 @@ pub struct Job {
     pub counts: Vec<Count>,
     /// Failures by reason.
     pub reasons: Vec<ReasonCount>,
+    /// What came of each edit, in the order of the specification.
+    #[serde(default)]
+    pub edits: Vec<EditYield>,
+    /// What its owner should know about the specification, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Milliseconds of tensor work spent on its results.
     pub gpu_ms: f64,
     /// Tasks that were not run because their result was already there.
@@ -177,6 +211,29 @@ impl Job {
     pub fn total(&self) -> i64 {
         self.counts.iter().map(|c| c.tasks).sum()
     }
+}
+
+/// What came of one edit: how many of its images hold as counterfactuals.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EditYield {
+    /// The edit's slug.
+    pub edit: String,
+    /// The method's name.
+    pub method: String,
+    /// Images made.
+    pub succeeded: i64,
+    /// Those that meet every rule of acceptance.
+    pub accepted: i64,
+    /// Those that miss one.
+    pub rejected: i64,
+    /// Those to which no rule applies.
+    pub unjudged: i64,
+    /// Accepted yield: accepted of those judged, 0 to 1; absent while none is.
+    #[serde(rename = "yield", default, skip_serializing_if = "Option::is_none")]
+    pub accepted_yield: Option<f64>,
+    /// Rejected images by reason; one with several reasons counts under each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<RejectReason, i64>,
 }
 
 /// Tasks of one stage in one state.
@@ -258,6 +315,9 @@ pub struct EditResult {
     /// Whether the counterfactual holds, when the pack can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// Why it was rejected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected_for: Vec<RejectReason>,
     /// Milliseconds of tensor work.
     pub gpu_ms: f64,
     /// When it was committed.
