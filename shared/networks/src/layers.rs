@@ -6,7 +6,7 @@ use crate::error::{LoadError, all_finite};
 use crate::weights::Scope;
 
 /// Added to the variance by batch normalisation (PyTorch's default).
-const BATCH_NORM_EPS: f64 = 1e-5;
+pub(crate) const BATCH_NORM_EPS: f64 = 1e-5;
 
 /// The slope below zero of StyleGAN2's and the inversion encoder's activation.
 const LEAKY_SLOPE: f64 = 0.2;

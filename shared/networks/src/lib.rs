@@ -1,4 +1,5 @@
-//! Neural networks in tch, with gradients: StyleGAN2, the inversion encoder, the attribute judge, CLIP.
+//! Neural networks in tch, with gradients: StyleGAN2, the inversion encoder, the attribute judge, CLIP, identity and
+//! perceptual networks.
 //!
 //! This crate owns the definitions of the networks, the strict reading of their weights, and the choice of device. It
 //! knows none of the other crates: what to optimise, how to batch and where files come from is decided by its callers.
@@ -16,7 +17,9 @@ pub mod clip;
 pub mod device;
 pub mod encoder;
 pub mod error;
+pub mod identity;
 pub mod judge;
+pub mod perceptual;
 pub mod stylegan2;
 pub mod tokenizer;
 pub mod weights;
@@ -25,7 +28,9 @@ pub use clip::{Activation, Clip, ClipConfig, Normalise, Preprocess, Preprocessor
 pub use device::{DeviceChoice, environment};
 pub use encoder::Encoder;
 pub use error::{LoadError, NetworkError, is_out_of_memory};
+pub use identity::{Identity, IdentityArchitecture, IdentityInput};
 pub use judge::{Head, Judge};
+pub use perceptual::{Perceptual, PerceptualArchitecture, PerceptualFeatures};
 pub use stylegan2::Generator;
 pub use tokenizer::{TokenizeError, Tokenizer};
 pub use weights::{LoadReport, Weights};

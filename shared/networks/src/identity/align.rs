@@ -1,0 +1,44 @@
+//! From a generated image to the identity network's input, as one matrix per axis.
+//!
+//! Pooling, cropping and pooling again are all linear and separable, so the whole path is two matrix products. Besides
+//! the speed this makes the gradient reproducible: libtorch's gradient of adaptive pooling on CUDA adds in any order
+//! wherever windows overlap, and 188 to 112 px overlaps.
+
+use tch::{TchError, Tensor};
+
+use super::IdentityInput;
+
+/// Side of the frame that the crop is stated in, px.
+const FRAME: i64 = 256;
+/// First row and first column of the face within the frame (pSp, e4e and StyleCLIP alike).
+const FACE: [i64; 2] = [35, 32];
+/// Side of the face within the frame, px.
+const FACE_SIDE: i64 = 188;
+
+/// The matrices `[target, side]` that act on rows and on columns, in double precision on the CPU.
+pub(super) fn matrices(input: IdentityInput, side: i64, target: i64) -> Result<[Tensor; 2], TchError> {
+    match input {
+        IdentityInput::WholeImage => {
+            let pool = pooling(side, target)?;
+            Ok([pool.shallow_clone(), pool])
+        }
+        IdentityInput::FfhqCrop => {
+            let (frame, face) = (pooling(side, FRAME)?, pooling(FACE_SIDE, target)?);
+            let axis = |start| face.f_matmul(&frame.f_narrow(0, start, FACE_SIDE)?);
+            Ok([axis(FACE[0])?, axis(FACE[1])?])
+        }
+    }
+}
+
+/// Adaptive average pooling of one axis, `[outputs, inputs]`: output o is the mean of the pixels from ⌊o·in/out⌋ to
+/// ⌈(o+1)·in/out⌉ (PyTorch's rule; whole pixels, unlike area resampling). From few pixels to many it repeats them.
+fn pooling(inputs: i64, outputs: i64) -> Result<Tensor, TchError> {
+    let mut weights = vec![0.0; (inputs * outputs) as usize];
+    for o in 0..outputs {
+        let (start, end) = (o * inputs / outputs, ((o + 1) * inputs + outputs - 1) / outputs);
+        for i in start..end {
+            weights[(o * inputs + i) as usize] = 1.0 / (end - start) as f64;
+        }
+    }
+    Tensor::f_from_slice(&weights)?.f_view([outputs, inputs])
+}
