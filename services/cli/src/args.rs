@@ -1,6 +1,8 @@
 //! The command line, as clap reads it.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use domain::accept::RejectReason;
+use domain::edit::Method;
 use std::path::PathBuf;
 
 /// A combination of flags that clap cannot refuse by itself.
@@ -59,12 +61,24 @@ pub enum DatasetCommand {
         /// Folders, globs, manifest files, single images, or one s3://bucket/prefix.
         #[arg(required = true)]
         sources: Vec<String>,
+        /// A folder of masks, as NAME=FOLDER: for each image the file of the same stem, white where the image may change. Repeat for
+        /// several. Images that are registered already get the masks they lack.
+        #[arg(long = "mask", value_name = "NAME=FOLDER")]
+        masks: Vec<String>,
         /// End with exit code 0 even if rows were refused (they are still listed).
         #[arg(long)]
         skip_bad: bool,
     },
     /// List datasets.
     List,
+    /// Print one dataset: its images with labels and masks.
+    Show {
+        /// Name of the dataset.
+        name: String,
+        /// At most this many images; 0 for all.
+        #[arg(long, default_value_t = 20)]
+        limit: u64,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -99,7 +113,7 @@ pub enum JobCommand {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// Print one job: counts by stage and state, failures by reason.
+    /// Print one job: counts by stage and state, failures by reason, accepted yield by edit.
     Status {
         /// The job's id.
         job: String,
@@ -165,9 +179,12 @@ pub struct SubmitArgs {
     #[arg(long, default_value = "a face")]
     pub neutral: String,
     /// Method of the edits given by --text.
-    #[arg(long, value_parser = ["cf-mapper", "clip-nce"], default_value = "cf-mapper")]
+    #[arg(long, value_parser = Method::NAMES, default_value = "cf-mapper")]
     pub method: String,
-    /// Dataset the text mappers are trained on (cf-mapper).
+    /// Start the method from the values of a publication in place of the measured defaults.
+    #[arg(long, value_parser = ["repro-2022"])]
+    pub preset: Option<String>,
+    /// Dataset the text mappers are trained on, for methods that train one.
     #[arg(long)]
     pub train_on: Option<String>,
     /// Strengths, for example 0.5,1,1.5.
@@ -193,6 +210,12 @@ pub enum ResultCommand {
         /// Only this edit (its name or slug).
         #[arg(long)]
         edit: Option<String>,
+        /// Only results of this verdict.
+        #[arg(long, value_parser = ["accepted", "rejected", "unjudged"])]
+        verdict: Option<String>,
+        /// Only results rejected for this, among other reasons perhaps.
+        #[arg(long, value_parser = RejectReason::ALL.map(RejectReason::name))]
+        reason: Option<String>,
         /// At most this many; 0 for all.
         #[arg(long, default_value_t = 100)]
         limit: u64,
@@ -207,7 +230,7 @@ pub enum ResultCommand {
         /// Only this edit (its name or slug).
         #[arg(long)]
         edit: Option<String>,
-        /// Only results that the judge accepted.
+        /// Only results that meet every rule of acceptance.
         #[arg(long)]
         accepted: bool,
         /// Also fetch each source's reconstruction: the unedited render that edits are compared with.

@@ -2,6 +2,7 @@
 
 use crate::args::{SubmitArgs, UsageError};
 use anyhow::{Context as _, Result, bail};
+use domain::edit::Method;
 use domain::job::JobSpec;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -51,10 +52,18 @@ pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
 
 fn edit(args: &SubmitArgs, text: &str) -> Value {
     let mut method = json!({ "kind": args.method });
-    if let Some(dataset) = args.train_on.as_ref().filter(|_| args.method == "cf-mapper") {
+    if let Some(preset) = &args.preset {
+        method["preset"] = json!(preset);
+    }
+    if let Some(dataset) = args.train_on.as_ref().filter(|_| trains(&args.method)) {
         method["train_on"] = json!(dataset);
     }
     json!({ "text": text, "neutral": args.neutral, "method": method })
+}
+
+/// Whether the method of this name trains a mapper.
+fn trains(kind: &str) -> bool {
+    serde_json::from_value::<Method>(json!({ "kind": kind })).is_ok_and(|method| method.training().is_some())
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>> {
@@ -87,6 +96,18 @@ mod tests {
         let words = ["--dataset", "d", "--pack", "p", "--text", "a face with elf ears", "--strengths", "0.5,1"];
         let job = job_from(&submit(&words)).unwrap();
         assert_eq!((job.name.as_str(), job.strengths.len(), job.edits.len()), ("a face with elf ears", 2, 1));
+    }
+
+    #[test]
+    fn every_method_can_be_asked_for_by_flags() {
+        for kind in Method::NAMES {
+            let words = ["--dataset", "d", "--pack", "p", "--text", "x y", "--train-on", "t", "--method", kind];
+            let job = job_from(&submit(&words)).unwrap();
+            assert_eq!(job.edits[0].method.name(), kind);
+            assert!(job.edits[0].method.training().is_none_or(|t| t.train_on == "t"));
+            let published = job_from(&submit(&[words.as_slice(), &["--preset", "repro-2022"]].concat())).unwrap();
+            assert_ne!(published.edits[0].method, job.edits[0].method);
+        }
     }
 
     #[test]

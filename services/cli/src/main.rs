@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod job_file;
 mod manifest;
+mod masks;
 mod output;
 mod sources;
 

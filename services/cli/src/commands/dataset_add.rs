@@ -3,6 +3,7 @@
 use super::Context;
 use crate::exit;
 use crate::manifest::BadRow;
+use crate::masks::MaskFolder;
 use crate::output;
 use crate::sources::{LocalSource, find};
 use anyhow::{Result, bail};
@@ -10,7 +11,9 @@ use domain::Digest;
 use futures_util::{StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use wire::http::v1::{Dataset, Duplicate, NewDataset, NewSource, NewSources, SourcesAdded};
+use std::collections::BTreeMap;
+use std::path::Path;
+use wire::http::v1::{Dataset, Duplicate, MaskConflict, NewDataset, NewSource, NewSources, SourcesAdded};
 
 /// Files hashed and uploaded at once.
 const PARALLEL: usize = 8;
@@ -25,6 +28,25 @@ struct Report {
     duplicates: Vec<Duplicate>,
     refused: Vec<Refused>,
     skipped_files: usize,
+    masks: i64,
+    without_mask: BTreeMap<String, usize>,
+    mask_conflicts: Vec<MaskConflict>,
+}
+
+impl Report {
+    fn new(dataset: &str) -> Self {
+        Self {
+            dataset: dataset.to_owned(),
+            added: 0,
+            already_there: 0,
+            duplicates: vec![],
+            refused: vec![],
+            skipped_files: 0,
+            masks: 0,
+            without_mask: BTreeMap::new(),
+            mask_conflicts: vec![],
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -39,29 +61,30 @@ impl From<BadRow> for Refused {
     }
 }
 
-pub async fn run(at: &Context, name: &str, arguments: &[String], skip_bad: bool) -> Result<u8> {
+pub async fn run(at: &Context, name: &str, arguments: &[String], masks: &[String], skip_bad: bool) -> Result<u8> {
     if let Some(prefix) = arguments.iter().find(|a| a.starts_with("s3://")) {
         if arguments.len() > 1 {
             bail!(crate::args::UsageError(format!("give {prefix} alone: a prefix is imported by the coordinator")));
         }
+        if !masks.is_empty() {
+            bail!(crate::args::UsageError("masks go with local images; a prefix is imported without them".to_owned()));
+        }
         return import(at, name, prefix).await;
     }
+    let masks = masks.iter().map(|argument| MaskFolder::parse(argument)).collect::<Result<Vec<_>>>()?;
     let found = find(arguments)?;
     let request = NewDataset { name: name.to_owned(), import: None };
     let _: Dataset = at.client.post("/v1/datasets", &request).await?;
 
     let bar = bar(found.sources.len() as u64, at.json);
     let mut refused: Vec<_> = found.bad.into_iter().map(Refused::from).collect();
-    let mut report = Report {
-        dataset: name.to_owned(),
-        added: 0,
-        already_there: 0,
-        duplicates: vec![],
-        refused: vec![],
-        skipped_files: found.skipped,
-    };
+    let mut report = Report { skipped_files: found.skipped, ..Report::new(name) };
+    for folder in &masks {
+        let without = found.sources.iter().filter(|source| folder.of(&source.path).is_none()).count();
+        report.without_mask.insert(folder.name.clone(), without);
+    }
     for slice in found.sources.chunks(SLICE) {
-        let uploads = stream::iter(slice.iter().map(|source| upload(at, source)));
+        let uploads = stream::iter(slice.iter().map(|source| upload(at, source, &masks)));
         let mut ready = Vec::with_capacity(slice.len());
         // in order, so that ordinals follow the order of names
         let mut uploads = uploads.buffered(PARALLEL);
@@ -78,6 +101,8 @@ pub async fn run(at: &Context, name: &str, arguments: &[String], skip_bad: bool)
         let path = format!("/v1/datasets/{name}/sources");
         let answer: SourcesAdded = at.client.post(&path, &NewSources { sources: ready }).await?;
         report.added += answer.added;
+        report.masks += answer.masks;
+        report.mask_conflicts.extend(answer.mask_conflicts);
         // the same file under the same name is an earlier run of this command, not a duplicate in the data
         let (again, doubled): (Vec<_>, Vec<_>) = answer.duplicates.into_iter().partition(|d| d.uri == d.same_as);
         report.already_there += again.len();
@@ -92,15 +117,32 @@ pub async fn run(at: &Context, name: &str, arguments: &[String], skip_bad: bool)
     finish(at, &report, skip_bad)
 }
 
-/// The source as it is to be registered, after its bytes are in the bucket; or why this one file cannot be read.
-async fn upload(at: &Context, source: &LocalSource) -> Result<Result<NewSource, Refused>> {
-    let item = source.path.display().to_string();
-    let bytes = match tokio::fs::read(&source.path).await {
-        Ok(bytes) if bytes.is_empty() => {
-            return Ok(Err(Refused { item, problem: "the file is empty".to_owned() }));
-        }
+/// The source as it is to be registered, after its bytes and its masks' are in the bucket; or why this one file cannot be read.
+async fn upload(at: &Context, source: &LocalSource, masks: &[MaskFolder]) -> Result<Result<NewSource, Refused>> {
+    let (sha256, bytes) = match put(at, &source.path).await? {
+        Ok(stored) => stored,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let mut own = BTreeMap::new();
+    for folder in masks {
+        let Some(path) = folder.of(&source.path) else { continue };
+        match put(at, path).await? {
+            Ok((mask, _)) => own.insert(folder.name.clone(), mask),
+            Err(refused) => return Ok(Err(refused)),
+        };
+    }
+    let full = std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone());
+    let uri = format!("file://{}", full.display());
+    Ok(Ok(NewSource { sha256, uri, bytes, labels: source.labels.clone(), masks: own }))
+}
+
+/// Puts a file into the bucket; its digest and size, or why it cannot be.
+async fn put(at: &Context, path: &Path) -> Result<Result<(Digest, i64), Refused>> {
+    let refused = |problem: String| Ok(Err(Refused { item: path.display().to_string(), problem }));
+    let bytes = match tokio::fs::read(path).await {
+        Ok(bytes) if bytes.is_empty() => return refused("the file is empty".to_owned()),
         Ok(bytes) => bytes,
-        Err(error) => return Ok(Err(Refused { item, problem: format!("the file cannot be read: {error}") })),
+        Err(error) => return refused(format!("the file cannot be read: {error}")),
     };
     let sha256 = Digest::of(&bytes);
     let size = i64::try_from(bytes.len())?;
@@ -108,14 +150,12 @@ async fn upload(at: &Context, source: &LocalSource) -> Result<Result<NewSource, 
         match at.client.put_blob(sha256, bytes).await {
             Ok(()) => {}
             Err(crate::client::ClientError::Problem(problem)) if problem.status == 413 => {
-                return Ok(Err(Refused { item, problem: problem.detail }));
+                return refused(problem.detail);
             }
             Err(error) => return Err(error.into()),
         }
     }
-    let full = std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone());
-    let uri = format!("file://{}", full.display());
-    Ok(Ok(NewSource { sha256, uri, bytes: size, labels: source.labels.clone() }))
+    Ok(Ok((sha256, size)))
 }
 
 async fn import(at: &Context, name: &str, prefix: &str) -> Result<u8> {
@@ -127,15 +167,8 @@ async fn import(at: &Context, name: &str, prefix: &str) -> Result<u8> {
         dataset = at.client.get(&format!("/v1/datasets/{name}")).await?;
     }
     let refused = dataset.import_errors.iter();
-    let refused = refused.map(|e| Refused { item: prefix.to_owned(), problem: e.clone() }).collect();
-    let report = Report {
-        dataset: name.to_owned(),
-        added: dataset.sources,
-        already_there: 0,
-        duplicates: vec![],
-        refused,
-        skipped_files: 0,
-    };
+    let refused = refused.map(|e| Refused { item: prefix.to_owned(), problem: e.clone() });
+    let report = Report { added: dataset.sources, refused: refused.collect(), ..Report::new(name) };
     finish(at, &report, false)
 }
 
@@ -150,6 +183,15 @@ fn finish(at: &Context, report: &Report, skip_bad: bool) -> Result<u8> {
         for d in &report.duplicates {
             output::line(format!("  duplicate {} has the same bytes as {}", d.uri, d.same_as));
         }
+        if !report.without_mask.is_empty() {
+            output::line(format!("  masks     {} added", report.masks));
+        }
+        for (mask, images) in report.without_mask.iter().filter(|(_, images)| **images > 0) {
+            output::line(format!("  without   {images} images have no mask '{mask}': no file of the same stem"));
+        }
+        for c in &report.mask_conflicts {
+            output::line(format!("  kept      {} has another mask '{}'; one is never replaced", c.uri, c.mask));
+        }
         for r in &report.refused {
             output::line(format!("  refused   {}: {}", r.item, r.problem));
         }
@@ -157,7 +199,8 @@ fn finish(at: &Context, report: &Report, skip_bad: bool) -> Result<u8> {
             output::line(format!("  skipped   {} files that are not named like images", report.skipped_files));
         }
     }
-    Ok(if report.refused.is_empty() || skip_bad { exit::OK } else { exit::FAILURE })
+    let all_taken = report.refused.is_empty() && report.mask_conflicts.is_empty();
+    Ok(if all_taken || skip_bad { exit::OK } else { exit::FAILURE })
 }
 
 fn bar(total: u64, json: bool) -> ProgressBar {

@@ -13,8 +13,15 @@ pub async fn run(at: &Context) -> Result<u8> {
     }
     let rows = datasets.iter().map(|d| {
         let state = if d.importing { "importing" } else { "ready" };
-        vec![d.name.clone(), d.sources.to_string(), state.to_owned(), d.created_at.format("%F %T").to_string()]
+        let created = d.created_at.format("%F %T").to_string();
+        vec![d.name.clone(), d.sources.to_string(), masks(d), state.to_owned(), created]
     });
-    output::table(&["NAME", "IMAGES", "STATE", "CREATED (UTC)"], &rows.collect::<Vec<_>>());
+    output::table(&["NAME", "IMAGES", "MASKS", "STATE", "CREATED (UTC)"], &rows.collect::<Vec<_>>());
     Ok(exit::OK)
+}
+
+/// The masks of a dataset with the number of images that have one: `hair 118, skin 128`.
+pub fn masks(dataset: &Dataset) -> String {
+    let masks: Vec<_> = dataset.masks.iter().map(|(name, images)| format!("{name} {images}")).collect();
+    if masks.is_empty() { "-".to_owned() } else { masks.join(", ") }
 }

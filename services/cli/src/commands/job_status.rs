@@ -28,6 +28,10 @@ pub fn print(job: &Job) {
         std::iter::once(stage.to_string()).chain(counts).collect()
     });
     output::table(&headings, &rows.collect::<Vec<Vec<String>>>());
+    yields(job);
+    for warning in &job.warnings {
+        output::line(format!("note: {warning}"));
+    }
     if job.memoised > 0 {
         output::line(format!("{} tasks were not run: their results were already there", job.memoised));
     }
@@ -37,6 +41,29 @@ pub fn print(job: &Job) {
     if !job.reasons.is_empty() {
         output::line(format!("see them with: cfx job tasks {} --state dead", job.id));
     }
+}
+
+/// What came of each edit, as soon as there is an image.
+fn yields(job: &Job) {
+    if job.edits.iter().all(|edit| edit.succeeded == 0) {
+        return;
+    }
+    let rows = job.edits.iter().map(|edit| {
+        let reasons: Vec<_> = edit.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+        let counts = [edit.succeeded, edit.accepted, edit.rejected, edit.unjudged].map(|n| n.to_string());
+        [edit.edit.clone(), edit.method.clone()]
+            .into_iter()
+            .chain(counts)
+            .chain([share(edit.accepted_yield), reasons.join(", ")])
+            .collect()
+    });
+    let headings = ["EDIT", "METHOD", "IMAGES", "ACCEPTED", "REJECTED", "UNJUDGED", "YIELD", "REJECTED FOR"];
+    output::table(&headings, &rows.collect::<Vec<Vec<String>>>());
+}
+
+/// A share in per cent, or a dash while there is none.
+pub fn share(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }
 
 pub async fn tasks(at: &Context, job: &str, state: Option<&str>) -> Result<u8> {

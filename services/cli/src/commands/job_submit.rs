@@ -11,6 +11,9 @@ pub async fn run(at: &Context, args: &SubmitArgs) -> Result<u8> {
     // a fresh key per call still makes this call's own retries one job
     let key = args.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let job: Job = at.client.post_once("/v1/jobs", &spec, &key).await?;
+    for warning in &job.warnings {
+        output::note(format!("note: {warning}"));
+    }
     if args.watch {
         output::note(format!("submitted {}", job.id));
         return super::job_watch::run(at, &job.id.to_string()).await;

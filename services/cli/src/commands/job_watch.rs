@@ -1,6 +1,7 @@
 //! `cfx job watch`: a bar per stage, rate and time left, failures as they come; ends with the job.
 
 use super::Context;
+use super::job_status::share;
 use crate::client::ClientError;
 use crate::{exit, output};
 use anyhow::Result;
@@ -10,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
-use wire::http::v1::Job;
+use wire::http::v1::{EditYield, Job};
 
 /// How often the job is asked for.
 const EVERY: Duration = Duration::from_millis(500);
@@ -111,7 +112,7 @@ impl View {
             });
             bar.set_length(total.unsigned_abs());
             bar.set_position(job.count(Some(stage), "succeeded").unsigned_abs());
-            bar.set_message(standing(job, stage));
+            bar.set_message(format!("{}{}", standing(job, stage), accepted(job, stage)));
         }
     }
 
@@ -123,7 +124,7 @@ impl View {
         let stages = Stage::ALL.into_iter().filter_map(|stage| {
             let total: i64 = job.counts.iter().filter(|c| c.stage == stage).map(|c| c.tasks).sum();
             let done = job.count(Some(stage), "succeeded");
-            (total > 0).then(|| format!("{stage} {done}/{total}{}", standing(job, stage)))
+            (total > 0).then(|| format!("{stage} {done}/{total}{}{}", standing(job, stage), accepted(job, stage)))
         });
         output::note(format!("{}: {}", job.state, stages.collect::<Vec<_>>().join(", ")));
     }
@@ -133,6 +134,16 @@ impl View {
             bar.finish();
         }
     }
+}
+
+/// Of the images so far, the share that is accepted.
+fn accepted(job: &Job, stage: Stage) -> String {
+    let sum = |of: fn(&EditYield) -> i64| job.edits.iter().map(of).sum::<i64>();
+    let (accepted, judged) = (sum(|e| e.accepted), sum(|e| e.accepted + e.rejected));
+    if stage != Stage::Edit || judged == 0 {
+        return String::new();
+    }
+    format!(" {} accepted", share(Some(accepted as f64 / judged as f64)))
 }
 
 /// What of a stage is neither done nor simply waiting.

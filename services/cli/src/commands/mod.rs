@@ -2,6 +2,7 @@
 
 mod dataset_add;
 mod dataset_list;
+mod dataset_show;
 mod doctor;
 mod inspect;
 mod job_control;
@@ -30,10 +31,11 @@ pub struct Context {
 pub async fn run(args: Args) -> Result<u8> {
     let at = Context { client: Client::new(&args.server, &args.project)?, json: args.json };
     match args.command {
-        Command::Dataset(DatasetCommand::Add { name, sources, skip_bad }) => {
-            dataset_add::run(&at, &name, &sources, skip_bad).await
+        Command::Dataset(DatasetCommand::Add { name, sources, masks, skip_bad }) => {
+            dataset_add::run(&at, &name, &sources, &masks, skip_bad).await
         }
         Command::Dataset(DatasetCommand::List) => dataset_list::run(&at).await,
+        Command::Dataset(DatasetCommand::Show { name, limit }) => dataset_show::run(&at, &name, limit).await,
         Command::Pack(PackCommand::Add { folder }) => pack::add(&at, &folder).await,
         Command::Pack(PackCommand::List) => pack::list(&at).await,
         Command::Pack(PackCommand::Verify { folder, write }) => pack::verify(&at, &folder, write),
@@ -48,12 +50,14 @@ pub async fn run(args: Args) -> Result<u8> {
             job_control::retry(&at, &job, reason.as_deref(), dry_run).await
         }
         Command::Job(JobCommand::Tasks { job, state }) => job_status::tasks(&at, &job, state.as_deref()).await,
-        Command::Result(ResultCommand::List { job, edit, limit }) => {
-            result_list::run(&at, &job, edit.as_deref(), limit).await
+        Command::Result(ResultCommand::List { job, edit, verdict, reason, limit }) => {
+            let wanted = result_list::Wanted { edit, verdict, reason };
+            result_list::run(&at, &job, &wanted, limit).await
         }
         Command::Result(ResultCommand::Fetch { job, to, edit, accepted, reconstructions }) => {
-            let wanted = result_fetch::Wanted { edit, accepted, reconstructions };
-            result_fetch::run(&at, &job, &to, &wanted).await
+            let verdict = accepted.then(|| "accepted".to_owned());
+            let wanted = result_list::Wanted { edit, verdict, reason: None };
+            result_fetch::run(&at, &job, &to, &wanted, reconstructions).await
         }
         Command::Inspect { file } => inspect::run(&file),
         Command::Verify(args) => verify::run(&at, &args).await,

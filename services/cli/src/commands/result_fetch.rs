@@ -1,11 +1,11 @@
 //! `cfx result fetch`: images into `TO/<edit>/`, one line per result in `TO/results.jsonl`. Files that are already there with
 //! the right bytes are not fetched again, so an interrupted fetch goes on where it stopped.
 
-use super::{Context, result_list};
+use super::Context;
+use super::result_list::{self, Wanted};
 use crate::{exit, output};
 use anyhow::{Context as _, Result, bail};
 use domain::Digest;
-use domain::record::Verdict;
 use futures_util::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 use std::io::Write as _;
@@ -14,23 +14,11 @@ use wire::http::v1::EditResult;
 
 const PARALLEL: usize = 8;
 
-/// Which results, and how much of each.
-pub struct Wanted {
-    /// Only this edit.
-    pub edit: Option<String>,
-    /// Only what the judge accepted.
-    pub accepted: bool,
-    /// Reconstructions as well.
-    pub reconstructions: bool,
-}
-
-pub async fn run(at: &Context, job: &str, to: &Path, wanted: &Wanted) -> Result<u8> {
-    let mut results = result_list::all(at, job, wanted.edit.as_deref(), 0).await?;
-    results.retain(|r| !wanted.accepted || r.verdict == Some(Verdict::Accept));
+pub async fn run(at: &Context, job: &str, to: &Path, wanted: &Wanted, reconstructions: bool) -> Result<u8> {
+    let results = result_list::all(at, job, wanted, 0).await?;
     std::fs::create_dir_all(to).with_context(|| format!("{} cannot be created", to.display()))?;
     let bar = if at.json { ProgressBar::hidden() } else { ProgressBar::new(results.len() as u64) };
-    let mut downloads =
-        stream::iter(results.iter().map(|r| fetch(at, r, to, wanted.reconstructions))).buffered(PARALLEL);
+    let mut downloads = stream::iter(results.iter().map(|r| fetch(at, r, to, reconstructions))).buffered(PARALLEL);
     let mut lines = Vec::new();
     let mut fetched = 0_usize;
     while let Some(done) = downloads.next().await {
