@@ -62,13 +62,16 @@ pub enum RegionSource {
 pub struct StrengthSearch {
     /// The judge's probability of the target class that must be reached.
     pub probability: f64,
-    /// Halvings of the interval `(0, strength]`; each costs one render and one reading.
+    /// Strengths tried first, evenly over `(0, strength]`: an edit driven too far may leave the target again. Each costs one
+    /// render and one reading.
+    pub scan: u32,
+    /// Halvings of the interval below the first that reaches the target; each costs as much.
     pub halvings: u32,
 }
 
 impl Default for StrengthSearch {
     fn default() -> Self {
-        Self { probability: 0.9, halvings: 5 }
+        Self { probability: 0.9, scan: 8, halvings: 3 }
     }
 }
 
@@ -127,7 +130,8 @@ impl Region {
 impl StrengthSearch {
     pub(super) fn validate(&self, field: &str) -> Result<(), SpecError> {
         within(&format!("{field}.probability"), self.probability, 0.01, 0.9999)?;
-        within(&format!("{field}.halvings"), f64::from(self.halvings), 1.0, 16.0)
+        within(&format!("{field}.scan"), f64::from(self.scan), 1.0, 64.0)?;
+        within(&format!("{field}.halvings"), f64::from(self.halvings), 0.0, 16.0)
     }
 }
 
