@@ -1,6 +1,7 @@
-//! Whether the networks of a pack fit each other, as far as their headers tell: image size, latent size, classes, vocabulary.
+//! Whether the networks of a pack fit each other, as far as their headers tell: image size, latent size, classes, vocabulary;
+//! and whether a file holds the network it is said to hold.
 
-use crate::manifest::{Clip, Judge, Manifest, Resize, Role};
+use crate::manifest::{Clip, IdentityArchitecture, Judge, Manifest, PerceptualArchitecture, Resize, Role};
 use crate::verify::Problem;
 use crate::weights::TensorFacts;
 use std::collections::BTreeMap;
@@ -72,6 +73,16 @@ pub fn check(manifest: &Manifest, headers: &BTreeMap<Role, Tensors>, merges: &BT
     {
         problems.extend(judge_heads(&h, judge));
     }
+    if let Some(part) = &manifest.identity
+        && let Some(h) = header(Role::Identity, &part.file)
+    {
+        problems.extend(identity(&h, part.architecture).err());
+    }
+    if let Some(part) = &manifest.perceptual
+        && let Some(h) = header(Role::Perceptual, &part.file)
+    {
+        problems.extend(perceptual(&h, part.architecture).err());
+    }
     problems
 }
 
@@ -142,4 +153,41 @@ fn judge_heads(h: &Header<'_>, judge: &Judge) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// First and last layer: they tell the architectures apart, and a file that was cut at either end.
+fn identity(h: &Header<'_>, architecture: IdentityArchitecture) -> Result<(), Problem> {
+    match architecture {
+        IdentityArchitecture::IrSe50 => {
+            h.dims::<4>("input_layer.0.weight")?;
+            h.dims::<4>("body.0.res_layer.1.weight")?;
+            let [length, _] = h.dims("output_layer.3.weight")?;
+            let [normalised] = h.dims("output_layer.4.running_var")?;
+            h.expect("output_layer.4.running_var", "the length", normalised, length, "the layer before it makes")
+        }
+        IdentityArchitecture::EmbeddingCnn => {
+            h.dims::<4>("body.0.conv.weight")?;
+            h.dims::<1>("body.0.norm.running_var")?;
+            h.dims::<2>("fc.weight").map(drop)
+        }
+    }
+}
+
+fn perceptual(h: &Header<'_>, architecture: PerceptualArchitecture) -> Result<(), Problem> {
+    let (first, side, last) = match architecture {
+        PerceptualArchitecture::LpipsAlex => ("features.0.weight", 11, "features.10.weight"),
+        PerceptualArchitecture::LpipsVgg => ("features.0.weight", 3, "features.28.weight"),
+        PerceptualArchitecture::Vgg19Relu52 => ("conv1_1.weight", 3, "conv5_2.weight"),
+    };
+    let [_, _, found, _] = h.dims(first)?;
+    h.expect(first, "the side of the filter", found, side, "in this architecture it is")?;
+    let [width, ..] = h.dims::<4>(last)?;
+    if architecture == PerceptualArchitecture::Vgg19Relu52 {
+        return Ok(());
+    }
+    for k in 0..4 {
+        h.dims::<4>(&format!("lin{k}.model.1.weight"))?;
+    }
+    let [_, weighed, ..] = h.dims::<4>("lin4.model.1.weight")?;
+    h.expect("lin4.model.1.weight", "the number of channels", weighed, width, "the last layer of the trunk has")
 }

@@ -1,8 +1,10 @@
 //! `pack.toml`: what a pack says about itself. Unknown keys are errors, so that a misspelt key cannot be silently ignored.
 
 mod check;
+mod measure;
 
 pub(crate) use check::plain_path;
+pub use measure::{Identity, IdentityArchitecture, IdentityInput, Perceptual, PerceptualArchitecture};
 
 use crate::error::PackError;
 use crate::text::Text;
@@ -51,6 +53,12 @@ pub struct Manifest {
     /// A classifier that scores edits; never optimised against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Judge>,
+    /// A network that tells whether two images show the same face.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// A network that tells how differently two images look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perceptual: Option<Perceptual>,
 }
 
 /// Size and meaning of an image tensor.
@@ -298,6 +306,10 @@ pub enum Role {
     ClipSecondMerges,
     /// Weights of the judge.
     Judge,
+    /// Weights of the identity network.
+    Identity,
+    /// Weights of the perceptual network.
+    Perceptual,
 }
 
 impl Role {
@@ -311,6 +323,8 @@ impl Role {
             Self::ClipSecond => "clip_second",
             Self::ClipSecondMerges => "clip_second.merges",
             Self::Judge => "judge",
+            Self::Identity => "identity",
+            Self::Perceptual => "perceptual",
         }
     }
 }
@@ -377,6 +391,8 @@ impl Manifest {
             files.push(PackFile { role: merges, file: &clip.merges.file, sha256: clip.merges.sha256, dtype: None });
         }
         files.extend(self.judge.iter().map(|j| weights(Role::Judge, &j.file, j.sha256, j.dtype)));
+        files.extend(self.identity.iter().map(|i| weights(Role::Identity, &i.file, i.sha256, i.dtype)));
+        files.extend(self.perceptual.iter().map(|p| weights(Role::Perceptual, &p.file, p.sha256, p.dtype)));
         files
     }
 }

@@ -212,7 +212,10 @@ impl Pack {
             Dtype::F32 => &["F32"],
             Dtype::Mixed => &["F16", "BF16", "F32"],
         };
-        let odd = tensors.iter().flatten().find(|(_, facts)| !allowed.contains(&facts.dtype.as_str()));
+        // PyTorch's batch norm counts its training steps in an integer, which no network reads.
+        let is_weight = |name: &str| !name.ends_with(".num_batches_tracked");
+        let mut weights = tensors.iter().flatten().filter(|(name, _)| is_weight(name));
+        let odd = weights.find(|(_, facts)| !allowed.contains(&facts.dtype.as_str()));
         if let Some((tensor, facts)) = odd {
             let expected = if let [one] = allowed { one } else { "F16, BF16 or F32" };
             problems.push(Problem::Dtype {

@@ -21,6 +21,12 @@ impl Manifest {
             }
         }
         self.check_text()?;
+        if let Some(smallest) = self.perceptual.as_ref().map(|perceptual| perceptual.architecture.smallest_side())
+            && self.image.size < smallest
+        {
+            let message = format!("reads images of {smallest} px and more, but image.size is {}", self.image.size);
+            return Err(PackError::value("perceptual.architecture", message));
+        }
         self.judge.as_ref().map_or(Ok(()), check_judge)
     }
 
