@@ -1,4 +1,5 @@
-//! The smallest change that reaches the target: per image, a bisection of the edit's strength, read by the judge.
+//! The smallest change that reaches the target: per image, a scan of the edit's strength and then a bisection, read by the
+//! judge.
 //!
 //! The judge is never optimised against, but here it does choose; an acceptance by another network (the second CLIP) stays
 //! independent of it.
@@ -19,7 +20,7 @@ pub struct Found {
 }
 
 /// Finds a strength per item, in `(0, ceiling]`. `show` draws the items at given strengths, `[B, 3, R, R]` as their files will
-/// show them. Probability is taken to grow with strength; where it does not, what is found still reaches the target.
+/// show them. The scan finds the first of its strengths that reaches the target, and the bisection what is enough below it.
 ///
 /// # Errors
 /// When the pack has no judge, the judge does not know the goal, or memory runs out.
@@ -40,23 +41,29 @@ pub fn smallest(
             .map(|reading| Ok(probability(reading).ok_or_else(|| unknown(goal))? >= search.probability))
             .collect()
     };
-    let mut found: Vec<_> =
-        reaches(ceilings)?.into_iter().zip(ceilings).map(|(reached, &strength)| Found { strength, reached }).collect();
+    let mut found: Vec<_> = ceilings.iter().map(|&strength| Found { strength, reached: false }).collect();
     let mut low = vec![0.0; ceilings.len()];
-    for _ in 0..search.halvings {
-        let middle: Vec<_> = found
-            .iter()
-            .zip(&low)
-            .map(|(f, low)| if f.reached { 0.5 * (f.strength + low) } else { f.strength })
-            .collect();
-        for (place, hit) in reaches(&middle)?.into_iter().enumerate() {
-            if !found[place].reached {
-                continue;
+    for tried in 1..=search.scan {
+        if found.iter().all(|found| found.reached) {
+            break;
+        }
+        let part = f64::from(tried) / f64::from(search.scan);
+        let strengths: Vec<_> = ceilings.iter().map(|ceiling| part * ceiling).collect();
+        for (place, hit) in reaches(&strengths)?.into_iter().enumerate() {
+            match (found[place].reached, hit) {
+                (true, _) => {}
+                (false, true) => found[place] = Found { strength: strengths[place], reached: true },
+                (false, false) => low[place] = strengths[place],
             }
-            if hit {
-                found[place].strength = middle[place];
-            } else {
-                low[place] = middle[place];
+        }
+    }
+    for _ in 0..search.halvings {
+        let middle: Vec<_> = found.iter().zip(&low).map(|(found, low)| 0.5 * (found.strength + low)).collect();
+        for (place, hit) in reaches(&middle)?.into_iter().enumerate() {
+            match (found[place].reached, hit) {
+                (false, _) => {}
+                (true, true) => found[place].strength = middle[place],
+                (true, false) => low[place] = middle[place],
             }
         }
     }

@@ -1,10 +1,10 @@
-//! `clip-nce` on the demo pack: what an item's result depends on, and what it does not.
+//! The per-image form on the demo pack: what an item's result depends on, and what it does not.
 
 use crate::demo;
-use domain::edit::{ClipNce, EarlyStop};
+use domain::edit::{ClipNce, Directional, EarlyStop, Guards, Method, Region, RegionSource, Styleclip};
 use domain::{Digest, Reason};
-use editing::clip_nce::{Item, edit};
 use editing::descent::Descended;
+use editing::per_image::{Item, edit};
 use editing::rng::RngKey;
 use editing::{Control, Directive, EditText, Engine, Stop, Unhindered, latent};
 use tch::Tensor;
@@ -23,7 +23,7 @@ struct Bench {
 impl Bench {
     fn new(faces: usize) -> Self {
         let engine = demo::engine();
-        let text = EditText::encode(&engine, "a face with green hair", "a face").expect("the text fits");
+        let text = EditText::encode(&engine, "a face with green hair", "a face", &Numerics::default()).expect("the text fits");
         let latents = engine
             .encode(&demo::pictures(&engine, "faces/source", 0..faces))
             .expect("faces of the right size")
@@ -33,23 +33,23 @@ impl Bench {
 
     fn results(
         &self,
-        method: &ClipNce,
+        method: &Method,
         seed: u64,
         faces: &[usize],
         control: &mut dyn Control,
     ) -> Vec<Result<Descended, Stop>> {
         let key = |id: usize| RngKey::new("views", &Digest::of(id.to_le_bytes()), &Digest::of(b"green"), seed);
         let items: Vec<_> = faces.iter().map(|&id| Item { id, latent: &self.latents[id], key: key(id) }).collect();
-        edit(&self.engine, &self.text, method, &items, control).expect("the batch is computed")
+        edit(&self.engine, &self.engine, &self.text, method, &items, None, control).expect("the batch is computed")
     }
 
-    fn run(&self, method: &ClipNce, faces: &[usize]) -> Vec<Descended> {
+    fn run(&self, method: &Method, faces: &[usize]) -> Vec<Descended> {
         self.results(method, 0, faces, &mut Unhindered).into_iter().map(Result::unwrap).collect()
     }
 }
 
-fn steps(steps: u32) -> ClipNce {
-    ClipNce { steps, ..ClipNce::default() }
+fn steps(steps: u32) -> Method {
+    Method::ClipNce(ClipNce { steps, ..ClipNce::default() })
 }
 
 #[track_caller]
@@ -98,13 +98,14 @@ fn every_items_loss_falls() {
 #[test]
 fn an_item_that_stops_early_leaves_the_others_alone() {
     let bench = Bench::new(4);
-    let patient = ClipNce { early_stop: Some(EarlyStop { patience: 2, min_delta: 0.05 }), ..steps(14) };
+    let stop = Some(EarlyStop { patience: 2, min_delta: 0.05 });
+    let patient = Method::ClipNce(ClipNce { steps: 14, early_stop: stop, ..ClipNce::default() });
     let together = bench.run(&patient, &[0, 1, 2, 3]);
     let taken: Vec<_> = together.iter().map(|d| d.steps).collect();
     assert!(taken.iter().any(|s| *s != taken[0]), "the test needs items that stop at different steps: {taken:?}");
     for (face, done) in together.iter().enumerate() {
         // The loss that made it stop was seen but no step was taken on it.
-        let stopped_early = done.steps < patient.steps;
+        let stopped_early = done.steps < 14;
         assert_eq!(done.loss.len(), done.steps as usize + usize::from(stopped_early));
         assert_near(&bench.run(&patient, &[face])[0], done);
     }
@@ -157,4 +158,74 @@ fn a_cancelled_item_goes_and_a_yield_hands_all_back() {
     let mut drain = Interruption { cancel: None, yield_at: Some(1), step: 0 };
     let results = bench.results(&method, 0, &[0, 1], &mut drain);
     assert!(results.iter().all(|result| matches!(result, Err(Stop::Yielded))));
+}
+
+/// Every method goes down its own loss, and moves the latent.
+#[test]
+fn each_method_lowers_its_loss() {
+    let bench = Bench::new(2);
+    for method in [
+        steps(8),
+        Method::Styleclip(Styleclip { steps: 8, ..Styleclip::default() }),
+        Method::Directional(Directional { steps: 8, ..Directional::default() }),
+    ] {
+        for end in bench.run(&method, &[0, 1]) {
+            assert!(end.loss[7] < end.loss[0], "{}: {:?}", method.name(), end.loss);
+        }
+    }
+}
+
+#[test]
+fn closed_layers_stay_where_they_were() {
+    let bench = Bench::new(1);
+    let guards = Guards { layers: Some([4, 6]), ..Guards::default() };
+    let method = Method::ClipNce(ClipNce { steps: 3, guards, ..ClipNce::default() });
+    let change = &bench.run(&method, &[0])[0].latent - &bench.latents[0];
+    let moved: Vec<f64> = Vec::try_from(change.abs().amax([1_i64].as_slice(), false).to_kind(tch::Kind::Double)).unwrap();
+    for (layer, moved) in moved.into_iter().enumerate() {
+        assert_eq!(moved > 0.0, (4..=6).contains(&layer), "layer {layer} moved by {moved}");
+    }
+    let beyond = Guards { layers: Some([4, 10]), ..Guards::default() };
+    let method = Method::ClipNce(ClipNce { steps: 3, guards: beyond, ..ClipNce::default() });
+    let items = [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let refused = edit(&bench.engine, &bench.engine, &bench.text, &method, &items, None, &mut Unhindered).unwrap_err();
+    assert!(refused.to_string().contains("0 to 9"), "{refused}");
+}
+
+/// What lies outside the region cannot lower the loss: with an empty region nothing pulls but the latent's own length.
+#[test]
+fn only_the_region_is_guided() {
+    let bench = Bench::new(1);
+    let region = Region { source: RegionSource::Box([0.0, 0.0, 1.0, 0.5]), feather: 0.0 };
+    let guards = Guards { region: Some(region.clone()), ..Guards::default() };
+    let method = Method::ClipNce(ClipNce { steps: 4, latent_l2: 0.0, guards, ..ClipNce::default() });
+    let items = [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let run = |mask: Tensor| {
+        let ends =
+            edit(&bench.engine, &bench.engine, &bench.text, &method, &items, Some(mask), &mut Unhindered).unwrap();
+        ends.into_iter().next().unwrap().unwrap()
+    };
+    let upper = editing::region::soft_mask(&region, None, bench.engine.resolution(), bench.engine.device()).unwrap();
+    let guided = run(upper.shallow_clone());
+    assert!((&guided.latent - &bench.latents[0]).abs().max().double_value(&[]) > 0.0);
+    let unguided = run(upper.zeros_like());
+    assert_eq!((&unguided.latent - &bench.latents[0]).abs().max().double_value(&[]), 0.0);
+}
+
+/// At its full size the guide is the image; at half of it the loss is another, and still falls.
+#[test]
+fn a_guide_may_be_smaller_than_the_image() {
+    let bench = Bench::new(1);
+    let at = |side| {
+        let guards = Guards { guide_resolution: side, ..Guards::default() };
+        bench.run(&Method::ClipNce(ClipNce { steps: 5, guards, ..ClipNce::default() }), &[0]).remove(0)
+    };
+    assert_eq!(at(Some(64)).loss, at(None).loss);
+    // CLIP reads 64 pixels; a smaller guide is enlarged to that.
+    let guards = Guards { guide_resolution: Some(32), ..Guards::default() };
+    let method = Method::ClipNce(ClipNce { steps: 5, guards, ..ClipNce::default() });
+    let items = [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let smaller = edit(&bench.engine, &bench.engine, &bench.text, &method, &items, None, &mut Unhindered).unwrap();
+    let smaller = smaller.into_iter().next().unwrap().unwrap();
+    assert!(smaller.loss[4] < smaller.loss[0], "{:?}", smaller.loss);
 }
