@@ -2,9 +2,10 @@
 
 use domain::Digest;
 use editing::score::Goal;
-use editing::{ClipConfig, EngineConfig, JudgeConfig};
+use editing::{ClipConfig, EngineConfig, IdentityConfig, JudgeConfig, PerceptualConfig};
 use networks::clip::{Activation, Normalise, Preprocess, Resize};
 use networks::judge::Head;
+use networks::{IdentityArchitecture, IdentityInput, PerceptualArchitecture};
 use packs::Manifest;
 use packs::manifest as said;
 use std::collections::BTreeMap;
@@ -79,13 +80,78 @@ fn config(manifest: &Manifest, path: impl Fn(packs::Role) -> PathBuf) -> EngineC
     let head = |head: &said::Head| Head { name: head.name.clone(), classes: head.classes.clone() };
     let second = manifest.clip_second.as_ref();
     let judge = manifest.judge.as_ref();
+    let identity = |part: &said::Identity| IdentityConfig {
+        weights: path(Role::Identity),
+        architecture: match part.architecture {
+            said::IdentityArchitecture::IrSe50 => IdentityArchitecture::IrSe50,
+            said::IdentityArchitecture::EmbeddingCnn => IdentityArchitecture::EmbeddingCnn,
+        },
+        input: match part.input {
+            said::IdentityInput::FfhqCrop => IdentityInput::FfhqCrop,
+            said::IdentityInput::WholeImage => IdentityInput::WholeImage,
+        },
+    };
+    let perceptual = |part: &said::Perceptual| PerceptualConfig {
+        weights: path(Role::Perceptual),
+        architecture: match part.architecture {
+            said::PerceptualArchitecture::LpipsAlex => PerceptualArchitecture::LpipsAlex,
+            said::PerceptualArchitecture::LpipsVgg => PerceptualArchitecture::LpipsVgg,
+            said::PerceptualArchitecture::Vgg19Relu52 => PerceptualArchitecture::Vgg19Relu52,
+        },
+    };
     EngineConfig {
         generator: path(Role::Generator),
         encoder: path(Role::Encoder),
         clip: clip(&manifest.clip, Role::Clip, Role::ClipMerges),
         second_clip: second.map(|second| clip(second, Role::ClipSecond, Role::ClipSecondMerges)),
         judge: judge.map(|j| JudgeConfig { weights: path(Role::Judge), heads: j.heads.iter().map(head).collect() }),
+        identity: manifest.identity.as_ref().map(identity),
+        perceptual: manifest.perceptual.as_ref().map(perceptual),
         templates: manifest.text.templates.clone(),
         subjects: manifest.text.subjects.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECTIONS: &str = r#"
+[identity]
+architecture = "ir-se50"
+file = "identity.safetensors"
+sha256 = "ac0da93c9a466d3add76641e25081c279a29358305e259fc20dc499832e17bb1"
+dtype = "f32"
+input = "ffhq-crop"
+
+[perceptual]
+architecture = "vgg19-relu5-2"
+file = "perceptual.safetensors"
+sha256 = "2e3c4ce0acd84c783b3bcf4ee9b04dee6be8110bc3d63f2a9f1f43186822416b"
+dtype = "f32"
+"#;
+
+    #[test]
+    fn optional_networks_reach_the_engine_as_the_manifest_says() {
+        let demo = testkit::workspace_root().join("deploy/demo/pack/pack.toml");
+        let demo = std::fs::read_to_string(demo).expect("the demo pack is in the repository");
+        let local = |text: &str| {
+            let manifest = Manifest::from_toml(text).expect("a sound manifest");
+            LocalPack::new(manifest, |file| PathBuf::from("/packs").join(file.file))
+        };
+        let plain = local(&demo);
+        assert!(plain.config.identity.is_none() && plain.config.perceptual.is_none());
+        assert!(!plain.models().contains_key("identity"));
+
+        let full = local(&(demo + SECTIONS));
+        let identity = full.config.identity.as_ref().expect("an identity network");
+        assert_eq!(identity.weights, PathBuf::from("/packs/identity.safetensors"));
+        assert_eq!((identity.architecture, identity.input), (IdentityArchitecture::IrSe50, IdentityInput::FfhqCrop));
+        let perceptual = full.config.perceptual.as_ref().expect("a perceptual network");
+        assert_eq!(perceptual.weights, PathBuf::from("/packs/perceptual.safetensors"));
+        assert_eq!(perceptual.architecture, PerceptualArchitecture::Vgg19Relu52);
+        let models = full.models();
+        assert!(models.contains_key("identity") && models.contains_key("perceptual"), "records name both");
+        assert!(full.with_own_names("tensor x in /packs/identity.safetensors").ends_with("in identity.safetensors"));
     }
 }
