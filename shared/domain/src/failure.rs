@@ -32,6 +32,8 @@ pub enum Reason {
     NonFinite,
     /// The text has more tokens than the text encoder's context.
     TextTooLong,
+    /// The target text says nothing to CLIP beyond the neutral text.
+    NoDirection,
     /// The stage this task waits for is dead.
     ProducerDead,
     /// The bucket could not be reached or answered with a server error.
@@ -64,7 +66,7 @@ pub enum FailureClass {
 
 impl Reason {
     /// All reasons, in the order of the reference table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MissingSource,
         Self::MissingMask,
         Self::NotAnImage,
@@ -77,6 +79,7 @@ impl Reason {
         Self::DigestMismatch,
         Self::NonFinite,
         Self::TextTooLong,
+        Self::NoDirection,
         Self::ProducerDead,
         Self::StorageUnavailable,
         Self::OutOfMemory,
@@ -102,6 +105,7 @@ impl Reason {
             | Self::DigestMismatch
             | Self::NonFinite
             | Self::TextTooLong
+            | Self::NoDirection
             | Self::ProducerDead => FailureClass::Data,
             Self::StorageUnavailable | Self::OutOfMemory | Self::DeviceLost | Self::WorkerLost | Self::NeverStarted => {
                 FailureClass::Retryable
@@ -125,6 +129,7 @@ impl Reason {
             Self::DigestMismatch => "digest_mismatch",
             Self::NonFinite => "non_finite",
             Self::TextTooLong => "text_too_long",
+            Self::NoDirection => "no_direction",
             Self::ProducerDead => "producer_dead",
             Self::StorageUnavailable => "storage_unavailable",
             Self::OutOfMemory => "out_of_memory",

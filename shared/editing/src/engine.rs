@@ -2,9 +2,10 @@
 
 use crate::error::EditError;
 use crate::perspective::Perspective;
-use crate::templates::Sentences;
+use crate::templates::{self, Sentences};
 use crate::text::unit;
-use domain::edit::ClipInput;
+use domain::Digest;
+use domain::edit::{ClipInput, TemplateSet};
 use networks::clip::{Activation, Clip, Normalise, Preprocess, Preprocessor, Resize};
 use networks::error::LoadError;
 use networks::identity::{Identity, IdentityArchitecture, IdentityInput};
@@ -112,6 +113,7 @@ pub struct Engine {
     subjects: Vec<String>,
     device: Device,
     reports: Vec<LoadReport>,
+    generator_digest: Digest,
 }
 
 impl Engine {
@@ -121,6 +123,9 @@ impl Engine {
     /// Names the file and tensor that is missing, damaged or of another network; or says which parts do not fit together.
     pub fn open(config: &EngineConfig, device: Device) -> Result<Self, EditError> {
         let open = |path: &Path| Weights::open(path, device, Kind::Float);
+        let bytes = std::fs::read(&config.generator)
+            .map_err(|source| LoadError::Unreadable { file: config.generator.clone(), source })?;
+        let generator_digest = Digest::of(bytes);
         let (generator, of_generator) = Generator::load(open(&config.generator)?)?;
         let (encoder, of_encoder) = Encoder::load(open(&config.encoder)?)?;
         let guide = Guide::open(&config.clip, device)?;
@@ -165,6 +170,7 @@ impl Engine {
             subjects: config.subjects.clone(),
             device,
             reports,
+            generator_digest,
         })
     }
 
@@ -198,6 +204,11 @@ impl Engine {
         &self.generator
     }
 
+    /// SHA-256 of the generator's file: what latents, and mappers that change them, belong to.
+    pub fn generator_digest(&self) -> Digest {
+        self.generator_digest
+    }
+
     /// The judge, if the pack has one.
     pub fn judge(&self) -> Option<&Judge> {
         self.judge.as_ref()
@@ -220,7 +231,16 @@ impl Engine {
 
     /// The sentence pairs of an edit under this pack's templates.
     pub fn sentences(&self, target: &str, neutral: &str) -> Sentences {
-        Sentences::expand(&self.templates, &self.subjects, target, neutral)
+        self.sentences_of(TemplateSet::Pack, target, neutral)
+    }
+
+    /// The sentence pairs of an edit under a set of templates; subjects stand for each other in the pack's own alone.
+    pub fn sentences_of(&self, set: TemplateSet, target: &str, neutral: &str) -> Sentences {
+        match set {
+            TemplateSet::Pack => Sentences::expand(&self.templates, &self.subjects, target, neutral),
+            TemplateSet::Imagenet79 => Sentences::expand(&templates::imagenet79(), &[], target, neutral),
+            TemplateSet::Prompt => Sentences::expand(&["{}".to_owned()], &[], target, neutral),
+        }
     }
 
     /// Inverts images `[B, 3, R, R]` in [-1, 1] to W+ `[B, L, w_dim]`, in one pass.
@@ -267,6 +287,10 @@ impl Engine {
     pub fn guide_features_as(&self, images: &Tensor, input: ClipInput) -> Result<Tensor, EditError> {
         let pack = self.guide.preprocess;
         match input {
+            // A pack whose images have CLIP's own size names no resampling, but a smaller guide needs one.
+            ClipInput::Pack if pack.resize == Resize::None => {
+                self.guide.image_features(&resized(images, self.guide.clip.shape().image_size)?)
+            }
             ClipInput::Pack => self.guide.image_features(images),
             ClipInput::BicubicPlain => {
                 self.guide.image_features_through(Preprocess { resize: Resize::Bicubic, ..pack }, images)
@@ -284,6 +308,15 @@ impl Engine {
     /// When a text has too many tokens, or a network fails.
     pub fn text_features(&self, texts: &[String]) -> Result<Tensor, EditError> {
         self.guide.text_features(texts)
+    }
+
+    /// The feature `[D]` of one text by the CLIP that guides edits, at its own length.
+    ///
+    /// # Errors
+    /// When the text has too many tokens, or a network fails.
+    pub fn raw_text_feature(&self, text: &str) -> Result<Tensor, EditError> {
+        let tokens = self.guide.tokenizer.encode_batch(&[text])?;
+        tch::no_grad(|| Ok(self.guide.clip.encode_text(&tokens)?.f_squeeze_dim(0)?))
     }
 
     /// Cosines `[B]` of images with the mean target sentence, by the CLIP that guides no edit; `None` without one.

@@ -29,6 +29,24 @@ pub enum EditError {
         /// What does not fit.
         reason: String,
     },
+    /// A mapper that cannot be used with this pack and program.
+    #[error("the mapper {reason}; train it again")]
+    Mapper {
+        /// What does not fit, as the end of the sentence.
+        reason: String,
+    },
+    /// Two texts between which CLIP sees no difference.
+    #[error(
+        "to CLIP '{target}' says nothing beyond '{neutral}': the direction between them has length {length:.1e}; word the target differently"
+    )]
+    NoDirection {
+        /// What the edited image should show.
+        target: String,
+        /// What the source shows.
+        neutral: String,
+        /// Length of the mean difference of their unit features; 0 to 2.
+        length: f64,
+    },
     /// A text that the text encoder cannot take, templates included.
     #[error(transparent)]
     Text(#[from] TokenizeError),
@@ -64,7 +82,9 @@ impl EditError {
             Self::Load(e) if e.is_out_of_memory() => Reason::OutOfMemory,
             Self::Text(TokenizeError::TooLong { .. } | TokenizeError::Oversized { .. }) => Reason::TextTooLong,
             Self::Pack { .. } => Reason::PackInvalid,
+            Self::NoDirection { .. } => Reason::NoDirection,
             Self::Text(_)
+            | Self::Mapper { .. }
             | Self::Network(_)
             | Self::Load(_)
             | Self::Malformed { .. }

@@ -10,9 +10,10 @@ use crate::objective::Aim;
 use crate::perspective::{Perspective, View};
 use crate::region;
 use crate::text::EditText;
-use domain::edit::{Method, ViewSharing};
+use domain::edit::{ClipInput, Method, ViewSharing};
 use networks::perceptual::PerceptualFeatures;
 use rand_chacha::rand_core::RngCore;
+use std::rc::Rc;
 use tch::{Kind, TchError, Tensor};
 
 /// Images whose constants are computed at once.
@@ -46,23 +47,52 @@ pub struct Guidance<'a> {
     draw: &'a dyn Draw,
     method: &'a Method,
     aim: Aim,
-    /// Latents of the unedited images, `[N, L, w_dim]`.
-    latents: Tensor,
     /// Soft masks `[N or 1, 1, R, R]`.
     regions: Option<Tensor>,
-    known: Known,
+    known: Rc<Sources>,
     /// The maker of views, where the guide's size is not the engine's.
     perspective: Option<Perspective>,
 }
 
-/// What is computed once of the unedited images.
+/// Some unedited images and what is computed of them once, for any number of edits.
 #[derive(Debug)]
-struct Known {
+pub struct Sources {
+    needs: Needs,
+    /// `[N, L, w_dim]`.
+    latents: Tensor,
+    /// `E(x)`, `[N, D]`.
+    features: Tensor,
     /// `[N, 3, S, S]`; none if no guard compares pixels, or if they are too many to keep.
     images: Option<Tensor>,
     /// Unit identity features `[N, I]`.
     identity: Option<Tensor>,
     perceptual: Option<PerceptualFeatures>,
+}
+
+/// What a method wants to know of unedited images.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Needs {
+    /// How they reach CLIP.
+    clip_input: ClipInput,
+    identity: bool,
+    perceptual: bool,
+    /// Their pixels, to compare or compose with.
+    pixels: bool,
+    /// The guide's size, where it is not the generator's own.
+    side: Option<i64>,
+}
+
+impl Needs {
+    fn of(engine: &Engine, method: &Method) -> Self {
+        let guards = method.guards();
+        Self {
+            clip_input: method.numerics().clip_input,
+            identity: guards.identity > 0.0,
+            perceptual: guards.perceptual > 0.0,
+            pixels: guards.region.is_some() || guards.sparsity > 0.0,
+            side: guards.guide_resolution.map(i64::from).filter(|side| *side != engine.resolution()),
+        }
+    }
 }
 
 /// The terms of the loss, each `[B]`, before their weights.
@@ -125,13 +155,29 @@ impl<'a> Guidance<'a> {
         latents: &Tensor,
         regions: Option<Tensor>,
     ) -> Result<Self, EditError> {
-        let guards = method.guards();
-        let side = guards.guide_resolution.map(i64::from).filter(|side| *side != engine.resolution());
+        let sources = Rc::new(Sources::of(engine, draw, method, latents)?);
+        Self::over(engine, draw, method, text, sources, regions)
+    }
+
+    /// The same over sources that are known already.
+    ///
+    /// # Errors
+    /// When they were computed for a method with other needs, or libtorch fails.
+    pub fn over(
+        engine: &'a Engine,
+        draw: &'a dyn Draw,
+        method: &'a Method,
+        text: &EditText,
+        sources: Rc<Sources>,
+        regions: Option<Tensor>,
+    ) -> Result<Self, EditError> {
+        if !sources.serve(engine, method) {
+            return Err(EditError::Input { what: "the sources were computed for another kind of method".to_owned() });
+        }
+        let side = sources.needs.side;
         let perspective = side.map(|side| Perspective::new(side, engine.device())).transpose()?;
-        let latents = latents.f_detach()?.f_to_device(engine.device())?;
-        let (source, known) = tch::no_grad(|| Known::of(engine, draw, method, &latents, regions.is_some()))?;
-        let aim = Aim::new(method.objective(), text, &source, method.numerics().negatives)?;
-        Ok(Self { engine, draw, method, aim, latents, regions, known, perspective })
+        let aim = Aim::new(method.objective(), text, &sources.features, method.numerics().negatives)?;
+        Ok(Self { engine, draw, method, aim, regions, known: sources, perspective })
     }
 
     /// The random views of one image at one step; none if the method looks at the image itself.
@@ -167,7 +213,7 @@ impl<'a> Guidance<'a> {
             images = region::compose(source, &images, &masks)?;
         }
         let guide = self.aim.loss(&places, &self.seen(&images, rows.len(), views)?)?;
-        let change = edited.f_sub(&self.latents.f_index_select(0, &places)?)?;
+        let change = edited.f_sub(&self.known.latents.f_index_select(0, &places)?)?;
         let latent_l2 = change.f_square()?.f_mean_dim([1_i64, 2].as_slice(), false, None)?;
         let identity = match (&self.known.identity, self.engine.identity()) {
             (Some(known), Some(network)) => {
@@ -217,25 +263,34 @@ impl<'a> Guidance<'a> {
     fn unedited(&self, rows: &[usize], places: &Tensor) -> Result<Tensor, EditError> {
         match &self.known.images {
             Some(images) => Ok(images.f_index_select(0, places)?),
-            None => tch::no_grad(|| self.draw.draw(rows, &self.latents.f_index_select(0, places)?, self.side())),
+            None => tch::no_grad(|| self.draw.draw(rows, &self.known.latents.f_index_select(0, places)?, self.side())),
         }
     }
 }
 
-impl Known {
-    /// `E(x)` `[N, D]` and what the guards need of the unedited images, computed in chunks of a fixed size.
-    fn of(
-        engine: &Engine,
-        draw: &dyn Draw,
-        method: &Method,
-        latents: &Tensor,
-        composed: bool,
-    ) -> Result<(Tensor, Self), EditError> {
-        let guards = method.guards();
-        let side = guards.guide_resolution.map(i64::from).filter(|side| *side != engine.resolution());
+impl Sources {
+    /// Draws the images of `latents` `[N, L, w_dim]`, in chunks of a fixed size, and computes `E(x)` and what the method's guards
+    /// need of them.
+    ///
+    /// # Errors
+    /// When the method needs a network that the pack lacks, a guide resolution that the generator does not pass through, or
+    /// memory runs out.
+    pub fn of(engine: &Engine, draw: &dyn Draw, method: &Method, latents: &Tensor) -> Result<Self, EditError> {
+        tch::no_grad(|| Self::compute(engine, draw, method, latents))
+    }
+
+    /// True if they can stand for the same latents under this method, too.
+    pub fn serve(&self, engine: &Engine, method: &Method) -> bool {
+        self.needs == Needs::of(engine, method)
+    }
+
+    fn compute(engine: &Engine, draw: &dyn Draw, method: &Method, latents: &Tensor) -> Result<Self, EditError> {
+        let latents = latents.f_detach()?.f_to_device(engine.device())?;
+        let (guards, needs) = (method.guards(), Needs::of(engine, method));
+        let side = needs.side;
         let count = latents.size()[0];
         let pixels = 3 * side.unwrap_or(engine.resolution()).pow(2) * 4 * count;
-        let keep = (composed || guards.sparsity > 0.0) && pixels <= KEPT_PIXELS;
+        let keep = needs.pixels && pixels <= KEPT_PIXELS;
         let recogniser = needed("identity", guards.identity, engine.identity())?;
         let network = needed("perceptual", guards.perceptual, engine.perceptual())?;
         let (mut source, mut images, mut identity, mut perceptual) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -243,7 +298,7 @@ impl Known {
         for rows in rows.chunks(CHUNK) {
             let part = latents.f_narrow(0, rows[0] as i64, rows.len() as i64)?;
             let drawn = draw.draw(rows, &part, side)?;
-            source.push(engine.guide_features_as(&drawn, method.numerics().clip_input)?);
+            source.push(engine.guide_features_as(&drawn, needs.clip_input)?);
             if let Some(recogniser) = recogniser {
                 identity.push(recogniser.features(&drawn)?);
             }
@@ -256,8 +311,8 @@ impl Known {
         }
         let joined = |chunks: &[Tensor]| (!chunks.is_empty()).then(|| Tensor::f_cat(chunks, 0)).transpose();
         let perceptual = (!perceptual.is_empty()).then(|| PerceptualFeatures::join(&perceptual)).transpose()?;
-        let known = Self { images: joined(&images)?, identity: joined(&identity)?, perceptual };
-        Ok((Tensor::f_cat(&source, 0)?, known))
+        let (features, images, identity) = (Tensor::f_cat(&source, 0)?, joined(&images)?, joined(&identity)?);
+        Ok(Self { needs, latents, features, images, identity, perceptual })
     }
 }
 

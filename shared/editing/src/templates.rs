@@ -61,6 +61,13 @@ impl Sentences {
     }
 }
 
+/// The 79 templates of the published code (criteria/text_templates.py): those that CLIP's authors wrote for ImageNet
+/// (`openai/CLIP`, notebooks/Prompt_Engineering_for_ImageNet.ipynb, MIT) without "a photo of many {}.". They expect a bare noun
+/// such as "face"; a text that brings its article reads "a photo of a a face".
+pub fn imagenet79() -> Vec<String> {
+    include_str!("templates/imagenet79.txt").lines().map(str::to_owned).collect()
+}
+
 /// What `target` says beyond `neutral`, if it begins with it as a whole phrase: `" with green hair"`.
 fn extension<'a>(target: &'a str, neutral: &str) -> Option<&'a str> {
     let head = target.get(..neutral.len())?;
@@ -96,6 +103,16 @@ mod tests {
         assert_eq!((s.target, s.neutral), (list(&["green hair"]), list(&["a face"])));
         let s = Sentences::expand(&list(&["{}"]), &list(&["a face", "a person"]), "a cat with wings", "a cat");
         assert_eq!((s.target, s.neutral), (list(&["a cat with wings"]), list(&["a cat"])));
+    }
+
+    #[test]
+    fn the_published_templates_are_79_and_distinct() {
+        let mut templates = imagenet79();
+        assert!(templates.iter().all(|template| template.matches("{}").count() == 1));
+        templates.sort();
+        templates.dedup();
+        assert_eq!(templates.len(), 79);
+        assert!(!templates.contains(&"a photo of many {}.".to_owned()));
     }
 
     #[test]

@@ -4,8 +4,13 @@ use crate::engine::Engine;
 use crate::error::EditError;
 use crate::templates::Sentences;
 use domain::Digest;
+use domain::edit::{MapperText, Numerics};
 use domain::record::TextFacts;
 use tch::{TchError, Tensor};
+
+/// Below this length the mean difference of two texts' unit features has no direction. Texts that are equal to CLIP differ by
+/// rounding alone (1e-7).
+const LEAST_DIRECTION: f64 = 1e-3;
 
 /// The constants of one edit. `D` is the width of CLIP's embedding, `T` the number of sentence pairs.
 #[derive(Debug)]
@@ -17,26 +22,37 @@ pub struct EditText {
     pub direction: Tensor,
     /// Unit features of the neutral sentences, `[T, D]`.
     pub neutral: Tensor,
-    /// What the mapper is told, `[D]`: the target's direction at length `sqrt(D) / 4`, so that its entries are of the
-    /// size of a latent's.
+    /// What the mapper is told, `[D]`: the mean target sentence's direction at length `sqrt(D) / 4`, so that its entries are
+    /// of the size of a latent's; or, as published, CLIP's feature of the bare text as it comes: [`MapperText`].
     pub mapper_input: Tensor,
     /// For the record.
     pub facts: TextFacts,
 }
 
 impl EditText {
-    /// Expands and encodes the two texts.
+    /// Expands and encodes the two texts, as the numeric mode says.
     ///
     /// # Errors
-    /// When an expanded text has more tokens than the text encoder takes, or a network fails.
-    pub fn encode(engine: &Engine, target: &str, neutral: &str) -> Result<Self, EditError> {
-        let sentences = engine.sentences(target, neutral);
+    /// When an expanded text has more tokens than the text encoder takes, when CLIP sees no difference between the texts, or
+    /// when a network fails.
+    pub fn encode(engine: &Engine, target: &str, neutral: &str, numerics: &Numerics) -> Result<Self, EditError> {
+        let sentences = engine.sentences_of(numerics.templates, target, neutral);
         if sentences.is_empty() {
             return Err(EditError::Pack { what: "has no text templates".to_owned() });
         }
-        let features = [engine.text_features(&sentences.target)?, engine.text_features(&sentences.neutral)?];
-        let facts = facts(&sentences, target, neutral);
-        Ok(Self::from_features(&features[0], &features[1], facts)?)
+        let [with, without] = [engine.text_features(&sentences.target)?, engine.text_features(&sentences.neutral)?];
+        let length = tch::no_grad(|| {
+            let difference = with.f_sub(&without)?.f_mean_dim([0_i64].as_slice(), false, None)?;
+            difference.f_norm()?.f_double_value(&[])
+        })?;
+        if length < LEAST_DIRECTION {
+            return Err(EditError::NoDirection { target: target.to_owned(), neutral: neutral.to_owned(), length });
+        }
+        let text = Self::from_features(&with, &without, facts(&sentences, target, neutral))?;
+        Ok(match numerics.mapper_text {
+            MapperText::UnitMean => text,
+            MapperText::RawPrompt => Self { mapper_input: engine.raw_text_feature(target.trim())?, ..text },
+        })
     }
 
     /// From the unit features `[T, D]` of aligned target and neutral sentences.

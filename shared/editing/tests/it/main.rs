@@ -3,9 +3,11 @@
 mod demo;
 mod inversion;
 mod mapper;
-mod nce;
+mod objective;
 mod per_image;
 mod perspective;
+mod ranger;
+mod search;
 mod texts;
 mod training;
 

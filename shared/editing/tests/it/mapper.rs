@@ -1,12 +1,32 @@
-//! The mapper against a plain PyTorch reading of one trained beside the demo pack (`mapper/make_golden.py`).
+//! The mapper against a plain PyTorch reading of one trained beside the demo pack, and against the published network with
+//! random weights (`mapper/make_golden.py`).
 
 use crate::{demo, difference, golden, take};
 use domain::Reason;
+use domain::edit::{CfMapper, Layers, MapperNetwork, Method, Numerics, PixelNormAxis, StyleclipMapper};
 use editing::mapper::{Mapper, Shape};
 use editing::score::{self, Goal};
 use editing::{EditError, EditText, raster};
+use tch::{Kind, Tensor};
 
-const SHAPE: Shape = Shape { n_latent: 10, w_dim: 128, text_dim: 128, depth: 4 };
+const SHAPE: Shape = Shape {
+    network: MapperNetwork::Compact,
+    pixel_norm: PixelNormAxis::Channels,
+    n_latent: 10,
+    w_dim: 128,
+    text_dim: Some(128),
+    depth: 4,
+    groups: Layers { coarse: true, medium: true, fine: true },
+    layers: None,
+};
+const PUBLISHED: Shape = Shape {
+    network: MapperNetwork::Published,
+    pixel_norm: PixelNormAxis::Layers,
+    w_dim: 8,
+    text_dim: Some(12),
+    depth: 3,
+    ..SHAPE
+};
 const TEXT: &str = "a face with green hair";
 
 #[test]
@@ -19,11 +39,55 @@ fn the_change_is_the_references() {
     assert!(difference(&change, &take(&mut golden, "change")) < 1e-5);
 }
 
+#[test]
+fn the_published_network_is_the_references_with_its_switches_and_gradients() {
+    let mut golden = golden("mapper/published.safetensors");
+    let (latents, text) = (take(&mut golden, "latents"), take(&mut golden, "text"));
+    let only_medium = Layers { coarse: false, medium: true, fine: false };
+    for (case, shape) in [
+        ("layers", PUBLISHED),
+        ("channels", Shape { pixel_norm: PixelNormAxis::Channels, ..PUBLISHED }),
+        ("untold", Shape { text_dim: None, ..PUBLISHED }),
+        ("switched", Shape { groups: only_medium, ..PUBLISHED }),
+    ] {
+        let parameters: Vec<_> = shape.take(&mut golden, &format!("{case}.")).unwrap();
+        let parameters: Vec<_> = parameters.into_iter().map(|p| p.set_requires_grad(true)).collect();
+        let mapper = Mapper::with_text(&shape, &parameters, &text).unwrap();
+        let change = mapper.change(&latents).unwrap();
+        let reference = take(&mut golden, &format!("{case}/change"));
+        assert!(difference(&change, &reference) < 1e-5, "{case}: {}", difference(&change, &reference));
+        if case == "switched" {
+            assert_eq!(change.narrow(1, 0, 4).abs().max().double_value(&[]), 0.0);
+            assert!(change.narrow(1, 4, 2).abs().max().double_value(&[]) > 0.0);
+        }
+        if case == "layers" {
+            let gradients = Tensor::run_backward(&[change.square().sum(Kind::Float)], &parameters, false, false);
+            for ((name, _), gradient) in shape.parameters().iter().zip(&gradients) {
+                let error = difference(gradient, &take(&mut golden, &format!("layers/grad.{name}")));
+                assert!(error < 1e-5, "{name}: {error}");
+            }
+        }
+    }
+    golden.finish().unwrap();
+}
+
+/// Across the layers of a sequence of one there is nothing to average.
+#[test]
+fn in_the_published_network_the_text_mappers_see_signs_alone() {
+    let mut golden = golden("mapper/published.safetensors");
+    let (latents, text) = (take(&mut golden, "latents"), take(&mut golden, "text"));
+    let parameters = PUBLISHED.take(&mut golden, "layers.").unwrap();
+    let change = |text: &Tensor| Mapper::with_text(&PUBLISHED, &parameters, text).unwrap().change(&latents).unwrap();
+    assert!(difference(&change(&(&text * 3.0)), &change(&text)) < 1e-5);
+    assert!(difference(&change(&text.sign()), &change(&text)) < 1e-4);
+    assert!(difference(&change(&-&text), &change(&text)) > 0.1);
+}
+
 /// The figures in the pack's card, on its 118 held-out faces that have hair: the whole chain from text to judge.
 #[test]
 fn a_shipped_mapper_reaches_its_figures_and_survives_its_file() {
     let engine = demo::engine();
-    let text = EditText::encode(&engine, TEXT, "a face").unwrap();
+    let text = EditText::encode(&engine, TEXT, "a face", &Numerics::default()).unwrap();
     let mut file = golden("mapper/shipped.safetensors");
     let mapper = Mapper::with_text(&SHAPE, &SHAPE.take(&mut file, "").unwrap(), &text.mapper_input).unwrap();
     file.finish().unwrap();
@@ -50,4 +114,56 @@ fn a_shipped_mapper_reaches_its_figures_and_survives_its_file() {
     assert!(matches!(Mapper::from_bytes(&bytes[..bytes.len() - 1], &engine), Err(EditError::Malformed { .. })));
     let latent = editing::latent::to_bytes(&latents.get(0)).unwrap();
     assert_eq!(Mapper::from_bytes(&latent, &engine).unwrap_err().reason(), Reason::Internal);
+}
+
+/// Both networks, with and without text, switched and confined: what is written is what is read, and moves as before.
+#[test]
+fn every_mapper_survives_its_file_and_keeps_to_its_layers() {
+    let engine = demo::engine();
+    let text = EditText::encode(&engine, TEXT, "a face", &Numerics::default()).unwrap();
+    let latents = engine.encode(&demo::pictures(&engine, "faces/source", 0..2)).unwrap();
+    let key = editing::rng::RngKey::new("test", &domain::Digest::of(b""), &domain::Digest::of(b""), 0);
+    let groups = Layers { coarse: false, ..Layers::default() };
+    for network in [MapperNetwork::Compact, MapperNetwork::Published] {
+        let told = CfMapper { network, groups, ..CfMapper::default() };
+        let guards = domain::edit::Guards { layers: Some([5, 8]), ..Default::default() };
+        let untold = StyleclipMapper { network, guards, ..StyleclipMapper::default() };
+        for (method, moved) in [(Method::CfMapper(told), 4..10), (Method::StyleclipMapper(untold), 5..9)] {
+            let shape = Shape::of(&engine, &method, &text).unwrap();
+            assert_eq!(shape.text_dim.is_some(), method.tells_text());
+            let parameters = shape.initial(&key, engine.device()).unwrap();
+            let mapper = Mapper::with_text(&shape, &parameters, &text.mapper_input).unwrap();
+            let change = mapper.change(&latents).unwrap();
+            for layer in 0..10 {
+                let size = change.select(1, layer).abs().max().double_value(&[]);
+                assert_eq!(size > 0.0, moved.contains(&layer), "{} layer {layer}: {size}", method.name());
+            }
+            let bytes = mapper.to_bytes().unwrap();
+            let back = Mapper::from_bytes(&bytes, &engine).unwrap();
+            assert!(back.to_bytes().unwrap() == bytes && back.change(&latents).unwrap().equal(&change));
+        }
+    }
+}
+
+#[test]
+fn a_mapper_of_another_pack_or_version_is_refused_with_the_difference() {
+    let engine = demo::engine();
+    let text = Tensor::ones([12], (Kind::Float, engine.device()));
+    let key = editing::rng::RngKey::new("test", &domain::Digest::of(b""), &domain::Digest::of(b""), 0);
+    let refusal = |bytes: &[u8]| Mapper::from_bytes(bytes, &engine).unwrap_err().to_string();
+
+    let foreign = Shape { n_latent: 18, ..PUBLISHED };
+    let parameters = foreign.initial(&key, engine.device()).unwrap();
+    let foreign = Mapper::with_text(&foreign, &parameters, &text).unwrap().to_bytes().unwrap();
+    let error = refusal(&foreign);
+    assert!(
+        error.contains("another pack") && error.contains("18 latents of 8") && error.contains("10 of 128"),
+        "{error}"
+    );
+
+    let older = String::from_utf8_lossy(&foreign).find("mapper/2").expect("the format is in the note");
+    let mut older_bytes = foreign.clone();
+    older_bytes[older..older + 8].copy_from_slice(b"mapper/1");
+    let error = refusal(&older_bytes);
+    assert!(error.contains("'mapper/1'") && error.contains("'mapper/2'"), "{error}");
 }

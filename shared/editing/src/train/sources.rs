@@ -1,0 +1,68 @@
+//! A training set, and what is computed of it once for all texts that are trained on it.
+
+use crate::engine::Engine;
+use crate::error::EditError;
+use crate::guidance::Sources;
+use domain::Digest;
+use domain::edit::Method;
+use std::cell::RefCell;
+use std::rc::Rc;
+use tch::Tensor;
+
+/// The latents of a training set, with the features of their images as soon as a method has asked for them. Texts that are
+/// trained one after the other share them, and so do the slices of one text.
+#[derive(Debug)]
+pub struct SourceSet {
+    digest: Digest,
+    generator: Digest,
+    latents: Tensor,
+    known: RefCell<Option<Rc<Sources>>>,
+}
+
+impl SourceSet {
+    /// The set called `digest` of `latents` `[N, L, w_dim]`.
+    ///
+    /// # Errors
+    /// When the latents have another shape than the engine's, or there are none.
+    pub fn new(engine: &Engine, digest: Digest, latents: &Tensor) -> Result<Self, EditError> {
+        let expected = [engine.n_latent(), engine.w_dim()];
+        let found = latents.size();
+        if found.len() != 3 || found[1..] != expected || found[0] == 0 {
+            let what = format!("training latents have shape {found:?}, expected [N, {}, {}]", expected[0], expected[1]);
+            return Err(EditError::Input { what });
+        }
+        let latents = latents.f_detach()?.f_to_device(engine.device())?;
+        Ok(Self { digest, generator: engine.generator_digest(), latents, known: RefCell::default() })
+    }
+
+    /// True if it is the set called `digest` for this engine's generator.
+    pub fn is(&self, engine: &Engine, digest: &Digest) -> bool {
+        self.digest == *digest && self.generator == engine.generator_digest()
+    }
+
+    /// The set's name: the digest of the list of its images.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The latents, `[N, L, w_dim]`.
+    pub fn latents(&self) -> &Tensor {
+        &self.latents
+    }
+
+    /// What this method needs to know of the images: the last method's if it had the same needs, or computed now, in one pass.
+    ///
+    /// # Errors
+    /// When the pack lacks a network the method needs, or memory runs out.
+    pub fn known(&self, engine: &Engine, method: &Method) -> Result<Rc<Sources>, EditError> {
+        let kept = self.known.borrow().clone();
+        if let Some(kept) = kept.filter(|kept| kept.serve(engine, method)) {
+            return Ok(kept);
+        }
+        // Freed before the next ones are computed, so that never two of them are in memory.
+        *self.known.borrow_mut() = None;
+        let fresh = Rc::new(Sources::of(engine, engine, method, &self.latents)?);
+        *self.known.borrow_mut() = Some(Rc::clone(&fresh));
+        Ok(fresh)
+    }
+}
