@@ -12,6 +12,7 @@ use domain::inversion::Inversion;
 use domain::{Digest, Reason};
 use editing::Engine;
 use editing::batch::MemoryModel;
+use editing::train::SourceSet;
 use networks::device::{self, Environment};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl Gpu {
                 Err(error) => return drop(opened.send(Err(error))),
             };
             if opened.send(Ok(device::environment(device))).is_ok() {
-                Thread { device, packs, loaded: Vec::new(), memory: MemoryModel::default() }.serve(queue);
+                Thread { device, packs, loaded: Vec::new(), memory: MemoryModel::default(), training_set: None }.serve(queue);
             }
         };
         // Safe because a process that cannot start one thread cannot do anything else either.
@@ -166,6 +167,8 @@ struct Thread {
     /// The packs in memory, the one used last at the end.
     loaded: Vec<(Digest, Engine)>,
     memory: MemoryModel,
+    /// The training set that was used last, with what is known of its images.
+    training_set: Option<SourceSet>,
 }
 
 impl Thread {
@@ -181,10 +184,15 @@ impl Thread {
                 Request::EncodePart { rasters, reply } => {
                     self.answer(reply, &pack, |engine, memory| train::encode_part(engine, memory, &rasters));
                 }
-                Request::Train { training, mut watch, reply } => self.answer(reply, &pack, |engine, _| {
-                    begin(&watch)?;
-                    train::compute(engine, &training, &mut watch)
-                }),
+                Request::Train { training, mut watch, reply } => {
+                    // Out of the thread's hands while it trains: a panic then forgets it, and the next training reads it anew.
+                    let mut set = self.training_set.take();
+                    self.answer(reply, &pack, |engine, _| {
+                        begin(&watch)?;
+                        train::compute(engine, &mut set, &training, &mut watch)
+                    });
+                    self.training_set = set;
+                }
                 Request::Edit { plan, items, mut watch, reply } => self.answer(reply, &pack, |engine, memory| {
                     begin(&watch)?;
                     edit::compute(engine, memory, &plan, &items, &mut watch)

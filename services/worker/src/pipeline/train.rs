@@ -64,6 +64,11 @@ async fn train(
             let checkpoint = Some(upload::artifact(&line.artifacts, checkpoint).await?);
             Ok(Outcome::Yielded { checkpoint, done })
         }
+        Trained::Diverged { failure: Ended::Failed { reason, detail }, curve } => {
+            let curve = upload::artifact(&line.artifacts, curve).await?;
+            Err(Ended::failed(reason, format!("{detail}; the losses of every step are in the artifact {curve}")))
+        }
+        Trained::Diverged { failure, .. } => Err(failure),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::ended::{Ended, with_causes};
 use crate::watch::Watch;
-use domain::edit::{CfMapper, EditSpec, Method};
+use domain::edit::EditSpec;
 use domain::{Digest, Stage};
 use editing::batch::{MemoryModel, run_in_parts};
-use editing::train::{Slice, TrainState, run_slice};
+use editing::train::{Slice, SourceSet, TrainState, run_slice};
 use editing::{EditError, EditText, Engine, artifact, raster};
 
 /// A mapper's training as the tensor thread gets it.
@@ -28,6 +28,13 @@ pub enum Trained {
     Done(Vec<u8>),
     /// Stopped at a checkpoint: its file, and the part done.
     Yielded(Vec<u8>, f32),
+    /// A loss or the mapper is no longer finite. Nothing of the training is of use but what went wrong.
+    Diverged {
+        /// The failure.
+        failure: Ended,
+        /// The losses of every step, as JSON ([`Curve::to_json`](editing::train::Curve::to_json)).
+        curve: Vec<u8>,
+    },
 }
 
 /// Encodes some training images to latents, `n_latent * w_dim` numbers an image, in as large parts as memory takes.
@@ -57,42 +64,52 @@ pub fn join_parts(latents: &[Vec<f32>], n_latent: usize) -> Result<Vec<u8>, Ende
     safetensors::serialize([("w_plus", view)], None).map_err(Ended::internal)
 }
 
-/// Trains for one slice.
+/// Trains for one slice. `kept` is the last training set and what is known of its images; it is replaced if this training has
+/// another, so that texts that follow each other share one pass over their images.
 ///
 /// # Errors
-/// When memory runs out, the loss is not finite, or the text is too long. Nothing of the slice is kept then.
-pub fn compute(engine: &Engine, training: &Training, watch: &mut Watch) -> Result<Trained, Ended> {
-    let Method::CfMapper(method) = &training.edit.method else {
-        return Err(Ended::internal("only cf-mapper is trained; this edit has another method"));
+/// When memory runs out, the pack lacks a network, or the text cannot be used. Nothing of the slice is kept then.
+pub fn compute(
+    engine: &Engine,
+    kept: &mut Option<SourceSet>,
+    training: &Training,
+    watch: &mut Watch,
+) -> Result<Trained, Ended> {
+    let edit = &training.edit;
+    let Some(course) = edit.method.training() else {
+        return Err(Ended::internal(format!("{} trains no mapper", edit.method.name())));
     };
-    let identity = training.edit.identity().map_err(Ended::internal)?;
-    let text = EditText::encode(engine, &training.edit.text, &training.edit.neutral)?;
-    let mut state = begin(engine, &text, method, &identity, training)?;
+    let text = EditText::encode(engine, &edit.text, &edit.neutral, edit.method.numerics())?;
+    let mut state = begin(engine, &text, training)?;
     let first = state.steps();
-    let latents = read_latents(engine, &training.latents)?;
-    match run_slice(engine, &text, method, &latents, &mut state, watch)? {
-        Slice::Done(mapper) => {
-            let loss = state.losses().last().copied();
-            tracing::info!(text = training.edit.text, from = first, to = state.steps(), loss, "a mapper is trained");
+    let sources = match kept.take().filter(|set| set.is(engine, &training.set)) {
+        Some(same) => same,
+        None => SourceSet::new(engine, training.set, &read_latents(engine, &training.latents)?)?,
+    };
+    let slice = run_slice(engine, &text, &edit.method, &sources, &mut state, watch);
+    *kept = Some(sources);
+    match slice {
+        Ok(Slice::Done(mapper)) => {
+            let loss = state.curve().of("loss").last().copied();
+            tracing::info!(text = edit.text, from = first, to = state.steps(), loss, "a mapper is trained");
             Ok(Trained::Done(mapper.to_bytes()?))
         }
-        Slice::Yielded => {
-            // Safe: a ratio of counts.
-            let done = f64::from(state.steps()) / f64::from(method.steps.max(1));
+        Ok(Slice::Yielded) => {
+            let done = f64::from(state.steps()) / f64::from(course.steps.max(1));
             Ok(Trained::Yielded(state.to_bytes()?, done as f32))
         }
+        Err(error @ EditError::NonFinite { .. }) => {
+            Ok(Trained::Diverged { failure: error.into(), curve: state.curve().to_json() })
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
-fn begin(
-    engine: &Engine,
-    text: &EditText,
-    method: &CfMapper,
-    identity: &Digest,
-    training: &Training,
-) -> Result<TrainState, EditError> {
+fn begin(engine: &Engine, text: &EditText, training: &Training) -> Result<TrainState, Ended> {
+    let (edit, set) = (&training.edit, &training.set);
+    let identity = edit.identity().map_err(Ended::internal)?;
     if let Some(checkpoint) = &training.checkpoint {
-        match TrainState::resume(checkpoint, engine, text, method, identity, &training.set) {
+        match TrainState::resume(checkpoint, engine, text, &edit.method, &identity, set) {
             Ok(state) => return Ok(state),
             // It can only be from another version: time is lost, and nothing else.
             Err(error) => {
@@ -100,7 +117,7 @@ fn begin(
             }
         }
     }
-    TrainState::start(engine, text, method, identity, &training.set)
+    Ok(TrainState::start(engine, text, &edit.method, &identity, set)?)
 }
 
 fn read_latents(engine: &Engine, bytes: &[u8]) -> Result<tch::Tensor, Ended> {
