@@ -10,25 +10,28 @@ use tch::{Device, Kind, Tensor};
 /// The key of the one note a file may carry. One, because the order of several would not be fixed.
 const NOTE: &str = "counterfactory";
 
-/// Writes named tensors as f32, with an optional note. The order of `tensors` does not matter: the format sorts them.
+/// Writes named tensors, f16 as they are and all others as f32, with an optional note. The order of `tensors` does not matter: the format sorts them.
 ///
 /// # Errors
 /// When libtorch cannot bring a tensor to the CPU.
 pub fn to_bytes(what: &'static str, tensors: &[(String, &Tensor)], note: Option<String>) -> Result<Vec<u8>, EditError> {
     let mut flat = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
+        let (dtype, kind) =
+            if tensor.f_kind()? == Kind::Half { (Dtype::F16, Kind::Half) } else { (Dtype::F32, Kind::Float) };
         let tensor = tch::no_grad(|| {
-            tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?.f_reshape([-1])
+            tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_contiguous()?.f_reshape([-1])
         })?;
-        let mut values = vec![0_f32; tensor.numel()];
-        tensor.f_copy_data(&mut values, tensor.numel())?;
-        flat.push((name, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()));
+        let mut bytes = vec![0_u8; tensor.numel() * kind.elt_size_in_bytes()];
+        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+        // What libtorch holds in memory is little-endian, as the format wants it, on every machine this is built for.
+        flat.push((name, dtype, bytes));
     }
     let malformed = |source| EditError::Malformed { what, source };
     let mut views = Vec::with_capacity(flat.len());
-    for ((name, bytes), (_, tensor)) in flat.iter().zip(tensors) {
+    for ((name, dtype, bytes), (_, tensor)) in flat.iter().zip(tensors) {
         let shape = tensor.size().iter().map(|&n| n as usize).collect();
-        views.push((name.as_str(), TensorView::new(Dtype::F32, shape, bytes).map_err(malformed)?));
+        views.push((name.as_str(), TensorView::new(*dtype, shape, bytes).map_err(malformed)?));
     }
     let note = note.map(|note| HashMap::from([(NOTE.to_owned(), note)]));
     safetensors::serialize(views, note).map_err(malformed)

@@ -1,4 +1,5 @@
-//! Gradient descent on the latents of a whole micro-batch at once, each item on its own.
+//! Gradient descent on the latents of a whole micro-batch at once, or on any tensors with a row per item, each item on
+//! its own.
 //!
 //! The items share passes through the networks and nothing else. An item leaves the batch when it is cancelled, when its
 //! loss is not finite, or when it no longer improves; the others go on as if it had never been there.
@@ -34,6 +35,41 @@ pub struct Descended {
 /// their latents `[rows, L, w_dim]`. It returns their losses `[rows]`, connected to the latents by gradients.
 pub type Losses<'a> = dyn FnMut(u32, &[usize], &Tensor) -> Result<Tensor, EditError> + 'a;
 
+/// Where an item of [`descend_all`] ended.
+#[derive(Debug)]
+pub struct Settled {
+    /// The item's row of each tensor.
+    pub values: Vec<Tensor>,
+    /// The loss before each step.
+    pub loss: Vec<f64>,
+    /// Steps taken.
+    pub steps: u32,
+}
+
+/// What [`descend_all`] goes down.
+pub trait Landscape {
+    /// The losses `[rows]` of the values, each `[rows, ...]` in the order of the start and connected to the losses by
+    /// gradients. `rows` are the places of the items still in the batch, indices into the start.
+    ///
+    /// # Errors
+    /// When the batch as a whole cannot be computed.
+    fn losses(&mut self, step: u32, rows: &[usize], values: &[Tensor]) -> Result<Tensor, EditError>;
+
+    /// Whether the item at `row` is where it should be; asked after its loss is known, and if so it takes no more steps.
+    fn arrived(&self, row: usize) -> bool {
+        let _ = row;
+        false
+    }
+
+    /// Brings the values back to where they may be, after a step. Row by row, or items would depend on each other.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    fn constrain(&self, values: Vec<Tensor>) -> Result<Vec<Tensor>, EditError> {
+        Ok(values)
+    }
+}
+
 /// Moves each latent of `start` `[B, L, w_dim]` down its own loss. `ids` are the caller's names of the items, for
 /// cancelling; the results are in the order of `start`.
 ///
@@ -46,15 +82,46 @@ pub fn descend(
     losses: &mut Losses<'_>,
     control: &mut dyn Control,
 ) -> Result<Vec<Result<Descended, Stop>>, EditError> {
-    if start.size().len() != 3 || start.size()[0] != ids.len() as i64 {
+    struct OfLatents<'l, 'c>(&'l mut Losses<'c>);
+    impl Landscape for OfLatents<'_, '_> {
+        fn losses(&mut self, step: u32, rows: &[usize], values: &[Tensor]) -> Result<Tensor, EditError> {
+            (self.0)(step, rows, &values[0])
+        }
+    }
+    if start.size().len() != 3 {
         let what = format!("latents have shape {:?}, expected [{}, n_latent, w_dim]", start.size(), ids.len());
         return Err(EditError::Input { what });
     }
-    let mut ended: Vec<Option<Result<Descended, Stop>>> = ids.iter().map(|_| None).collect();
+    let settled = descend_all(&[start.shallow_clone()], ids, plan, &mut OfLatents(losses), control)?;
+    let latent = |mut settled: Settled| Descended {
+        latent: settled.values.swap_remove(0),
+        loss: settled.loss,
+        steps: settled.steps,
+    };
+    Ok(settled.into_iter().map(|end| end.map(latent)).collect())
+}
+
+/// Moves each item's rows of the tensors of `start`, `[B, ...]` each, down its own loss, as [`descend`].
+///
+/// # Errors
+/// As [`descend`].
+pub fn descend_all(
+    start: &[Tensor],
+    ids: &[usize],
+    plan: &Plan<'_>,
+    landscape: &mut dyn Landscape,
+    control: &mut dyn Control,
+) -> Result<Vec<Result<Settled, Stop>>, EditError> {
+    if start.is_empty() || start.iter().any(|tensor| tensor.size().first() != Some(&(ids.len() as i64))) {
+        let shapes: Vec<_> = start.iter().map(Tensor::size).collect();
+        let what = format!("a descent starts from shapes {shapes:?}, expected one row for each of {} items", ids.len());
+        return Err(EditError::Input { what });
+    }
+    let mut ended: Vec<Option<Result<Settled, Stop>>> = ids.iter().map(|_| None).collect();
     let mut curves = vec![Curve::default(); ids.len()];
     let mut rows: Vec<usize> = (0..ids.len()).collect();
-    let mut latents = start.f_detach()?;
-    let mut adam = Adam::new(&[latents.shallow_clone()])?;
+    let mut values = start.iter().map(Tensor::f_detach).collect::<Result<Vec<_>, _>>()?;
+    let mut adam = Adam::new(&values)?;
     for step in 0..plan.steps {
         if control.before_step(step, plan.steps) == Directive::Yield {
             rows.iter().for_each(|&row| ended[row] = Some(Err(Stop::Yielded)));
@@ -62,30 +129,29 @@ pub fn descend(
         }
         let wanted = keep(&rows, |row| !control.is_cancelled(ids[row]));
         rows.iter().filter(|row| !wanted.contains(row)).for_each(|&row| ended[row] = Some(Err(Stop::Cancelled)));
-        shrink(&mut latents, &mut adam, &mut rows, wanted)?;
+        shrink(&mut values, &mut adam, &mut rows, wanted)?;
         if rows.is_empty() {
             break;
         }
-        let variable = latents.f_detach()?.f_set_requires_grad(true)?;
-        let loss = losses(step, &rows, &variable)?;
-        let gradient = Tensor::f_run_backward(&[&loss.f_sum(None)?], &[&variable], false, false)?;
-        let values: Vec<f64> = to_host(&loss)?;
+        let variables =
+            values.iter().map(|value| value.f_detach()?.f_set_requires_grad(true)).collect::<Result<Vec<_>, _>>()?;
+        let loss = landscape.losses(step, &rows, &variables)?;
+        let gradients = Tensor::f_run_backward(&[&loss.f_sum(None)?], &variables, false, false)?;
         let mut going = Vec::with_capacity(rows.len());
-        for (place, (&row, &value)) in rows.iter().zip(&values).enumerate() {
+        for (place, (&row, &value)) in rows.iter().zip(&to_host(&loss)?).enumerate() {
             if !value.is_finite() {
                 ended[row] = Some(Err(EditError::NonFinite { what: "the loss", step }.into()));
-            } else if curves[row].push(value, plan.early_stop) {
-                let latent = latents.f_get(place as i64)?;
-                ended[row] = Some(finished(latent, &mut curves[row], step)?);
+            } else if curves[row].push(value, plan.early_stop) || landscape.arrived(row) {
+                ended[row] = Some(finished(&values, place, &mut curves[row], step)?);
             } else {
                 going.push(row);
             }
         }
-        latents = remove_first(adam.step(&[latents], &gradient, (plan.rate)(step))?);
-        shrink(&mut latents, &mut adam, &mut rows, going)?;
+        values = landscape.constrain(adam.step(&values, &gradients, (plan.rate)(step))?)?;
+        shrink(&mut values, &mut adam, &mut rows, going)?;
     }
     for (place, &row) in rows.iter().enumerate() {
-        ended[row] = Some(finished(latents.f_get(place as i64)?, &mut curves[row], plan.steps)?);
+        ended[row] = Some(finished(&values, place, &mut curves[row], plan.steps)?);
     }
     let lost = || Err(EditError::Input { what: "an item left the batch without a result".to_owned() }.into());
     Ok(ended.into_iter().map(|end| end.unwrap_or_else(lost)).collect())
@@ -113,11 +179,21 @@ impl Curve {
     }
 }
 
-fn finished(latent: Tensor, curve: &mut Curve, steps: u32) -> Result<Result<Descended, Stop>, EditError> {
-    if latent.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-        return Ok(Err(EditError::NonFinite { what: "the latent", step: steps.saturating_sub(1) }.into()));
+fn finished(
+    values: &[Tensor],
+    place: usize,
+    curve: &mut Curve,
+    steps: u32,
+) -> Result<Result<Settled, Stop>, EditError> {
+    let mut own = Vec::with_capacity(values.len());
+    for value in values {
+        let value = value.f_get(place as i64)?;
+        if value.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            return Ok(Err(EditError::NonFinite { what: "the result", step: steps.saturating_sub(1) }.into()));
+        }
+        own.push(value.f_detach_copy()?);
     }
-    Ok(Ok(Descended { latent: latent.f_detach_copy()?, loss: std::mem::take(&mut curve.losses), steps }))
+    Ok(Ok(Settled { values: own, loss: std::mem::take(&mut curve.losses), steps }))
 }
 
 fn keep(rows: &[usize], wanted: impl FnMut(usize) -> bool) -> Vec<usize> {
@@ -125,13 +201,15 @@ fn keep(rows: &[usize], wanted: impl FnMut(usize) -> bool) -> Vec<usize> {
     rows.iter().copied().filter(|&row| wanted(row)).collect()
 }
 
-/// Drops the rows that are not in `going` from the latents and from Adam's moments.
-fn shrink(latents: &mut Tensor, adam: &mut Adam, rows: &mut Vec<usize>, going: Vec<usize>) -> Result<(), EditError> {
+/// Drops the rows that are not in `going` from the values and from Adam's moments.
+fn shrink(values: &mut [Tensor], adam: &mut Adam, rows: &mut Vec<usize>, going: Vec<usize>) -> Result<(), EditError> {
     if going.len() < rows.len() {
         let places: Vec<i64> =
             (0_i64..).zip(rows.iter()).filter(|(_, row)| going.contains(row)).map(|(i, _)| i).collect();
-        let places = Tensor::f_from_slice(&places)?.f_to_device(latents.device())?;
-        *latents = latents.f_index_select(0, &places)?;
+        let places = Tensor::f_from_slice(&places)?.f_to_device(values[0].device())?;
+        for value in values {
+            *value = value.f_index_select(0, &places)?;
+        }
         adam.keep_rows(&places)?;
         *rows = going;
     }
@@ -141,8 +219,4 @@ fn shrink(latents: &mut Tensor, adam: &mut Adam, rows: &mut Vec<usize>, going: V
 fn to_host(losses: &Tensor) -> Result<Vec<f64>, EditError> {
     let losses = losses.f_detach()?.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?;
     Ok(Vec::try_from(losses)?)
-}
-
-fn remove_first(mut tensors: Vec<Tensor>) -> Tensor {
-    tensors.swap_remove(0)
 }

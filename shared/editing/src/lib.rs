@@ -19,6 +19,7 @@ pub mod colour;
 pub mod control;
 pub mod descent;
 pub mod directional;
+pub mod draw;
 pub mod engine;
 pub mod error;
 pub mod global;

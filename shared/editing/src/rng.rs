@@ -49,6 +49,20 @@ pub fn below(rng: &mut impl RngCore, bound: u32) -> u32 {
     ((u64::from(rng.next_u32()) * u64::from(bound)) >> 32) as u32
 }
 
+/// `count` standard normal numbers (Box and Muller 1958), each from 48 random bits, so none is beyond 6 deviations.
+pub fn normals(rng: &mut impl RngCore, count: usize) -> Vec<f32> {
+    let mut drawn = Vec::with_capacity(count + 1);
+    while drawn.len() < count {
+        // From (0, 1], or its logarithm would not be finite.
+        let radius = (-2.0 * (1.0 - unit(rng)).ln()).sqrt();
+        let (sine, cosine) = (std::f64::consts::TAU * unit(rng)).sin_cos();
+        // Narrowed on purpose: they go into f32 tensors.
+        drawn.extend([(radius * cosine) as f32, (radius * sine) as f32]);
+    }
+    drawn.truncate(count);
+    drawn
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +91,16 @@ mod tests {
         assert!((0..10).all(|n| drawn.contains(&n)) && drawn.iter().all(|&n| n < 10));
         let mean = (0..1000).map(|_| unit(&mut rng)).sum::<f64>() / 1000.0;
         assert!((mean - 0.5).abs() < 0.05, "{mean}");
+    }
+
+    #[test]
+    fn normal_numbers_have_the_moments_they_should() {
+        let mut rng = RngKey::new("test", &Digest::of(b""), &Digest::of(b""), 0).at(0);
+        let drawn = normals(&mut rng, 20_001);
+        assert_eq!(drawn.len(), 20_001);
+        let moment = |power: i32| drawn.iter().map(|&x| f64::from(x).powi(power)).sum::<f64>() / drawn.len() as f64;
+        // Four standard errors each: sqrt(1, 2, 15, 96 / n).
+        assert!(moment(1).abs() < 0.029 && (moment(2) - 1.0).abs() < 0.04, "{} {}", moment(1), moment(2));
+        assert!(moment(3).abs() < 0.11 && (moment(4) - 3.0).abs() < 0.28, "{} {}", moment(3), moment(4));
     }
 }

@@ -17,6 +17,22 @@ pub fn cosine_to_floor(step: u32, steps: u32) -> f64 {
     0.5 * (1.0 + (PI * f64::from(step) / f64::from(steps.max(1))).cos()) + 0.05
 }
 
+/// The projector's rate (stylegan2-ada-pytorch, projector.py): a linear rise over the first 5 % of the steps, half a cosine
+/// to zero over the last 25 %. The first step's factor is 0, as published.
+pub fn projector_rate(step: u32, steps: u32) -> f64 {
+    const RISE: f64 = 0.05;
+    const FALL: f64 = 0.25;
+    let t = f64::from(step) / f64::from(steps.max(1));
+    let left = ((1.0 - t) / FALL).min(1.0);
+    (0.5 - 0.5 * (PI * left).cos()) * (t / RISE).min(1.0)
+}
+
+/// How much of the projector's latent noise is left: `max(0, 1 - t / 0.75)^2` at the part `t` of the steps.
+pub fn projector_noise(step: u32, steps: u32) -> f64 {
+    const END: f64 = 0.75;
+    (1.0 - f64::from(step) / f64::from(steps.max(1)) / END).max(0.0).powi(2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

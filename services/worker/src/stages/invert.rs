@@ -8,8 +8,12 @@ use domain::inversion::Inversion;
 use domain::record::SourceFacts;
 use domain::{Digest, Stage};
 use editing::batch::{MemoryModel, run_in_parts};
-use editing::{EditError, Engine, Stop, artifact, invert, raster, score};
+use editing::draw::Painter;
+use editing::guidance::Draw;
+use editing::invert::quality::quality;
+use editing::{EditError, Engine, Stop, invert, latent, raster};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tch::Tensor;
 
 /// What a latent's file says besides the latent: the note of the safetensors artifact.
@@ -22,7 +26,11 @@ pub struct LatentNote {
     pub reconstruction: Digest,
     /// Peak signal-to-noise ratio of the reconstruction against the source's raster, dB; absent where they are equal.
     pub psnr: Option<f64>,
-    /// Refinement steps taken.
+    /// How well the source is drawn, by the names that records use (`reconstruction_mse`, `_psnr`, `_lpips`, `_identity`), and for
+    /// changed weights what storing them cost (`delta_bytes`, `delta_rounding_mse`). Files of earlier versions have none.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f64>,
+    /// Steps taken.
     pub steps: u32,
 }
 
@@ -38,7 +46,8 @@ pub struct Source {
 /// An inverted source.
 #[derive(Clone, Debug)]
 pub struct Inverted {
-    /// The latent's file: safetensors, `w_plus [n_latent, w_dim]`, with a [`LatentNote`].
+    /// The latent's file: safetensors, `w_plus [n_latent, w_dim]` and the item's own noise and weights where the method finds any
+    /// (see [`editing::latent`]), with a [`LatentNote`].
     pub latent: Vec<u8>,
     /// The reconstruction's file.
     pub reconstruction: Vec<u8>,
@@ -76,28 +85,28 @@ pub fn compute(
 }
 
 /// The latent's two files. Rendered one by one, so that the reconstruction does not depend on the batch.
-fn finish(
-    engine: &Engine,
-    source: &Source,
-    image: &Tensor,
-    end: &editing::descent::Descended,
-) -> Result<Inverted, EditError> {
-    let rendered = engine.render(&end.latent.f_unsqueeze(0)?)?;
-    let psnr = score::psnr(image, &raster::as_published(&rendered)?)?;
+fn finish(engine: &Engine, source: &Source, image: &Tensor, end: &invert::Inverted) -> Result<Inverted, EditError> {
+    let painter = Painter::new(engine, vec![Some(&end.own)])?;
+    let rendered = tch::no_grad(|| painter.draw(&[0], &end.latent.f_unsqueeze(0)?, None))?;
+    let quality = quality(engine, image, &raster::as_published(&rendered)?)?.swap_remove(0);
     let side = source.prepared.resolution;
     let pixels = raster::to_rgb8(&rendered)?.swap_remove(0);
     let reconstruction = encode_png(side, side, &pixels)
         .map_err(|e| EditError::Input { what: format!("the reconstruction cannot be encoded: {e}") })?;
+    // Safe to widen: a number of bytes in memory.
+    let stored = end.rounding.map(|cost| [("delta_bytes", cost.bytes as f64), ("delta_rounding_mse", cost.mse)]);
+    let metrics = quality.metrics().chain(stored.into_iter().flatten());
     let note = LatentNote {
         source: source.facts.clone(),
         reconstruction: Digest::of(&reconstruction),
-        psnr: psnr.first().copied().filter(|db| db.is_finite()),
+        psnr: Some(quality.psnr).filter(|db| db.is_finite()),
+        metrics: metrics.map(|(name, value)| (name.to_owned(), value)).collect(),
         steps: end.steps,
     };
     let note = domain::canonical_json(&note).map_err(|e| EditError::Input { what: e.to_string() })?;
     // Safe because canonical JSON is UTF-8.
     let note = String::from_utf8(note).expect("JSON is UTF-8");
-    let latent = artifact::to_bytes("latent", &[("w_plus".to_owned(), &end.latent)], Some(note))?;
+    let latent = latent::inversion_to_bytes(&end.latent, &end.own, Some(note))?;
     Ok(Inverted { latent, reconstruction })
 }
 

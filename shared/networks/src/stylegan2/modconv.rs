@@ -242,7 +242,10 @@ impl StyledConv {
         let factor = power.f_add_scalar(DEMODULATION_EPS)?.f_rsqrt()?.f_multiply_scalar(SQRT_2)?;
         let y = self.bias.f_addcmul(&y, &per_channel(&factor, kind)?)?;
         let y = match (&self.noise, noise) {
-            (Some(own), Some(given)) => y.f_add(&given.f_multiply_scalar(own.gain)?.f_to_kind(kind)?)?,
+            (Some(own), Some(given)) => {
+                let given = given.f_to_kind(own.buffer.f_kind()?)?;
+                y.f_add(&given.f_multiply_scalar(own.gain)?.f_to_kind(kind)?)?
+            }
             (Some(own), None) => y.f_add(&own.scaled)?,
             (None, _) => y,
         };

@@ -1,0 +1,150 @@
+//! `pivotal`: pivotal tuning (Roich et al. 2021, <https://arxiv.org/abs/2106.05744>) with low-rank changes in place of a copy
+//! of the generator.
+//!
+//! The pivot is the hybrid's latent. Then each convolution's weight gets `u v` (see [`networks::stylegan2::Delta`]), with `u`
+//! zero and `v` random at the start (so the first image is the pivot's), moved by Adam at a constant rate on
+//! `L2 + perceptual distance` as published, or on the refinement's pixel terms where the pack has no perceptual network.
+
+use super::fit::{Target, per_item, pixels, places, pyramid};
+use super::hybrid::refine;
+use super::optimise::{key, standard_normal};
+use super::{Inverted, Stretch};
+use crate::control::Control;
+use crate::descent::{Landscape, Plan, descend_all};
+use crate::draw::Own;
+use crate::engine::Engine;
+use crate::error::{EditError, Stop};
+use domain::inversion::PivotalTuning;
+use networks::Generator;
+use networks::stylegan2::{Delta, LowRank};
+use tch::{Kind, Tensor};
+
+/// What the file of a change of weights costs.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Rounding {
+    /// Bytes of the factors, f16.
+    pub bytes: u64,
+    /// Mean squared difference, of pixels in [0, 1], between the image drawn with the rounded factors and with the exact ones.
+    pub mse: f64,
+}
+
+/// Inverts images `[B, 3, R, R]`: pivots together, then one generator after the other.
+pub(super) fn tune(
+    engine: &Engine,
+    tuning: &PivotalTuning,
+    images: &Tensor,
+    ids: &[usize],
+    control: &mut dyn Control,
+) -> Result<Vec<Result<Inverted, Stop>>, EditError> {
+    let steps = tuning.pivot.steps + tuning.steps.saturating_mul(ids.len() as u32);
+    let pivots = refine(engine, &tuning.pivot, images, ids, &mut Stretch { control, before: 0, steps })?;
+    let mut ends = Vec::with_capacity(ids.len());
+    for (place, (pivot, &id)) in pivots.into_iter().zip(ids).enumerate() {
+        // Safe to narrow: items of a batch.
+        let before = tuning.pivot.steps + tuning.steps.saturating_mul(place as u32);
+        let image = images.f_narrow(0, place as i64, 1)?;
+        ends.push(match pivot {
+            Ok(pivot) => tune_one(engine, tuning, pivot, &image, id, &mut Stretch { control, before, steps })?,
+            Err(stop) => Err(stop),
+        });
+    }
+    Ok(ends)
+}
+
+fn tune_one(
+    engine: &Engine,
+    tuning: &PivotalTuning,
+    pivot: Inverted,
+    image: &Tensor,
+    id: usize,
+    control: &mut dyn Control,
+) -> Result<Result<Inverted, Stop>, EditError> {
+    let generator = engine.generator();
+    let (names, start) = factors(generator, i64::from(tuning.rank))?;
+    let latent = pivot.latent.f_unsqueeze(0)?;
+    let target = Target::new(engine, image)?;
+    let mut landscape = Tuning { generator, names, latent, target, stop_below: tuning.stop_below, distance: None };
+    let rate = |_| tuning.learning_rate;
+    let plan = Plan { steps: tuning.steps, rate: &rate, early_stop: None };
+    let settled = match descend_all(&start, &[id], &plan, &mut landscape, control)?.pop() {
+        Some(Ok(settled)) => settled,
+        Some(Err(stop)) => return Ok(Err(stop)),
+        None => return Err(EditError::Input { what: "the tuning of one item has no end".to_owned() }),
+    };
+    let exact = landscape.delta(&settled.values, None)?;
+    let rounded = landscape.delta(&settled.values, Some(Kind::Half))?;
+    let rounding = landscape.rounding(&exact, &rounded)?;
+    let mut loss = pivot.loss;
+    loss.extend(settled.loss);
+    let own = Own { noise: None, delta: Some(rounded) };
+    let steps = pivot.steps + settled.steps;
+    Ok(Ok(Inverted { latent: pivot.latent, own, rounding: Some(rounding), loss, steps }))
+}
+
+/// The names of the convolutions, and `u` `[1, out, r]` and `v` `[1, r, in·k·k]` for each, one after the other.
+fn factors(generator: &Generator, rank: i64) -> Result<(Vec<String>, Vec<Tensor>), EditError> {
+    let key = key("inversion/factors", 0);
+    let (mut names, mut start) = (Vec::new(), Vec::new());
+    for (number, (name, size)) in (0_u64..).zip(generator.convolutions()) {
+        let (rows, columns) = (size[0], size[1..].iter().product::<i64>());
+        let rank = rank.min(rows).min(columns);
+        start.push(Tensor::f_zeros([1, rows, rank], (Kind::Float, generator.device()))?);
+        start.push(standard_normal(&key, number, &[1, rank, columns], generator.device())?);
+        names.push(name);
+    }
+    Ok((names, start))
+}
+
+struct Tuning<'a> {
+    generator: &'a Generator,
+    names: Vec<String>,
+    /// The pivot, `[1, L, w_dim]`.
+    latent: Tensor,
+    target: Target<'a>,
+    stop_below: f64,
+    /// The perceptual distance at the last step, where the pack has a network for it.
+    distance: Option<f64>,
+}
+
+impl Tuning<'_> {
+    /// The change whose factors are `values`, `[.., out, r]` and `[.., r, in·k·k]` in turn; rounded to `kind` if there is one.
+    fn delta(&self, values: &[Tensor], kind: Option<Kind>) -> Result<Delta, EditError> {
+        let factor = |value: &Tensor| {
+            let size = value.size();
+            let value = value.f_view(&size[size.len() - 2..])?;
+            kind.map_or(Ok(value.shallow_clone()), |kind| value.f_to_kind(kind))
+        };
+        let pairs = self.names.iter().zip(values.chunks_exact(2));
+        let changes =
+            pairs.map(|(name, pair)| Ok((name.clone(), LowRank { u: factor(&pair[0])?, v: factor(&pair[1])? })));
+        Ok(Delta(changes.collect::<Result<_, EditError>>()?))
+    }
+
+    fn rounding(&self, exact: &Delta, rounded: &Delta) -> Result<Rounding, EditError> {
+        let draw = |delta: &Delta| self.generator.with_delta(delta)?.synthesize(&self.latent);
+        let (exact, drawn) = tch::no_grad(|| Ok::<_, EditError>((draw(exact)?, draw(rounded)?)))?;
+        let mse = drawn.f_sub(&exact)?.f_divide_scalar(2.0)?.f_square()?.f_mean(None)?.f_double_value(&[])?;
+        let numbers: usize = rounded.0.values().map(|change| change.u.numel() + change.v.numel()).sum();
+        Ok(Rounding { bytes: (numbers * Kind::Half.elt_size_in_bytes()) as u64, mse })
+    }
+}
+
+impl Landscape for Tuning<'_> {
+    fn losses(&mut self, _step: u32, rows: &[usize], values: &[Tensor]) -> Result<Tensor, EditError> {
+        let changed = self.generator.with_delta(&self.delta(values, None)?)?;
+        let drawn = changed.synthesize(&self.latent)?;
+        let places = places(rows, self.latent.device())?;
+        let difference = self.target.difference(&drawn, &places)?;
+        match self.target.perceptual(&drawn, &places)? {
+            Some(distance) => {
+                self.distance = Some(distance.f_double_value(&[0])?);
+                Ok(per_item(&difference.f_square()?)?.f_add(&distance)?)
+            }
+            None => Ok(pixels(&difference)?.f_add(&pyramid(&difference)?)?),
+        }
+    }
+
+    fn arrived(&self, _row: usize) -> bool {
+        self.distance.is_some_and(|distance| distance <= self.stop_below)
+    }
+}
