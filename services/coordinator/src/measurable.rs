@@ -50,7 +50,7 @@ impl At<'_> {
     }
 
     fn guards(&self) -> Result<(), SpecError> {
-        let Guards { identity, perceptual, layers, region, guide_resolution, sparsity: _ } = self.edit.method.guards();
+        let Guards { identity, perceptual, layers, region, guide_resolution } = self.edit.method.guards();
         self.needs_part("method.identity", *identity > 0.0, "identity", "identity network")?;
         self.needs_part("method.perceptual", *perceptual > 0.0, "perceptual", "perceptual network")?;
         // StyleGAN2 at 2^n px has 2 (n - 1) layers of W+

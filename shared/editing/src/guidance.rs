@@ -89,7 +89,7 @@ impl Needs {
             clip_input: method.numerics().clip_input,
             identity: guards.identity > 0.0,
             perceptual: guards.perceptual > 0.0,
-            pixels: guards.region.is_some() || guards.sparsity > 0.0,
+            pixels: guards.region.is_some() || method.sparsity() > 0.0,
             side: guards.guide_resolution.map(i64::from).filter(|side| *side != engine.resolution()),
         }
     }
@@ -122,7 +122,7 @@ impl Terms {
             (Some(&self.latent_l2), method.latent_l2()),
             (self.identity.as_ref(), guards.identity),
             (self.perceptual.as_ref(), guards.perceptual),
-            (self.sparsity.as_ref(), guards.sparsity),
+            (self.sparsity.as_ref(), method.sparsity()),
         ] {
             if let Some(term) = term {
                 total = total.f_add(&term.f_multiply_scalar(weight)?)?;
@@ -202,7 +202,6 @@ impl<'a> Guidance<'a> {
     /// # Errors
     /// When shapes do not fit or memory runs out.
     pub fn losses(&self, rows: &[usize], edited: &Tensor, views: &[View]) -> Result<Terms, EditError> {
-        let guards = self.method.guards();
         let places: Vec<_> = rows.iter().map(|&row| row as i64).collect();
         let places = Tensor::f_from_slice(&places)?.f_to_device(self.engine.device())?;
         let mut images = self.draw.draw(rows, edited, self.side())?;
@@ -229,7 +228,7 @@ impl<'a> Guidance<'a> {
             _ => None,
         };
         let sparsity = match &source {
-            Some(source) if guards.sparsity > 0.0 => Some(sparse_change(source, &images)?),
+            Some(source) if self.method.sparsity() > 0.0 => Some(sparse_change(source, &images)?),
             _ => None,
         };
         Ok(Terms { guide, latent_l2, identity, perceptual, sparsity })
@@ -256,7 +255,7 @@ impl<'a> Guidance<'a> {
     }
 
     fn needs_pixels(&self) -> bool {
-        self.regions.is_some() || self.method.guards().sparsity > 0.0
+        self.regions.is_some() || self.method.sparsity() > 0.0
     }
 
     /// The unedited images at `rows`.

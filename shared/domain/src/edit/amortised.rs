@@ -93,7 +93,7 @@ impl Default for Layers {
 
 /// The amortised methods differ in their loss and in the defaults that suit it.
 macro_rules! amortised {
-    ($(#[$doc:meta])* $name:ident, $loss:ty, latent_l2 $l2:literal) => {
+    ($(#[$doc:meta])* $name:ident, $loss:ty, latent_l2 $l2:literal, sparsity $sparsity:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -125,6 +125,9 @@ macro_rules! amortised {
             pub guide_weight: f64,
             /// Weight of the mean squared change of the latent, `mean((w' - w)^2)`.
             pub latent_l2: f64,
+            /// Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over colours of (x' - x)^2)`, images
+            /// in [-1, 1]. Unlike a squared distance it lets a few pixels change much and pulls the others to no change at all.
+            pub sparsity: f64,
             /// The numeric mode.
             pub numerics: Numerics,
             /// The loss it is trained under.
@@ -154,6 +157,7 @@ macro_rules! amortised {
                     groups: Layers::default(),
                     guide_weight: 1.0,
                     latent_l2: $l2,
+                    sparsity: $sparsity,
                     numerics: Numerics::default(),
                     loss: <$loss>::default(),
                     views: Views::default(),
@@ -188,6 +192,7 @@ macro_rules! amortised {
                 within(&at("learning_rate"), self.training().learning_rate, 1e-6, 1.0)?;
                 within(&at("guide_weight"), self.guide_weight, 1e-3, 1e3)?;
                 within(&at("latent_l2"), self.latent_l2, 0.0, 1e4)?;
+                within(&at("sparsity"), self.sparsity, 0.0, 1e3)?;
                 within(&at("depth"), f64::from(self.depth), 1.0, 16.0)?;
                 let Layers { coarse, medium, fine } = self.groups;
                 if !(coarse || medium || fine) {
@@ -203,10 +208,10 @@ macro_rules! amortised {
 
 amortised! {
     /// `cf-mapper`: CF-CLIP's text mapper under the contrastive loss.
-    CfMapper, NceLoss, latent_l2 0.15
+    CfMapper, NceLoss, latent_l2 0.15, sparsity 1.0
 }
 amortised! {
     /// `styleclip-mapper`: StyleCLIP's mapper, which is told no text, under the global CLIP loss. Published: `latent_l2` 0.8,
     /// `identity` 0.1.
-    StyleclipMapper, GlobalLoss, latent_l2 0.1
+    StyleclipMapper, GlobalLoss, latent_l2 0.1, sparsity 0.0
 }

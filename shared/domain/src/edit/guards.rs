@@ -13,10 +13,6 @@ pub struct Guards {
     /// Weight of the perceptual distance of `x'` and `x` by the pack's perceptual network. Published: 0 to 0.02.
     #[serde(skip_serializing_if = "is_zero")]
     pub perceptual: f64,
-    /// Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over colours of (x' - x)^2)`. Unlike a squared
-    /// distance it lets a few pixels change much and pulls the others to no change at all.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub sparsity: f64,
     /// First and last layer of W+ that may change, from 0; all when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<[u32; 2]>,
@@ -88,7 +84,6 @@ impl Guards {
         let at = |name: &str| format!("{field}.{name}");
         within(&at("identity"), self.identity, 0.0, 1e3)?;
         within(&at("perceptual"), self.perceptual, 0.0, 1e3)?;
-        within(&at("sparsity"), self.sparsity, 0.0, 1e3)?;
         if let Some([first, last]) = self.layers {
             within(&at("layers"), f64::from(last), f64::from(first), 63.0)?;
         }

@@ -115,6 +115,11 @@ impl Method {
         of_each!(self, m => m.latent_l2)
     }
 
+    /// Weight of the group-sparse change of the image.
+    pub const fn sparsity(&self) -> f64 {
+        of_each!(self, m => m.sparsity)
+    }
+
     /// Weight of the objective; 1 for methods that do not say otherwise.
     pub const fn guide_weight(&self) -> f64 {
         match self {
@@ -155,6 +160,7 @@ impl Method {
                 depth: 3,
                 guide_weight: 0.3,
                 latent_l2: 0.8,
+                sparsity: 0.0,
                 numerics,
                 loss,
                 views,

@@ -26,7 +26,7 @@ pub struct EarlyStop {
 
 /// The three per-image methods differ in their loss and in the defaults that suit it.
 macro_rules! per_image {
-    ($(#[$doc:meta])* $name:ident, $loss:ty, steps $steps:literal, rate $rate:literal, latent_l2 $l2:literal, $(templates $templates:expr, views $views:expr)?) => {
+    ($(#[$doc:meta])* $name:ident, $loss:ty, steps $steps:literal, rate $rate:literal, latent_l2 $l2:literal, sparsity $sparsity:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -40,6 +40,9 @@ macro_rules! per_image {
             pub early_stop: Option<EarlyStop>,
             /// Weight of the mean squared change of the latent, `mean((w' - w)^2)`.
             pub latent_l2: f64,
+            /// Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over colours of (x' - x)^2)`, images
+            /// in [-1, 1]. Unlike a squared distance it lets a few pixels change much and pulls the others to no change at all.
+            pub sparsity: f64,
             /// The numeric mode.
             pub numerics: Numerics,
             /// The loss.
@@ -60,6 +63,7 @@ macro_rules! per_image {
                     learning_rate: $rate,
                     early_stop: None,
                     latent_l2: $l2,
+                    sparsity: $sparsity,
                     numerics: Numerics::default(),
                     loss: <$loss>::default(),
                     views: Views::default(),
@@ -82,6 +86,7 @@ macro_rules! per_image {
                 within(&at("steps"), f64::from(self.steps), 1.0, 5000.0)?;
                 within(&at("learning_rate"), self.learning_rate, 1e-6, 1.0)?;
                 within(&at("latent_l2"), self.latent_l2, 0.0, 1e4)?;
+                within(&at("sparsity"), self.sparsity, 0.0, 1e3)?;
                 if let Some(stop) = &self.early_stop {
                     within(&at("early_stop.patience"), f64::from(stop.patience), 1.0, 5000.0)?;
                     within(&at("early_stop.min_delta"), stop.min_delta, 0.0, 100.0)?;
@@ -95,14 +100,14 @@ macro_rules! per_image {
 
 per_image! {
     /// `clip-nce`: CF-CLIP's contrastive loss on each image's latent.
-    ClipNce, NceLoss, steps 40, rate 0.08, latent_l2 0.6,
+    ClipNce, NceLoss, steps 40, rate 0.08, latent_l2 0.6, sparsity 0.0
 }
 per_image! {
     /// `styleclip`: StyleCLIP's latent optimisation (optimization/run_optimization.py) with the global CLIP loss, the latent's
     /// squared change and identity. Published: 300 steps, rate 0.1, `latent_l2` 0.008 on the sum over the latent.
-    Styleclip, GlobalLoss, steps 40, rate 0.08, latent_l2 0.4,
+    Styleclip, GlobalLoss, steps 40, rate 0.08, latent_l2 0.4, sparsity 0.0
 }
 per_image! {
     /// `directional`: StyleGAN-NADA's directional loss, on each image's latent.
-    Directional, DirectionalLoss, steps 40, rate 0.08, latent_l2 0.1,
+    Directional, DirectionalLoss, steps 40, rate 0.08, latent_l2 0.1, sparsity 0.0
 }
