@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench up down clean-local build fmt install libtorch facesjs doctor
+.PHONY: help demo test check bench quality up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ check: install libtorch ## format, lints, dependencies, spelling, scripts
 bench: install libtorch build up ## measurements, written to tests/bench/RESULTS.md
 	@tests/bench/run.sh
 
+quality: install libtorch facesjs ## every method against the drawn truth, hours: tests/bench/QUALITY.md, quality.json, gallery/
+	@tests/bench/quality.sh
+
 up: ## start the private PostgreSQL, RabbitMQ and S3
 	@$(local)/up.sh
 
@@ -81,6 +84,11 @@ libtorch: ## libtorch under .local
 
 facesjs: ## the face library that pictures for training are drawn with, under .local
 	@$(local)/facesjs.sh
+
+# RECIPE and OUT choose another recipe and folder; the GPU is CFX_DEVICE=cuda.
+train-pack: install libtorch facesjs ## trains a pack from scratch (hours on a CPU); run again, it goes on from its checkpoints
+	@cargo run --package training --bin train-pack $(locked) -- --resume \
+		--out $(or $(OUT),.local/training) $(or $(RECIPE),shared/training/recipes/faces-64.toml)
 
 doctor: ## what this machine has, lacks and runs
 	@$(local)/doctor.sh

@@ -5,7 +5,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every crate of the workspace with the crates of ours it may depend on.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("cli", &["wire", "packs", "credentials", "domain"]),
     ("coordinator", &["wire", "store", "broker", "artifacts", "packs", "credentials", "telemetry", "domain"]),
     ("worker", &["wire", "broker", "artifacts", "packs", "editing", "networks", "credentials", "telemetry", "domain"]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("telemetry", &[]),
     ("testkit", &[]),
     ("demo-report", &["wire", "editing", "credentials", "domain"]),
+    ("quality", &["training", "editing", "networks", "packs", "domain"]),
 ];
 
 /// A heavy dependency with the crates that may name it.
@@ -29,7 +30,7 @@ const ROOMS: [(&str, &[&str]); 5] = [
     ("sqlx", &["store", "testkit", "stories"]),
     ("lapin", &["broker", "testkit"]),
     ("aws-sdk-s3", &["artifacts"]),
-    ("tch", &["networks", "editing", "worker", "training"]),
+    ("tch", &["networks", "editing", "worker", "training", "quality"]),
     ("axum", &["coordinator"]),
 ];
 

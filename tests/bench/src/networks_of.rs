@@ -1,0 +1,100 @@
+//! From a pack's folder to the engine that computes with it.
+
+use anyhow::{Context as _, Result};
+use domain::Digest;
+use editing::{ClipConfig, Engine, EngineConfig, IdentityConfig, JudgeConfig, PerceptualConfig};
+use networks::clip::{Activation, Normalise, Preprocess, Resize};
+use networks::identity::{IdentityArchitecture, IdentityInput};
+use networks::judge::Head;
+use networks::perceptual::PerceptualArchitecture;
+use packs::manifest as said;
+use packs::{Pack, Role};
+use std::path::{Path, PathBuf};
+use tch::Device;
+
+/// A pack, opened on the CPU with one thread.
+pub struct Networks {
+    /// The pack's identity.
+    pub pack: Digest,
+    /// Its name and version.
+    pub name: String,
+    /// Its networks.
+    pub engine: Engine,
+}
+
+/// Opens the pack in `folder`.
+///
+/// # Errors
+/// When its manifest or a network cannot be read.
+pub fn open(folder: &Path) -> Result<Networks> {
+    tch::set_num_threads(1);
+    let pack = Pack::open(folder)?;
+    let manifest = pack.manifest();
+    let path = |role| pack.path_of(role).unwrap_or_default();
+    let second = manifest.clip_second.as_ref();
+    let head = |head: &said::Head| Head { name: head.name.clone(), classes: head.classes.clone() };
+    let config = EngineConfig {
+        generator: path(Role::Generator),
+        encoder: path(Role::Encoder),
+        clip: clip(&manifest.clip, [path(Role::Clip), path(Role::ClipMerges)]),
+        second_clip: second.map(|second| clip(second, [path(Role::ClipSecond), path(Role::ClipSecondMerges)])),
+        judge: manifest
+            .judge
+            .as_ref()
+            .map(|judge| JudgeConfig { weights: path(Role::Judge), heads: judge.heads.iter().map(head).collect() }),
+        identity: manifest.identity.as_ref().map(|part| identity(part, path(Role::Identity))),
+        perceptual: manifest.perceptual.as_ref().map(|part| perceptual(part, path(Role::Perceptual))),
+        templates: manifest.text.templates.clone(),
+        subjects: manifest.text.subjects.clone(),
+    };
+    let engine = Engine::open(&config, Device::Cpu).with_context(|| format!("pack {}", folder.display()))?;
+    Ok(Networks { pack: pack.digest(), name: format!("{} {}", manifest.name, manifest.version), engine })
+}
+
+fn clip(clip: &said::Clip, [weights, merges]: [PathBuf; 2]) -> ClipConfig {
+    ClipConfig {
+        weights,
+        merges,
+        activation: match clip.activation {
+            said::Activation::QuickGelu => Activation::QuickGelu,
+            said::Activation::Gelu => Activation::Gelu,
+        },
+        preprocess: Preprocess {
+            resize: match clip.preprocess.resize {
+                said::Resize::None => Resize::None,
+                said::Resize::Area => Resize::AreaBanded,
+                said::Resize::BicubicAa => Resize::BicubicAntialias,
+                said::Resize::Bicubic => Resize::Bicubic,
+            },
+            normalise: match clip.preprocess.normalise {
+                said::Normalise::ClipMeanStd => Normalise::ClipMeanStd,
+                said::Normalise::SignedUnit => Normalise::SignedUnit,
+            },
+        },
+    }
+}
+
+fn identity(part: &said::Identity, weights: PathBuf) -> IdentityConfig {
+    IdentityConfig {
+        weights,
+        architecture: match part.architecture {
+            said::IdentityArchitecture::IrSe50 => IdentityArchitecture::IrSe50,
+            said::IdentityArchitecture::EmbeddingCnn => IdentityArchitecture::EmbeddingCnn,
+        },
+        input: match part.input {
+            said::IdentityInput::FfhqCrop => IdentityInput::FfhqCrop,
+            said::IdentityInput::WholeImage => IdentityInput::WholeImage,
+        },
+    }
+}
+
+fn perceptual(part: &said::Perceptual, weights: PathBuf) -> PerceptualConfig {
+    PerceptualConfig {
+        weights,
+        architecture: match part.architecture {
+            said::PerceptualArchitecture::LpipsAlex => PerceptualArchitecture::LpipsAlex,
+            said::PerceptualArchitecture::LpipsVgg => PerceptualArchitecture::LpipsVgg,
+            said::PerceptualArchitecture::Vgg19Relu52 => PerceptualArchitecture::Vgg19Relu52,
+        },
+    }
+}
