@@ -1,5 +1,9 @@
 //! `worker edit`: one edit with no services at all, through the same stages as a batch.
 
+mod args;
+
+pub use args::EditArgs;
+
 use crate::config::device_settings;
 use crate::drain::Drain;
 use crate::engine::LocalPack;
@@ -9,117 +13,27 @@ use crate::stages::encode::{encode_png, with_record};
 use crate::stages::ended::Ended;
 use crate::stages::fetch::facts;
 use crate::stages::invert::{self, LatentNote, Source, read_note};
-use crate::stages::prepare::{Limits, Prepared, prepare};
+use crate::stages::prepare::{Limits, Prepared, prepare, prepare_mask};
 use crate::stages::record::{self, Context};
 use crate::stages::train;
 use crate::stages::train::{Trained, Training, encode_part, join_parts};
 use crate::watch::Watch;
 use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
-use clap::ValueEnum;
 use domain::Digest;
-use domain::edit::{CfMapper, ClipNce, EditSpec, Method};
+use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
 use domain::inversion::{Inversion, Refinement};
-use domain::record::{Links, Record, TextFacts, Verdict};
+use domain::record::{Links, Record, Verdict};
 use editing::Engine;
 use editing::batch::MemoryModel;
 use networks::device;
 use packs::Pack;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use wire::broker::v1::Fence;
-
-/// What to edit, and how.
-#[derive(clap::Args, Debug)]
-pub struct EditArgs {
-    /// Folder of the pack.
-    #[arg(long, value_name = "DIR")]
-    pack: PathBuf,
-    /// The image to edit.
-    #[arg(long, value_name = "IN")]
-    image: PathBuf,
-    /// What the edited image should show, for example "a face with green hair".
-    #[arg(long)]
-    text: String,
-    /// What the image shows without the edit. [default: the pack's own neutral text]
-    #[arg(long)]
-    neutral: Option<String>,
-    /// How the edit is made. [default: cf-mapper if a mapper or training images are given, else clip-nce]
-    #[arg(long)]
-    method: Option<MethodName>,
-    /// A trained mapper for this text.
-    #[arg(long, value_name = "FILE", conflicts_with = "train_on")]
-    mapper: Option<PathBuf>,
-    /// A folder of images to train a mapper on first.
-    #[arg(long, value_name = "DIR")]
-    train_on: Option<PathBuf>,
-    /// Where to keep the mapper that was trained.
-    #[arg(long, value_name = "FILE", requires = "train_on")]
-    save_mapper: Option<PathBuf>,
-    /// Optimiser steps, of the edit or of the mapper's training. [default: the method's]
-    #[arg(long)]
-    steps: Option<u32>,
-    /// Weight of the latent's change. [default: the method's]
-    #[arg(long)]
-    latent_l2: Option<f64>,
-    /// Factor on the latent's change.
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
-    strength: f64,
-    /// Seed.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Gradient steps that refine the encoder's inversion.
-    #[arg(long, default_value_t = 0)]
-    refine: u32,
-    /// The edited image, a PNG with its record inside.
-    #[arg(long, value_name = "OUT")]
-    out: PathBuf,
-    /// Also write the reconstruction: the image as the generator draws it, unedited.
-    #[arg(long, value_name = "FILE")]
-    reconstruction: Option<PathBuf>,
-    /// `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, env = "CFX_DEVICE")]
-    device: Option<String>,
-    /// CPU threads of one operation. [default: 1]
-    #[arg(long, env = "CFX_THREADS")]
-    threads: Option<usize>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum MethodName {
-    CfMapper,
-    ClipNce,
-}
-
-impl EditArgs {
-    fn spec(&self, neutral: &str) -> Result<EditSpec> {
-        let trained = self.mapper.is_some() || self.train_on.is_some();
-        let method = match (self.method, trained) {
-            (Some(MethodName::ClipNce), true) => bail!("clip-nce uses no mapper; leave out --mapper and --train-on"),
-            (Some(MethodName::CfMapper), false) => bail!("cf-mapper needs --mapper FILE or --train-on DIR"),
-            (_, true) => {
-                let d = CfMapper::default();
-                let (steps, latent_l2) = (self.steps.unwrap_or(d.steps), self.latent_l2.unwrap_or(d.latent_l2));
-                Method::CfMapper(CfMapper { steps, latent_l2, ..d })
-            }
-            (_, false) => {
-                let d = ClipNce::default();
-                let (steps, latent_l2) = (self.steps.unwrap_or(d.steps), self.latent_l2.unwrap_or(d.latent_l2));
-                Method::ClipNce(ClipNce { steps, latent_l2, ..d })
-            }
-        };
-        let neutral = self.neutral.clone().unwrap_or_else(|| neutral.to_owned());
-        let spec = EditSpec { name: None, text: self.text.clone(), neutral, method, strength_search: None, accept: Default::default(), only: Default::default() };
-        spec.validate(0)?;
-        if !self.strength.is_finite() || self.strength.abs() > 10.0 {
-            bail!("--strength {} is not between -10 and 10", self.strength);
-        }
-        Ok(spec)
-    }
-}
 
 /// Edits one image and says what came of it.
 ///
@@ -144,13 +58,14 @@ pub fn run(args: &EditArgs) -> Result<()> {
     let device = device::open(&settings)?;
     let engine = Engine::open(&pack.config, device)?;
     let mut bench = Bench { engine, pack, memory: MemoryModel::default() };
+    let mask = args.mask.as_deref().map(|path| bench.mask(path)).transpose()?;
 
     let source = bench.source(&args.image)?;
     let mapper = bench.mapper(args, &spec)?;
     let inverted = bench.invert(&inversion, source)?;
     let note = read_note(&inverted.latent).map_err(failure)?;
-    let (text, edited) = bench.edit(&spec, mapper.clone(), &inverted, &note, args)?;
-    let png = encode_png(edited.side, edited.side, &edited.raster)?;
+    let raster = mask.as_ref().map(|(_, raster)| raster.as_slice());
+    let (text, ends) = bench.edit(&spec, mapper.clone(), &inverted, &note, raster, args)?;
     let context = Context {
         pack: &bench.pack,
         environment: &device::environment(device),
@@ -163,13 +78,19 @@ pub fn run(args: &EditArgs) -> Result<()> {
         started_at: Utc::now() - began.elapsed(),
         fetch_ms: 0.0,
     };
-    let record = local_record(&context, &inverted, &note, &edited, &png, args)?;
-    let (file, digest) = with_record(&png, &record)?;
-    write(&args.out, &file)?;
     if let Some(path) = &args.reconstruction {
         write(path, &inverted.reconstruction)?;
     }
-    tell(args, &record, digest, began.elapsed());
+    for (&strength, end) in args.strengths.iter().zip(ends) {
+        let edited = end.map_err(failure)?;
+        let png = encode_png(edited.side, edited.side, &edited.raster)?;
+        let own = Own { strength, mask: mask.as_ref().map(|(digest, _)| *digest), edited: &edited, png: &png };
+        let record = local_record(&context, &inverted, &note, own, args)?;
+        let (file, digest) = with_record(&png, &record)?;
+        let out = args.out_of(strength);
+        write(&out, &file)?;
+        tell(args, &out, &record, digest, began.elapsed());
+    }
     Ok(())
 }
 
@@ -201,23 +122,38 @@ impl Bench {
         ends.swap_remove(0).map_err(failure)
     }
 
+    /// The mask's digest, and the mask at the generator's size.
+    fn mask(&self, path: &Path) -> Result<(Digest, Vec<u8>)> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read the mask {}", path.display()))?;
+        let raster = prepare_mask(&bytes, self.pack.resolution());
+        let raster = raster.map_err(|reject| anyhow::anyhow!("{}: {reject} ({})", path.display(), reject.reason))?;
+        Ok((Digest::of(&bytes), raster))
+    }
+
+    /// One image per strength, from one edit.
     fn edit(
         &mut self,
         spec: &EditSpec,
         mapper: Option<Vec<u8>>,
         inverted: &invert::Inverted,
         note: &LatentNote,
+        mask: Option<&[u8]>,
         args: &EditArgs,
-    ) -> Result<(TextFacts, Edited)> {
+    ) -> Result<edit::Batch> {
         let (_, _, reconstruction) = credentials::raster::decode(&inverted.reconstruction)?;
-        let latent = inverted.latent.clone();
-        let input =
-            Input { latent, reconstruction, source: note.source.sha256, mask: None, strength: args.strength, seed: args.seed };
+        let input = |&strength: &f64| Input {
+            latent: inverted.latent.clone(),
+            reconstruction: reconstruction.clone(),
+            source: note.source.sha256,
+            mask: mask.map(<[u8]>::to_vec),
+            strength,
+            seed: args.seed,
+        };
+        let inputs: Vec<_> = args.strengths.iter().map(input).collect();
         let plan = Plan { edit: spec.clone(), mapper, goal: self.pack.goal(&spec.text) };
-        let mut watch = Watch::finishing(vec![one_task()], Drain::default());
-        let batch = edit::compute(&self.engine, &mut self.memory, &plan, &[input], &mut watch);
-        let (text, mut ends) = batch.map_err(failure)?;
-        Ok((text, ends.swap_remove(0).map_err(failure)?))
+        let tasks = inputs.iter().map(|_| one_task()).collect();
+        let mut watch = Watch::finishing(tasks, Drain::default());
+        edit::compute(&self.engine, &mut self.memory, &plan, &inputs, &mut watch).map_err(failure)
     }
 
     /// The mapper's file: read, trained, or none.
@@ -240,7 +176,7 @@ impl Bench {
         let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
         paths.retain(|path| path.is_file());
         paths.sort();
-        let Method::CfMapper(method) = &spec.method else { bail!("only cf-mapper is trained") };
+        let method = spec.method.training().with_context(|| format!("{} trains no mapper", spec.method.name()))?;
         let (mut latents, mut digests) = (Vec::new(), Vec::new());
         for path in paths {
             if latents.len() as u64 >= u64::from(method.train_limit) {
@@ -265,11 +201,12 @@ impl Bench {
         let task = one_task();
         let ticking = tick(Arc::clone(&task));
         let mut watch = Watch::slicing(task, Drain::default(), Duration::from_secs(u64::from(u32::MAX)));
-        let trained = train::compute(&self.engine, &training, &mut watch);
+        let trained = train::compute(&self.engine, &mut None, &training, &mut watch);
         drop(ticking);
         match trained.map_err(failure)? {
             Trained::Done(mapper) => Ok(mapper),
             Trained::Yielded(..) => bail!("the training stopped before its end"),
+            Trained::Diverged { failure: ended, .. } => Err(failure(ended)),
         }
     }
 }
@@ -289,12 +226,19 @@ fn one_task() -> Arc<HeldTask> {
     Arc::new(HeldTask::new(Fence { task: TaskId { job: 0, no: 0 }, epoch: 0 }))
 }
 
+/// What one strength gave.
+struct Own<'a> {
+    strength: f64,
+    mask: Option<Digest>,
+    edited: &'a Edited,
+    png: &'a [u8],
+}
+
 fn local_record(
     context: &Context<'_>,
     inverted: &invert::Inverted,
     note: &LatentNote,
-    edited: &Edited,
-    png: &[u8],
+    own: Own<'_>,
     args: &EditArgs,
 ) -> Result<Record> {
     let links = Links {
@@ -308,13 +252,14 @@ fn local_record(
         note,
         uri: &args.image.display().to_string(),
         source_latent: Digest::of(&inverted.latent),
-        strength: args.strength,
+        mask: own.mask,
+        strength: own.strength,
         seed: args.seed,
         epoch: 0,
         links,
-        edited,
-        png,
-        latent: Digest::of(&edited.latent),
+        edited: own.edited,
+        png: own.png,
+        latent: Digest::of(&own.edited.latent),
     };
     record::write(context, item).map_err(failure)
 }
@@ -331,13 +276,17 @@ fn failure(ended: Ended) -> anyhow::Error {
 }
 
 #[expect(clippy::print_stdout, reason = "a verb of the command line: its result goes to standard output")]
-fn tell(args: &EditArgs, record: &Record, digest: Digest, time: Duration) {
-    println!("{}  sha256:{digest}", args.out.display());
-    println!("  {} by {} in {:.1} s", args.text, record.recipe.method(), time.as_secs_f64());
+fn tell(args: &EditArgs, out: &Path, record: &Record, digest: Digest, time: Duration) {
+    println!("{}  sha256:{digest}", out.display());
+    let (method, strength) = (record.recipe.method(), record.recipe.strength);
+    println!("  {} by {method} at strength {strength} in {:.1} s", args.text, time.as_secs_f64());
     match record.outcome.verdict {
-        Some(Verdict::Accept) => println!("  verdict: accept (the judge sees the target)"),
-        Some(Verdict::Reject) => println!("  verdict: reject (the judge does not see the target)"),
-        None => println!("  verdict: none (the pack's judge cannot read this text)"),
+        Some(Verdict::Accept) => println!("  verdict: accepted"),
+        Some(Verdict::Reject) => {
+            let reasons: Vec<_> = record.outcome.rejected_for.iter().map(|reason| reason.name()).collect();
+            println!("  verdict: rejected for {}", reasons.join(", "));
+        }
+        None => println!("  verdict: none (the pack's judge cannot tell this text, and no other rule was given)"),
     }
     for (head, [before, after]) in record.outcome.judged.iter().filter(|(_, [before, after])| before != after) {
         println!("  {head}: {before} -> {after}");

@@ -56,6 +56,59 @@ fn one_image_is_edited_and_says_how() {
 }
 
 #[test]
+fn one_edit_at_several_strengths_inside_a_mask_says_each_verdict() {
+    let folder = TempDir::new().expect("a folder");
+    let (out, mask) = (folder.path().join("out.png"), folder.path().join("upper.png"));
+    let white = image::GrayImage::from_fn(64, 64, |_, y| image::Luma([if y < 32 { 255 } else { 0 }]));
+    white.save(&mask).expect("a mask");
+    let mask_text = mask.to_string_lossy();
+    let more = [
+        "--method",
+        "directional",
+        "--steps",
+        "4",
+        "--mask",
+        &mask_text,
+        "--strengths",
+        "0.5,2",
+        "--set",
+        "layers=[0,7]",
+        "--accept",
+        "max_outside_change=5",
+        "--accept",
+        "max_change=0.0001",
+    ];
+    let output = edit(&demo("faces/source/000.png"), "a face with green hair", &out, &more);
+    assert!(output.status.success(), "{}", said(&output));
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("changed-too-much") && !told.contains("outside-changed"), "{told}");
+    assert!(!out.exists(), "each strength has a file of its own");
+    for strength in [0.5, 2.0] {
+        let record = checked(&folder.path().join(format!("out-x{strength}.png")));
+        assert_eq!((record.recipe.strength, record.recipe.method()), (strength, "directional"));
+        assert_eq!(record.recipe.mask, Some(domain::Digest::of(std::fs::read(&mask).expect("the mask"))));
+        assert!(record.outcome.metrics["outside_change"] < 5.0, "{:?}", record.outcome.metrics);
+        assert_eq!(record.outcome.verdict, Some(domain::record::Verdict::Reject));
+    }
+}
+
+#[test]
+fn a_strength_search_stands_in_the_record() {
+    let folder = TempDir::new().expect("a folder");
+    let out = folder.path().join("out.png");
+    let more = ["--method", "styleclip", "--steps", "3", "--strength-search", "--strength", "3"];
+    let output = edit(&demo("faces/source/000.png"), "a face with green hair", &out, &more);
+    assert!(output.status.success(), "{}", said(&output));
+    let record = checked(&out);
+    let found = record.outcome.metrics["strength"];
+    assert!(found > 0.0 && found <= 3.0, "{found}");
+    assert_eq!(record.recipe.edit.strength_search.map(|search| search.probability), Some(0.9));
+    // the judge cannot tell this text
+    let refused = edit(&demo("faces/source/000.png"), "a face with elf ears", &out, &more);
+    assert!(!refused.status.success() && said(&refused).contains("elf ears"), "{}", said(&refused));
+}
+
+#[test]
 fn a_mapper_is_trained_kept_and_used_again() {
     let folder = TempDir::new().expect("a folder");
     let train = folder.path().join("train");
@@ -97,13 +150,18 @@ fn what_cannot_be_edited_is_named_and_nothing_is_written() {
     let (green, long) = ("a face with green hair", "hair ".repeat(50));
     let long = long.trim();
     let clip_nce = ["--method", "clip-nce", "--steps", "1"];
-    let cases: [(&Path, &str, &[&str], &str); 6] = [
+    let cases: [(&Path, &str, &[&str], &str); 11] = [
         (&cut, green, &clip_nce, "cut.png"),
         (&absent, green, &clip_nce, "absent.png"),
         (&face, "  ", &clip_nce, "text is empty"),
         (&face, long, &clip_nce, "tokens"),
         (&face, green, &["--method", "cf-mapper"], "--train-on"),
         (&face, green, &["--mapper", "absent.safetensors"], "absent.safetensors"),
+        (&face, green, &["--method", "styleclip", "--set", "stepz=3"], "stepz"),
+        (&face, green, &["--method", "styleclip", "--steps", "1", "--mask", "absent.png"], "absent.png"),
+        (&face, green, &["--method", "styleclip", "--steps", "1", "--set", "identity=0.1"], "identity"),
+        (&face, green, &["--accept", "min_luck=1"], "min_luck"),
+        (&face, green, &["--method", "clip-nce", "--set", "region={\"mask\":\"hair\"}"], "--mask"),
     ];
     for (image, text, more, wanted) in cases {
         let output = edit(image, text, &out, more);

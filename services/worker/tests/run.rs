@@ -141,6 +141,8 @@ fn optimising(steps: u32) -> EditSpec {
         text: "a face with green hair".into(),
         neutral: "a face".into(),
         method: Method::ClipNce(ClipNce { steps, ..ClipNce::default() }),
+        strength_search: None,
+        accept: Default::default(),
         only: Default::default(),
     }
 }
@@ -177,7 +179,8 @@ async fn a_face_is_inverted_and_edited_and_a_poison_image_hurts_nobody() -> Resu
     let pointer: ResultPointer = place.artifacts.get_result(&key("invert 0")).await?.unwrap();
     assert_eq!(pointer.outcome, ends[0].outcome);
 
-    let item = EditItem { fence: fence(1, 7, 1), key: key("edit"), source: face, latent, strength: 1.0, seed: 3 };
+    let item =
+        EditItem { fence: fence(1, 7, 1), key: key("edit"), source: face, latent, mask: None, strength: 1.0, seed: 3 };
     let edit = |epoch| Work::Edit {
         edit: optimising(40),
         inversion: Inversion::default(),
@@ -230,6 +233,7 @@ async fn a_cancel_stops_running_work_and_a_drain_gives_back_what_is_staged() -> 
             key: key(&format!("long {job} {no}")),
             source: face.clone(),
             latent,
+            mask: None,
             strength: 1.0,
             seed: 0,
         }],

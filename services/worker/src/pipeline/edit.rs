@@ -38,7 +38,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
         if let Some(told) = desk.settled(index, item.fence, item.key).await {
             return Way::Ended(told);
         }
-        stage(desk, item).await.into()
+        stage(desk, asked.edit, item, pack.resolution()).await.into()
     })
     .await;
     let (on, ends) = split(staged);
@@ -100,13 +100,23 @@ async fn open(desk: Desk<'_>, asked: Asked<'_>) -> Result<(Arc<LocalPack>, Optio
     Ok((pack, mapper))
 }
 
-async fn stage(desk: Desk<'_>, item: &EditItem) -> Result<(LatentNote, Input), Ended> {
-    let latent = fetch::latent(&desk.line.artifacts, item.latent, item.source.sha256).await?;
+async fn stage(
+    desk: Desk<'_>,
+    edit: &EditSpec,
+    item: &EditItem,
+    resolution: u32,
+) -> Result<(LatentNote, Input), Ended> {
+    let artifacts = &desk.line.artifacts;
+    let mask = match edit.method.guards().mask() {
+        Some(name) => Some(fetch::mask(artifacts, name, item.mask, &item.source, resolution).await?),
+        None => None,
+    };
+    let latent = fetch::latent(artifacts, item.latent, item.source.sha256).await?;
     let input = Input {
         latent: latent.bytes,
         reconstruction: latent.reconstruction,
         source: item.source.sha256,
-        mask: None,
+        mask,
         strength: item.strength,
         seed: item.seed,
     };
@@ -134,6 +144,7 @@ async fn store(
         note,
         uri: &item.source.uri,
         source_latent: item.latent,
+        mask: item.mask,
         strength: item.strength,
         seed: item.seed,
         epoch: item.fence.epoch,

@@ -2,10 +2,12 @@
 
 mod rig;
 
+use domain::accept::RejectReason;
 use domain::edit::EditSpec;
 use domain::inversion::Inversion;
 use domain::record::Verdict;
 use domain::{Digest, Reason, Stage, StageKey};
+use image::{GrayImage, Luma};
 use rig::{Rig, fence};
 use std::time::{Duration, Instant};
 use wire::broker::v1::{
@@ -58,7 +60,15 @@ fn edit_work(
     let item = |((no, (source, latent)), &strength): ((i32, &(SourceRef, Digest)), &f64)| {
         let parameters = (&edit.text, &edit.method, strength);
         let key = StageKey::new(Stage::Edit, Digest::of("pack"), &[*latent], &parameters, "fp32").expect("a key");
-        EditItem { fence: fence(100 + no, epoch), key, source: source.clone(), latent: *latent, strength, seed: 5 }
+        EditItem {
+            fence: fence(100 + no, epoch),
+            key,
+            source: source.clone(),
+            latent: *latent,
+            mask: None,
+            strength,
+            seed: 5,
+        }
     };
     let items = (0..).zip(latents).zip(strengths).map(item).collect();
     Work::Edit { edit: edit.clone(), inversion: Inversion::default(), mapper, items }
@@ -293,4 +303,81 @@ async fn what_concerns_the_whole_batch_reaches_every_item() {
     let outcomes = rig.run(edit_work(&spec, None, &latents, 1, &[1.0, 1.0])).await;
     let untouched = Outcome::Yielded { checkpoint: None, done: 0.0 };
     assert!(outcomes.len() == 2 && outcomes.iter().all(|o| o.outcome == untouched), "{outcomes:?}");
+}
+
+/// A mask file: white above the row `below`, black from there on.
+fn mask(below: u32) -> Vec<u8> {
+    let mask = GrayImage::from_fn(128, 128, |_, y| Luma([if y < below { 255 } else { 0 }]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    mask.write_to(&mut bytes, image::ImageFormat::Png).expect("a PNG");
+    bytes.into_inner()
+}
+
+/// Greatest change of a byte in the rows `from` to `to` of two 64 x 64 images.
+fn greatest_change(a: &[u8], b: &[u8], from: usize, to: usize) -> u8 {
+    let rows = from * 64 * 3..to * 64 * 3;
+    a[rows.clone()].iter().zip(&b[rows]).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_stays_inside_its_mask_and_a_bad_mask_costs_its_item_alone() {
+    let mut rig = Rig::new(MINUTE).await;
+    let latents = inverted(&mut rig, 5).await;
+    let mut spec = edit_spec(r#"{"kind":"clip-nce","steps":12,"region":{"mask":"hair","feather":0}}"#);
+    spec.accept.max_outside_change = Some(0.01);
+    spec.accept.min_preservation = Some(1.0);
+    let upper = rig.put(mask(64)).await;
+    let whole = mask(128);
+    let cut = rig.put(whole[..whole.len() / 2].to_vec()).await;
+    let masks = [Some(upper), None, Some(cut), Some(Digest::of("never uploaded")), Some(upper)];
+    let with_masks = |work: Work, masks: &[Option<Digest>]| match work {
+        Work::Edit { edit, inversion, mapper, mut items } => {
+            items.iter_mut().zip(masks).for_each(|(item, mask)| item.mask = *mask);
+            Work::Edit { edit, inversion, mapper, items }
+        }
+        other => other,
+    };
+    let outcomes = rig.run(with_masks(edit_work(&spec, None, &latents, 1, &[1.0; 5]), &masks)).await;
+    for (place, expected, words) in [
+        (1, Reason::MissingMask, "no mask 'hair'"),
+        (2, Reason::Truncated, "the mask 'hair' of file:///faces/2.png"),
+        (3, Reason::MissingMask, "faces/3.png"),
+    ] {
+        let (found, detail) = reason(&outcomes[place]);
+        assert_eq!(found, expected, "{place}: {detail}");
+        assert!(detail.contains(words), "{place}: {detail}");
+    }
+    for place in [0, 4] {
+        let edited = edited(&outcomes[place]);
+        assert_sound(&rig, edited).await;
+        assert_eq!(edited.record.recipe.mask, Some(upper));
+        let (_, _, before) = credentials::raster::decode(&rig.get(edited.reconstruction).await).expect("a PNG");
+        let (_, _, after) = credentials::raster::decode(&rig.get(edited.image).await).expect("a PNG");
+        assert!(greatest_change(&before, &after, 0, 32) > 3, "it changes inside");
+        assert_eq!(greatest_change(&before, &after, 32, 64), 0, "and nowhere else");
+        let outcome = &edited.record.outcome;
+        assert_eq!(outcome.metrics["outside_change"], 0.0);
+        assert!(outcome.metrics["mean_change"] > 0.0);
+        assert!(!outcome.rejected_for.contains(&RejectReason::OutsideChanged));
+        assert_eq!(outcome.verdict == Some(Verdict::Accept), outcome.rejected_for.is_empty());
+    }
+
+    // without the region the same rule rejects, and says why; the rules alone do not change the image
+    let open = edit_spec(r#"{"kind":"clip-nce","steps":12}"#);
+    let strict = |accept: &str| EditSpec { accept: serde_json::from_str(accept).expect("rules"), ..open.clone() };
+    let rejected =
+        rig.run(edit_work(&strict(r#"{"target":false,"max_change":0.001}"#), None, &latents[..1], 1, &[1.0])).await;
+    let plain = rig.run(edit_work(&open, None, &latents[1..2], 1, &[1.0])).await;
+    let accepted =
+        rig.run(edit_work(&strict(r#"{"target":false,"max_change":255}"#), None, &latents[1..2], 4, &[1.0])).await;
+    let told = |outcomes: &[ItemOutcome]| edited(&outcomes[0]).record.outcome.clone();
+    assert_eq!(told(&rejected).verdict, Some(Verdict::Reject));
+    assert_eq!(told(&rejected).rejected_for, [RejectReason::ChangedTooMuch]);
+    assert_eq!((told(&accepted).verdict, told(&accepted).rejected_for), (Some(Verdict::Accept), vec![]));
+    assert_eq!(told(&accepted).raster_sha256, told(&plain).raster_sha256);
+
+    // a text the judge cannot tell, and no rule that could be applied: nothing is said
+    let unknown = EditSpec { text: "a face with elf ears".to_owned(), ..open.clone() };
+    let unjudged = rig.run(edit_work(&unknown, None, &latents[..1], 1, &[1.0])).await;
+    assert_eq!((told(&unjudged).verdict, told(&unjudged).rejected_for), (None, vec![]));
 }

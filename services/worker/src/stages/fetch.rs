@@ -2,7 +2,7 @@
 
 use super::ended::Ended;
 use super::invert::{LatentNote, Source, read_note};
-use super::prepare::{Limits, Prepared, prepare};
+use super::prepare::{Limits, Prepared, prepare, prepare_mask};
 use artifacts::Artifacts;
 use credentials::raster;
 use domain::record::SourceFacts;
@@ -80,6 +80,37 @@ pub async fn latent(artifacts: &Artifacts, digest: Digest, source: Digest) -> Re
     let png = artifacts.get(note.reconstruction).await.map_err(ours)?;
     let (_, _, reconstruction) = raster::decode(&png).map_err(Ended::internal)?;
     Ok(Latent { bytes, note, reconstruction })
+}
+
+/// The mask of an item that is confined to the one called `name`: one byte a pixel, 0 outside to 255 inside.
+///
+/// # Errors
+/// When the source has none, or the item's own fault or the bucket's: nothing of it concerns other items.
+pub async fn mask(
+    artifacts: &Artifacts,
+    name: &str,
+    mask: Option<Digest>,
+    source: &SourceRef,
+    resolution: u32,
+) -> Result<Vec<u8>, Ended> {
+    let uri = &source.uri;
+    let Some(digest) = mask else {
+        let detail = format!(
+            "{uri} has no mask '{name}', and the edit is confined to it; add one with `cfx dataset add ... --mask {name}=DIR` and \
+             retry"
+        );
+        return Err(Ended::failed(Reason::MissingMask, detail));
+    };
+    let named = |ended: Ended| match ended {
+        Ended::Failed { reason, detail } => {
+            let reason = if reason == Reason::MissingSource { Reason::MissingMask } else { reason };
+            Ended::failed(reason, format!("the mask '{name}' of {uri}: {detail}"))
+        }
+        other => other,
+    };
+    let bytes = artifacts.get(digest).await.map_err(|error| named(error.into()))?;
+    let decoded = tokio::task::spawn_blocking(move || prepare_mask(&bytes, resolution)).await;
+    decoded.map_err(Ended::internal)?.map_err(|reject| named(reject.into()))
 }
 
 /// An artifact of an earlier stage.

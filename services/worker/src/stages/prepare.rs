@@ -5,10 +5,13 @@
 
 mod decode;
 mod flatten;
+mod mask;
 mod sniff;
 mod square;
 #[cfg(test)]
 mod tests;
+
+pub use mask::prepare_mask;
 
 use domain::{Digest, Reason};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -49,6 +49,8 @@ pub struct Item<'a> {
     pub uri: &'a str,
     /// The latent's artifact.
     pub source_latent: Digest,
+    /// SHA-256 of the mask's file, for edits confined to one.
+    pub mask: Option<Digest>,
     /// Factor on the latent's change.
     pub strength: f64,
     /// The job's seed.
@@ -83,14 +85,15 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<Record, Ended> {
         strength: item.strength,
         seed: item.seed,
         rng: editing::rng::GENERATOR.to_owned(),
-        noise: "fixed".to_owned(),
+        noise: noise_policy(context.inversion).to_owned(),
         precision: PRECISION.to_owned(),
         source_latent: item.source_latent,
         mapper: context.mapper,
-        mask: None,
+        mask: item.mask,
     };
     let mut metrics = scores.metrics.clone();
     metrics.extend(item.note.psnr.map(|psnr| ("reconstruction_psnr".to_owned(), psnr)));
+    metrics.extend(item.note.metrics.clone());
     let named = ["fetch", "edit", "judge"].into_iter().zip([context.fetch_ms, milliseconds[0], milliseconds[1]]);
     Ok(Record {
         schema: RECORD_SCHEMA.to_owned(),
@@ -126,6 +129,14 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<Record, Ended> {
         },
         links: item.links,
     })
+}
+
+/// Where the generator's noise comes from: its file, or the inversion, which keeps it in the latent's file.
+const fn noise_policy(inversion: &Inversion) -> &'static str {
+    match inversion {
+        Inversion::Optimise(projection) if projection.optimise_noise => "optimised",
+        _ => "fixed",
+    }
 }
 
 /// The device with its own name and driver, for people: `cuda:0 NVIDIA H100 (driver 570.1)`.
