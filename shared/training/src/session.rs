@@ -2,7 +2,7 @@
 //!
 //! A step is a function of the state and of its number: batches, augmentations and noise are seeded by (seed, step). So the
 //! data cursor is the step, and a run that was cut off and resumed ends with the bits of one that was not (on one machine
-//! with one number of threads).
+//! with one number of threads). libtorch's generator belongs to the process, so a process runs one session at a time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
