@@ -8,6 +8,8 @@ use domain::edit::EditSpec;
 use domain::record::{MicroBatch, TextFacts};
 use domain::{Digest, Stage};
 use editing::batch::{MemoryModel, run_in_parts};
+use editing::draw::Painter;
+use editing::guidance::Draw;
 use editing::mapper::Mapper;
 use editing::score::Goal;
 use editing::{EditError, EditText, Engine, Stop, latent, raster, region};
@@ -30,7 +32,7 @@ pub struct Plan {
 /// One latent to edit.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// The latent's file.
+    /// The latent's file, with the noise and weights that its inversion found.
     pub latent: Vec<u8>,
     /// RGB8 raster of the reconstruction: what the edit is compared with.
     pub reconstruction: Vec<u8>,
@@ -79,7 +81,7 @@ pub fn compute(
     items: &[Input],
     watch: &mut Watch,
 ) -> Result<Batch, Ended> {
-    let text = EditText::encode(engine, &plan.edit.text, &plan.edit.neutral)?;
+    let text = EditText::encode(engine, &plan.edit.text, &plan.edit.neutral, plan.edit.method.numerics())?;
     let mapper = match (plan.edit.method.training(), &plan.mapper) {
         (Some(_), Some(bytes)) => Some(Mapper::from_bytes(bytes, engine)?),
         (Some(_), None) => return Err(Ended::internal("the edit needs a trained mapper, and none came with it")),
@@ -148,12 +150,22 @@ impl Pass<'_> {
     }
 
     /// Renders latents `[B, L, w_dim]`; inside their regions, where the edit has one.
-    fn show(&self, latents: &Tensor, sources: &Tensor, regions: Option<&Tensor>) -> Result<Tensor, EditError> {
-        let edited = self.engine.render(latents)?;
-        match regions {
-            Some(regions) => Ok(region::compose(&self.engine.render(sources)?, &edited, regions)?),
-            None => Ok(edited),
-        }
+    fn show(
+        &self,
+        painter: &Painter<'_>,
+        latents: &Tensor,
+        sources: &Tensor,
+        regions: Option<&Tensor>,
+    ) -> Result<Tensor, EditError> {
+        // Safe to narrow: a number of items.
+        let rows: Vec<_> = (0..latents.size()[0] as usize).collect();
+        tch::no_grad(|| {
+            let edited = painter.draw(&rows, latents, None)?;
+            match regions {
+                Some(regions) => Ok(region::compose(&painter.draw(&rows, sources, None)?, &edited, regions)?),
+                None => Ok(edited),
+            }
+        })
     }
 
     /// Renders, scores and writes down the items that have a latent; each with its place.
@@ -174,7 +186,8 @@ impl Pass<'_> {
             Tensor::f_stack(&latents, 0)
         };
         let regions = self.regions(finished.iter().map(of))?;
-        let images = self.show(&stacked(|c| &c.latent)?, &stacked(|c| &c.source)?, regions.as_ref())?;
+        let painter = Painter::new(engine, finished.iter().map(|(_, changed)| Some(&*changed.own)).collect())?;
+        let images = self.show(&painter, &stacked(|c| &c.latent)?, &stacked(|c| &c.source)?, regions.as_ref())?;
         let rasters = raster::to_rgb8(&images)?;
         let editing = began.elapsed();
         let judging = Instant::now();

@@ -2,17 +2,22 @@
 
 use super::{Input, Pass};
 use crate::watch::Watch;
+use editing::descent::Descended;
+use editing::draw::{Own, Painter};
 use editing::mapper::Mapper;
 use editing::per_image::{self, Item};
 use editing::rng::RngKey;
 use editing::search::{Found, at_strengths, smallest};
 use editing::{EditError, Stop, latent, raster};
+use std::rc::Rc;
 use tch::Tensor;
 
 /// An edited latent.
 pub(super) struct Changed {
     /// The inverted latent it came from, `[L, w_dim]`.
     pub source: Tensor,
+    /// What else its image is drawn with.
+    pub own: Rc<Own>,
     /// `[L, w_dim]`.
     pub latent: Tensor,
     /// The strength that a search found.
@@ -26,6 +31,7 @@ pub(super) struct Changed {
 /// The edit of one distinct image at strength 1.
 struct Full {
     source: Tensor,
+    own: Rc<Own>,
     edited: Tensor,
     loss: Vec<f64>,
     steps: u32,
@@ -57,6 +63,7 @@ impl Pass<'_> {
             ends.push(match &full[place] {
                 Ok(full) => Ok(Changed {
                     source: full.source.shallow_clone(),
+                    own: Rc::clone(&full.own),
                     latent: latent::at_strength(&full.source, &full.edited, items[i].strength)?,
                     found_strength: None,
                     loss: full.loss.clone(),
@@ -82,21 +89,23 @@ impl Pass<'_> {
         watch: &mut Watch,
     ) -> Result<Vec<Result<Full, Stop>>, EditError> {
         let engine = self.engine;
-        let read =
-            |&i: &usize| latent::from_bytes(&items[i].latent, engine.n_latent(), engine.w_dim(), engine.device());
-        let sources = distinct.iter().map(read).collect::<Result<Vec<Tensor>, _>>()?;
-        if let Some(mapper) = &self.mapper {
-            return mapped(mapper, sources);
-        }
-        let key = |i: usize| RngKey::new("clip-nce/views", &items[i].source, &self.identity, items[i].seed);
-        let entries = distinct.iter().zip(&sources);
-        let entries: Vec<_> = entries.map(|(&id, latent)| Item { id, latent, key: key(id) }).collect();
-        let regions = self.regions(distinct.iter().map(|&i| &items[i]))?;
-        let ends = per_image::edit(engine, engine, self.text, &self.plan.edit.method, &entries, regions, watch)?;
-        let full = sources
-            .into_iter()
-            .zip(ends)
-            .map(|(source, end)| end.map(|end| Full { source, edited: end.latent, loss: end.loss, steps: end.steps }));
+        let read = |&i: &usize| latent::inversion_from_bytes(&items[i].latent, engine.generator());
+        let (sources, owns): (Vec<Tensor>, Vec<Own>) =
+            distinct.iter().map(read).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let ends = match &self.mapper {
+            Some(mapper) => mapped(mapper, &sources)?,
+            None => {
+                let painter = Painter::new(engine, owns.iter().map(Some).collect())?;
+                let key = |i: usize| RngKey::new("clip-nce/views", &items[i].source, &self.identity, items[i].seed);
+                let entries = distinct.iter().zip(&sources);
+                let entries: Vec<_> = entries.map(|(&id, latent)| Item { id, latent, key: key(id) }).collect();
+                let regions = self.regions(distinct.iter().map(|&i| &items[i]))?;
+                per_image::edit(engine, &painter, self.text, &self.plan.edit.method, &entries, regions, watch)?
+            }
+        };
+        let full = sources.into_iter().zip(owns).zip(ends).map(|((source, own), end)| {
+            end.map(|end| Full { source, own: Rc::new(own), edited: end.latent, loss: end.loss, steps: end.steps })
+        });
         Ok(full.collect())
     }
 
@@ -116,10 +125,12 @@ impl Pass<'_> {
         };
         let (source, edited) = (stack(|c| &c.source)?, stack(|c| &c.latent)?);
         let regions = self.regions(going.iter().map(|(i, _)| &items[*i]))?;
+        let owns: Vec<_> = going.iter().map(|(_, changed)| Rc::clone(&changed.own)).collect();
+        let painter = Painter::new(self.engine, owns.iter().map(|own| Some(&**own)).collect())?;
         // The edited latents stand at the ceilings already, so the search goes over their fractions.
         let ceilings = vec![1.0; going.len()];
         let found = smallest(self.engine, goal, search, &ceilings, &mut |fractions| {
-            let shown = self.show(&at_strengths(&source, &edited, fractions)?, &source, regions.as_ref())?;
+            let shown = self.show(&painter, &at_strengths(&source, &edited, fractions)?, &source, regions.as_ref())?;
             raster::as_published(&shown)
         })?;
         for ((i, changed), Found { strength, .. }) in going.into_iter().zip(found) {
@@ -130,13 +141,10 @@ impl Pass<'_> {
     }
 }
 
-fn mapped(mapper: &Mapper, sources: Vec<Tensor>) -> Result<Vec<Result<Full, Stop>>, EditError> {
-    let moved = mapper.apply(&Tensor::f_stack(&sources, 0)?, 1.0)?;
-    let full = sources
-        .into_iter()
-        .enumerate()
-        .map(|(place, source)| Ok(Ok(Full { source, edited: moved.f_get(place as i64)?, loss: Vec::new(), steps: 0 })));
-    full.collect()
+/// A mapper moves latents alone: noise and weights of an item's own stay its own.
+fn mapped(mapper: &Mapper, sources: &[Tensor]) -> Result<Vec<Result<Descended, Stop>>, EditError> {
+    let moved = mapper.apply(&Tensor::f_stack(sources, 0)?, 1.0)?.f_unbind(0)?;
+    Ok(moved.into_iter().map(|latent| Ok(Descended { latent, loss: Vec::new(), steps: 0 })).collect())
 }
 
 /// The same end for another strength of the same image.
