@@ -55,6 +55,8 @@ pub fn config() -> EngineConfig {
         clip: clip("clip.safetensors"),
         second_clip: Some(clip("clip_second.safetensors")),
         judge: Some(JudgeConfig { weights: pack.join("judge.safetensors"), heads }),
+        identity: None,
+        perceptual: None,
         templates: TEMPLATES.map(str::to_owned).to_vec(),
         subjects: SUBJECTS.map(str::to_owned).to_vec(),
     }

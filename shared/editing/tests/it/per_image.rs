@@ -1,7 +1,7 @@
 //! The per-image form on the demo pack: what an item's result depends on, and what it does not.
 
 use crate::demo;
-use domain::edit::{ClipNce, Directional, EarlyStop, Guards, Method, Region, RegionSource, Styleclip};
+use domain::edit::{ClipNce, Directional, EarlyStop, Guards, Method, Numerics, Region, RegionSource, Styleclip};
 use domain::{Digest, Reason};
 use editing::descent::Descended;
 use editing::per_image::{Item, edit};

@@ -43,9 +43,9 @@ spread = torch.tensor([0.1, 0.4, 0.8, 1.5], dtype=torch.float64)[None, :, None]
 views = F.normalize(source[:, None] + spread * unit(ITEMS, VIEWS, WIDTH), dim=-1).float().double()
 golden = {"source": source, "views": views, "target_texts": target_texts, "neutral_texts": neutral_texts}
 def global_loss(views):
-    """StyleCLIP: one minus the cosine with the mean target text."""
-    target = target_texts.mean(0)
-    return torch.stack([1 - F.cosine_similarity(view, target, dim=0) for view in views]).mean()
+    """StyleCLIP: one minus the cosine with the mean target text; features come with unit length."""
+    target = F.normalize(target_texts.mean(0), dim=0)
+    return torch.stack([1 - view @ target for view in views]).mean()
 
 
 def directional_loss(views, source):
