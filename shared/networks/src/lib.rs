@@ -5,7 +5,8 @@
 //! knows none of the other crates: what to optimise, how to batch and where files come from is decided by its callers.
 //!
 //! It must never fill in a parameter that a file lacks, train a network's own weights, download anything, or panic on
-//! what a file or a caller gives it. Loaded parameters are frozen; gradients flow to inputs only.
+//! what a file or a caller gives it. Loaded parameters are frozen; gradients flow to inputs only. (A network that is
+//! trained elsewhere is built on tensors that keep theirs: `Weights::with_gradients`.)
 //!
 //! It keeps no state on disk, so nothing of it survives a crash and nothing needs to: loading again gives the same
 //! networks.
