@@ -3,7 +3,7 @@
 
 use crate::cache::{Entry, Folder};
 use crate::edit::{Trained, edit_all, train};
-use crate::faces::{HeldOut, training_latents};
+use crate::faces::{Drawn, HeldOut, training_latents};
 use crate::measure::{Scores, measure};
 use crate::networks_of::Networks;
 use crate::plan::{Plan, Setting, Text};
@@ -119,7 +119,14 @@ impl Bench<'_> {
     /// # Errors
     /// When the renderer or a network fails.
     pub fn held_out(&self, text: &Text) -> Result<HeldOut> {
-        HeldOut::of(&self.networks.engine, self.renderer, &self.plan.faces, text)
+        let engine = &self.networks.engine;
+        // Safe to narrow: a side in pixels.
+        let side = engine.resolution() as u32;
+        let faces = &self.plan.faces;
+        let of = json!({ "seed": faces.seed, "count": faces.count, "side": side, "text": text });
+        let folder = Folder::open(&self.cache.join("faces"), &digest_of(&of)?)?;
+        let _lock = folder.lock()?;
+        HeldOut::of(engine, Drawn::kept(folder.path(), self.renderer, faces, text, side)?)
     }
 
     /// The rows that are no method: their names and scores.
@@ -172,7 +179,7 @@ impl Bench<'_> {
     pub fn run(&self, cells: &[Cell<'_>]) -> Result<()> {
         let revision = std::env::var("CFX_COMMIT").unwrap_or_else(|_| "unknown".to_owned());
         let mut set = None;
-        // The faces of one text at a time: they cost seconds.
+        // The faces of one text at a time: those of all would fill the memory.
         let mut faces: Option<(String, HeldOut)> = None;
         loop {
             let mut busy = BTreeSet::new();

@@ -275,6 +275,13 @@ impl Plan {
         self.texts.retain(|text| ["green-hair", "glasses"].contains(&text.slug().as_str()));
         let kept: BTreeSet<_> = self.texts.iter().map(Text::slug).collect();
         self.methods.retain(|setting| setting.texts.as_ref().is_none_or(|slugs| !slugs.is_disjoint(&kept)));
+        // The first setting of each method, and every one that has something besides.
+        let bases: BTreeSet<_> = self.methods.iter().filter_map(|setting| setting.variant_of.clone()).collect();
+        let mut seen = BTreeSet::new();
+        self.methods.retain(|setting| {
+            let special = setting.strength_search.is_some() || setting.variant_of.is_some();
+            seen.insert(setting.method.name()) || special || bases.contains(&setting.name)
+        });
         for setting in &mut self.methods {
             setting.seeds.truncate(1);
             match &mut setting.method {
