@@ -251,6 +251,17 @@ impl Cluster {
                  FULL JOIN (SELECT job_seq, stage, state, count(*) AS n FROM tasks GROUP BY 1, 2, 3) held \
                  USING (job_seq, stage, state) WHERE counted.n IS DISTINCT FROM held.n",
             ),
+            (
+                "verdicts that differ from the results",
+                "SELECT count(*) FROM \
+                   (SELECT job_seq, edit_no, verdict::text, reason, n FROM edit_verdicts WHERE n <> 0) counted \
+                 FULL JOIN ( \
+                   SELECT job_seq, edit_no, k.verdict, reason, count(*) AS n FROM results r \
+                   CROSS JOIN LATERAL (SELECT CASE r.verdict WHEN 'accept' THEN 'accepted' WHEN 'reject' THEN 'rejected' \
+                                              ELSE 'unjudged' END AS verdict) AS k \
+                   CROSS JOIN LATERAL unnest(array_prepend('', r.rejected_for)) AS reason GROUP BY 1, 2, 3, 4) told \
+                 USING (job_seq, edit_no, verdict, reason) WHERE counted.n IS DISTINCT FROM told.n",
+            ),
             ("tasks tried too often", "SELECT count(*) FROM tasks WHERE attempts > 4 OR losses > 11"),
         ];
         for (what, statement) in counts {

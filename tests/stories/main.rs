@@ -7,6 +7,7 @@ mod main_job;
 mod poison;
 mod submits;
 mod worker_loss;
+mod yields;
 
 /// A job of per-image edits on `dataset`, `steps` optimiser steps each.
 fn per_image(dataset: &str, steps: u32) -> String {
