@@ -11,6 +11,7 @@ use editing::{Control, Directive, Engine, Stop, Unhindered, latent, raster};
 use tch::Tensor;
 
 mod noisy;
+mod perceptual;
 mod projector;
 
 fn refine(steps: u32) -> Inversion {
@@ -62,10 +63,10 @@ fn refinement_draws_every_face_better_than_the_encoder_alone() {
 #[test]
 fn the_projector_finds_faces_and_w_plus_finds_them_better() {
     let engine = demo::engine();
-    let images = demo::pictures(&engine, "faces/source", 0..3);
+    let images = demo::pictures(&engine, "faces/source", 0..2);
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
-    let in_w = inverted(&engine, &project(LatentSpace::W, 120), &images);
-    let in_w_plus = inverted(&engine, &project(LatentSpace::WPlus, 120), &images);
+    let in_w = inverted(&engine, &project(LatentSpace::W, 80), &images);
+    let in_w_plus = inverted(&engine, &project(LatentSpace::WPlus, 80), &images);
     for end in &in_w {
         let first = end.latent.get(0);
         assert!((1..engine.n_latent()).all(|layer| end.latent.get(layer).equal(&first)), "one vector for all layers");
@@ -73,7 +74,7 @@ fn the_projector_finds_faces_and_w_plus_finds_them_better() {
     let [w, w_plus] = [&in_w, &in_w_plus].map(|found| mean(decibels(&engine, &images, found)));
     assert!(w > 15.0 && w_plus > w + 1.0, "{w} {w_plus}");
     // This pack's generator has no noise, so there was none to find.
-    assert!(in_w_plus.iter().all(|end| end.own.is_empty() && end.steps == 120 && end.loss.len() == 120));
+    assert!(in_w_plus.iter().all(|end| end.own.is_empty() && end.steps == 80 && end.loss.len() == 80));
 }
 
 #[test]
@@ -103,11 +104,11 @@ fn tuning_draws_every_face_better_than_its_pivot_and_from_a_small_file() {
 #[test]
 fn a_face_is_inverted_alike_alone_and_in_company_and_in_any_order() {
     let engine = demo::engine();
-    let images = demo::pictures(&engine, "faces/source", 0..4);
-    let order = [2_i64, 0, 3, 1];
+    let images = demo::pictures(&engine, "faces/source", 0..3);
+    let order = [2_i64, 0, 1];
     let shuffled = images.index_select(0, &Tensor::from_slice(&order));
     let methods =
-        [Inversion::Encoder {}, refine(10), project(LatentSpace::W, 10), project(LatentSpace::WPlus, 10), tune(3, 6)];
+        [Inversion::Encoder {}, refine(8), project(LatentSpace::W, 8), project(LatentSpace::WPlus, 8), tune(2, 4)];
     for method in methods {
         let together = inverted(&engine, &method, &images);
         let moved = inverted(&engine, &method, &shuffled);
@@ -122,7 +123,7 @@ fn a_face_is_inverted_alike_alone_and_in_company_and_in_any_order() {
         for (place, &face) in order.iter().enumerate() {
             near(&moved[place], &together[face as usize], "in another order");
         }
-        for face in [0, 3] {
+        for face in [0, 2] {
             let alone = inverted(&engine, &method, &images.narrow(0, face, 1));
             near(&alone[0], &together[face as usize], "alone");
         }
