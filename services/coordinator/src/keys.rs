@@ -23,7 +23,7 @@ pub fn invert(pack: Digest, source: Digest, inversion: &Inversion) -> Result<Sta
 /// # Errors
 /// As [`invert`].
 pub fn train(pack: Digest, training_set: Digest, edit: &EditSpec) -> Result<StageKey, CanonicalError> {
-    StageKey::new(Stage::Train, pack, &[training_set], &edit.essence(), PRECISION)
+    StageKey::new(Stage::Train, pack, &[training_set], &edit.mapper_essence(), PRECISION)
 }
 
 /// What an edit's image is made from.

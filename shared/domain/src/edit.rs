@@ -149,6 +149,20 @@ impl EditSpec {
         }
     }
 
+    /// What decides the edit's trained mapper: texts and method. How strongly it is applied is no part of it, so one mapper serves
+    /// edits that differ in that alone.
+    pub const fn mapper_essence(&self) -> Essence<'_> {
+        Essence { strength_search: None, ..self.essence() }
+    }
+
+    /// Digest of [`EditSpec::mapper_essence`]; it keys the random numbers of the training.
+    ///
+    /// # Errors
+    /// When a parameter is not finite, which [`EditSpec::validate`] excludes.
+    pub fn mapper_identity(&self) -> Result<Digest, CanonicalError> {
+        digest_of(&self.mapper_essence())
+    }
+
     /// Digest of [`EditSpec::essence`]. It keys the random numbers, so that the same edit under another name gives the same image.
     ///
     /// # Errors
@@ -232,6 +246,14 @@ mod tests {
         assert_eq!(e.validate(0), Ok(()));
         let back = edit(&serde_json::to_string(&e).unwrap()).unwrap();
         assert_eq!(back, e);
+    }
+
+    #[test]
+    fn edits_that_differ_in_their_strength_share_a_mapper_and_nothing_else() {
+        let plain = edit(r#"{"text":"a face with green hair"}"#).unwrap();
+        let searched = EditSpec { strength_search: Some(StrengthSearch::default()), ..plain.clone() };
+        assert_eq!(plain.mapper_identity().unwrap(), searched.mapper_identity().unwrap());
+        assert_ne!(plain.identity().unwrap(), searched.identity().unwrap());
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl Bench<'_> {
         let digest = self.training_set()?;
         // What is applied besides the mapper does not make another mapper.
         let spec = EditSpec { strength_search: None, ..spec.clone() };
-        let of = json!({ "edits": EDITS, "training_set": digest, "edit": spec.essence() });
+        let of = json!({ "edits": EDITS, "training_set": digest, "edit": spec.mapper_essence() });
         let folder = Folder::open(&self.cache.join("mappers"), &digest_of(&of)?)?;
         let _lock = folder.lock()?;
         if set.is_none() {

@@ -76,7 +76,7 @@ pub fn train(engine: &Engine, text: &EditText, spec: &EditSpec, set: &SourceSet,
     if let Ok(bytes) = std::fs::read(&mapper_file) {
         return Ok(Trained { mapper: Mapper::from_bytes(&bytes, engine)?, spent });
     }
-    let identity = spec.identity()?;
+    let identity = spec.mapper_identity()?;
     let method = &spec.method;
     let mut state = match std::fs::read(&checkpoint_file) {
         Ok(bytes) => TrainState::resume(&bytes, engine, text, method, &identity, set.digest())?,

@@ -88,7 +88,13 @@ fn head(bench: &Bench<'_>, results: &Results<'_>) -> String {
     } else {
         format!("**Incomplete**: {done} of {all} runs (method x text x seed) are measured; `make quality` goes on.")
     };
-    let revisions: Vec<_> = results.revisions.iter().map(|r| r.chars().take(12).collect::<String>()).collect();
+    // As much of a digest as tells it, and whether files differed from it.
+    let short = |revision: &String| {
+        let (digest, state) =
+            revision.split_once('-').map_or((revision.as_str(), ""), |(digest, state)| (digest, state));
+        format!("{}{}{state}", digest.chars().take(12).collect::<String>(), if state.is_empty() { "" } else { "-" })
+    };
+    let revisions: Vec<_> = results.revisions.iter().map(short).collect();
     format!(
         "# Quality of edits\n\nWritten by `make quality` from `quality.toml`; `quality.json` holds every figure with its intervals, \
          `gallery/index.html` shows edits with the truth beside them.\n\nPack {}, {} held-out faces a text (seed {}), mappers trained on {} \

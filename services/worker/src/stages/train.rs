@@ -107,7 +107,7 @@ pub fn compute(
 
 fn begin(engine: &Engine, text: &EditText, training: &Training) -> Result<TrainState, Ended> {
     let (edit, set) = (&training.edit, &training.set);
-    let identity = edit.identity().map_err(Ended::internal)?;
+    let identity = edit.mapper_identity().map_err(Ended::internal)?;
     if let Some(checkpoint) = &training.checkpoint {
         match TrainState::resume(checkpoint, engine, text, &edit.method, &identity, set) {
             Ok(state) => return Ok(state),
