@@ -180,6 +180,11 @@ impl<'a> Guidance<'a> {
         Ok(Self { engine, draw, method, aim, regions, known: sources, perspective })
     }
 
+    /// The method whose losses these are.
+    pub fn method(&self) -> &Method {
+        self.method
+    }
+
     /// The random views of one image at one step; none if the method looks at the image itself.
     pub fn views(&self, rng: &mut impl RngCore) -> Vec<View> {
         let views = self.method.views();

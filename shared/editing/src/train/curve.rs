@@ -62,7 +62,7 @@ impl Curve {
                 None => weights.dims::<1>(&name)?[0],
             };
             let values = weights.take(&name, &[length])?;
-            let values = values.f_to_device(Device::Cpu).and_then(|values| Vec::<f32>::try_from(values));
+            let values = values.f_to_device(Device::Cpu).and_then(Vec::<f32>::try_from);
             curve.terms.push((term, values.map_err(|e| weights.torch_error(&name, e))?));
         }
         Ok(curve)

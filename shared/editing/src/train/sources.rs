@@ -50,6 +50,13 @@ impl SourceSet {
         &self.latents
     }
 
+    /// How many images there are; at least one.
+    #[expect(clippy::len_without_is_empty, reason = "an empty set is refused")]
+    pub fn len(&self) -> usize {
+        // Safe: a size is never negative.
+        self.latents.size()[0] as usize
+    }
+
     /// What this method needs to know of the images: the last method's if it had the same needs, or computed now, in one pass.
     ///
     /// # Errors

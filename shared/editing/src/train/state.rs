@@ -149,17 +149,12 @@ impl TrainState {
         &self.keys
     }
 
-    /// The parameters, ready for gradients.
-    pub(super) fn variables(&self) -> Result<Vec<Tensor>, EditError> {
-        Ok(self.parameters.iter().map(|p| p.f_detach()?.f_set_requires_grad(true)).collect::<Result<_, _>>()?)
-    }
-
     pub(super) fn note(&mut self, losses: &[(&'static str, f32)]) {
         self.curve.push(losses);
     }
 
-    pub(super) fn step(&mut self, parameters: &[Tensor], gradients: &[Tensor], rate: f64) -> Result<(), EditError> {
-        self.parameters = self.optimiser.step(parameters, gradients, rate)?;
+    pub(super) fn descend(&mut self, gradients: &[Tensor], rate: f64) -> Result<(), EditError> {
+        self.parameters = self.optimiser.step(&self.parameters, gradients, rate)?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod objective;
 mod per_image;
 mod perspective;
 mod ranger;
+mod repro;
 mod search;
 mod texts;
 mod training;

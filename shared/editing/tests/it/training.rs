@@ -56,7 +56,7 @@ fn course(steps: u32) -> CfMapper {
 
 fn done(slice: Result<Slice, EditError>) -> Mapper {
     match slice.expect("trains") {
-        Slice::Done(mapper) => mapper,
+        Slice::Done(mapper) => *mapper,
         Slice::Yielded => panic!("nothing asked it to yield"),
     }
 }
