@@ -234,6 +234,25 @@ async fn a_mapper_trains_in_slices_to_the_same_bytes_and_edits_a_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_training_that_diverges_fails_and_its_losses_can_be_read() {
+    let mut rig = Rig::new(MINUTE).await;
+    let sources = vec![rig.put_demo("train/000.png").await, rig.put_demo("train/001.png").await];
+    let training_set = rig.put(serde_json::to_vec(&TrainingSet { sources }).expect("JSON")).await;
+    let spec = edit_spec(r#"{"kind":"cf-mapper","steps":5,"batch":2,"learning_rate":1e30}"#);
+    let key = StageKey::new(Stage::Train, rig.pack.digest, &[training_set], &spec, "fp32").expect("a key");
+    let item = TrainItem { fence: fence(7, 1), key, training_set, checkpoint: None };
+    let outcomes = rig.run(Work::Train { edit: spec, item }).await;
+    let (code, detail) = reason(&outcomes[0]);
+    assert_eq!(code, Reason::NonFinite, "{detail}");
+    let named = detail.rsplit(' ').next().expect("a sentence");
+    let curve = rig.get(named.parse().expect("the sentence ends with a digest")).await;
+    let curve: serde_json::Value = serde_json::from_slice(&curve).expect("JSON");
+    let losses = curve["loss"].as_array().expect("a list");
+    assert!(losses[0].is_f64() && losses.last().expect("a step").is_null(), "{curve}");
+    assert_eq!(curve["steps"], losses.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poisoned_latent_fails_alone() {
     let mut rig = Rig::new(MINUTE).await;
     let mut latents = inverted(&mut rig, 4).await;
