@@ -4,6 +4,12 @@
 //! The pivot is the hybrid's latent. Then each convolution's weight gets `u v` (see [`networks::stylegan2::Delta`]), with `u`
 //! zero and `v` random at the start (so the first image is the pivot's), moved by Adam at a constant rate on
 //! `L2 + perceptual distance` as published, or on the refinement's pixel terms where the pack has no perceptual network.
+//!
+//! Measured on the demo's first 8 faces (64 px, no perceptual network, 350 steps, mean PSNR of 8-bit images; the pivot has
+//! 26.48 dB): rank 1, 2, 4, 8, 16 at rate 0.01 give 29.36, 30.69, 31.87, 32.88, 33.79 dB in files of 25, 42, 75, 141, 271 kB;
+//! rank 4 at rate 0.003 gives 30.78 dB. Every entry of every convolution free, at the published rate 3e-4, gives 30.70 dB in
+//! 1,430 kB of f16. Rounding the factors to f16 moves the image by a mean square of less than 1e-9 (pixels in [0, 1]), a
+//! millionth of the error that is left. (`cargo run -p editing --example inversions -- ranks --rates 0.003,0.01`)
 
 use super::fit::{Target, per_item, pixels, places, pyramid};
 use super::hybrid::refine;
