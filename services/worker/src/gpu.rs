@@ -78,7 +78,8 @@ impl Gpu {
                 Err(error) => return drop(opened.send(Err(error))),
             };
             if opened.send(Ok(device::environment(device))).is_ok() {
-                Thread { device, packs, loaded: Vec::new(), memory: MemoryModel::default(), training_set: None }.serve(queue);
+                Thread { device, packs, loaded: Vec::new(), memory: MemoryModel::default(), training_set: None }
+                    .serve(queue);
             }
         };
         // Safe because a process that cannot start one thread cannot do anything else either.

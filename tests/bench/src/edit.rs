@@ -92,7 +92,7 @@ pub fn train(engine: &Engine, text: &EditText, spec: &EditSpec, set: &SourceSet,
         match slice {
             Slice::Done(mapper) => {
                 crate::cache::replace(&mapper_file, &mapper.to_bytes()?)?;
-                return Ok(Trained { mapper, spent });
+                return Ok(Trained { mapper: *mapper, spent });
             }
             Slice::Yielded => crate::cache::replace(&checkpoint_file, &state.to_bytes()?)?,
         }

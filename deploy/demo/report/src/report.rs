@@ -4,7 +4,6 @@ use crate::Fetched;
 use crate::faces::{Aim, Faces, inside, rgb};
 use anyhow::{Context as _, Result};
 use domain::BootId;
-use domain::record::Verdict;
 use editing::colour::name_of_region;
 use image::RgbImage;
 use serde::Serialize;
@@ -155,7 +154,7 @@ fn figures(text: &str, results: &[&Fetched], folder: &Path, faces: &Faces) -> Re
         method: results[0].result.method.clone(),
         text: text.to_owned(),
         n: results.len(),
-        success: mean(results.iter().map(|f| f64::from(f.result.verdict == Some(Verdict::Accept))).collect()),
+        success: mean(results.iter().map(|f| f.result.metrics.get("target_reached").copied().unwrap_or(0.0)).collect()),
         preservation: mean(kept),
         seconds_per_image: mean(results.iter().map(|f| f.result.gpu_ms / 1000.0).collect()),
         region_success: over(|p| Some(f64::from(p.region_success))),

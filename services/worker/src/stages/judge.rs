@@ -60,7 +60,8 @@ pub fn score(
     if let Some(regions) = regions {
         let inside = regions.f_ge(0.5)?.f_squeeze_dim(1)?.f_expand([before.size()[0], -1, -1], false)?;
         // Where the region is the whole image nothing lies outside it, and nothing changed there.
-        let outside = score::change_by_region(before, after, &inside)?.into_iter().map(|[outside, _]| outside.or(Some(0.0)));
+        let outside =
+            score::change_by_region(before, after, &inside)?.into_iter().map(|[outside, _]| outside.or(Some(0.0)));
         put(metric::OUTSIDE_CHANGE, outside.collect());
     }
     let second = [engine.second_similarity(before, rubric.target)?, engine.second_similarity(after, rubric.target)?];

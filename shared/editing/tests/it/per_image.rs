@@ -23,7 +23,8 @@ struct Bench {
 impl Bench {
     fn new(faces: usize) -> Self {
         let engine = demo::engine();
-        let text = EditText::encode(&engine, "a face with green hair", "a face", &Numerics::default()).expect("the text fits");
+        let text =
+            EditText::encode(&engine, "a face with green hair", "a face", &Numerics::default()).expect("the text fits");
         let latents = engine
             .encode(&demo::pictures(&engine, "faces/source", 0..faces))
             .expect("faces of the right size")
@@ -181,13 +182,15 @@ fn closed_layers_stay_where_they_were() {
     let guards = Guards { layers: Some([4, 6]), ..Guards::default() };
     let method = Method::ClipNce(ClipNce { steps: 3, guards, ..ClipNce::default() });
     let change = &bench.run(&method, &[0])[0].latent - &bench.latents[0];
-    let moved: Vec<f64> = Vec::try_from(change.abs().amax([1_i64].as_slice(), false).to_kind(tch::Kind::Double)).unwrap();
+    let moved: Vec<f64> =
+        Vec::try_from(change.abs().amax([1_i64].as_slice(), false).to_kind(tch::Kind::Double)).unwrap();
     for (layer, moved) in moved.into_iter().enumerate() {
         assert_eq!(moved > 0.0, (4..=6).contains(&layer), "layer {layer} moved by {moved}");
     }
     let beyond = Guards { layers: Some([4, 10]), ..Guards::default() };
     let method = Method::ClipNce(ClipNce { steps: 3, guards: beyond, ..ClipNce::default() });
-    let items = [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let items =
+        [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
     let refused = edit(&bench.engine, &bench.engine, &bench.text, &method, &items, None, &mut Unhindered).unwrap_err();
     assert!(refused.to_string().contains("0 to 9"), "{refused}");
 }
@@ -199,7 +202,8 @@ fn only_the_region_is_guided() {
     let region = Region { source: RegionSource::Box([0.0, 0.0, 1.0, 0.5]), feather: 0.0 };
     let guards = Guards { region: Some(region.clone()), ..Guards::default() };
     let method = Method::ClipNce(ClipNce { steps: 4, latent_l2: 0.0, guards, ..ClipNce::default() });
-    let items = [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let items =
+        [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
     let run = |mask: Tensor| {
         let ends =
             edit(&bench.engine, &bench.engine, &bench.text, &method, &items, Some(mask), &mut Unhindered).unwrap();
@@ -224,7 +228,8 @@ fn a_guide_may_be_smaller_than_the_image() {
     // CLIP reads 64 pixels; a smaller guide is enlarged to that.
     let guards = Guards { guide_resolution: Some(32), ..Guards::default() };
     let method = Method::ClipNce(ClipNce { steps: 5, guards, ..ClipNce::default() });
-    let items = [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let items =
+        [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
     let smaller = edit(&bench.engine, &bench.engine, &bench.text, &method, &items, None, &mut Unhindered).unwrap();
     let smaller = smaller.into_iter().next().unwrap().unwrap();
     assert!(smaller.loss[4] < smaller.loss[0], "{:?}", smaller.loss);
