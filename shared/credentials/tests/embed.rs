@@ -42,6 +42,8 @@ fn record(png: &[u8]) -> Record {
             text: "t".into(),
             neutral: "n".into(),
             method: Method::default(),
+            strength_search: None,
+            accept: Default::default(),
             only: Selection::default(),
         },
         strength: 1.0,
@@ -51,6 +53,7 @@ fn record(png: &[u8]) -> Record {
         precision: "fp32".into(),
         source_latent: digest,
         mapper: None,
+        mask: None,
     };
     Record {
         schema: RECORD_SCHEMA.into(),
@@ -81,6 +84,7 @@ fn record(png: &[u8]) -> Record {
             metrics: BTreeMap::new(),
             judged: BTreeMap::new(),
             verdict: None,
+            rejected_for: Vec::new(),
             warnings: vec![],
         },
         links: Links {
