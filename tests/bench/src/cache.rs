@@ -3,7 +3,7 @@
 //! gives its locks back.
 
 use crate::edit::Cost;
-use crate::measure::{self, Scores};
+use crate::measure::Scores;
 use anyhow::{Context as _, Result};
 use editing::raster;
 use image::RgbImage;
@@ -73,20 +73,20 @@ impl Folder {
         Ok(Lock { _file: file })
     }
 
-    /// The scores, if they were measured by this version.
+    /// The scores, if they were measured by these rules ([`rules`](crate::measure::rules)).
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn scores(&self) -> Result<Option<Scores>> {
-        read_json(&self.path.join(scores_file()))
+    pub fn scores(&self, rules: &str) -> Result<Option<Scores>> {
+        read_json(&self.path.join(scores_file(rules)))
     }
 
-    /// Keeps the scores.
+    /// Keeps the scores that were measured by these rules.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn put_scores(&self, scores: &Scores) -> Result<()> {
-        replace(&self.path.join(scores_file()), &serde_json::to_vec(scores)?)
+    pub fn put_scores(&self, rules: &str, scores: &Scores) -> Result<()> {
+        replace(&self.path.join(scores_file(rules)), &serde_json::to_vec(scores)?)
     }
 
     /// What stands beside the images, if there are any.
@@ -136,8 +136,8 @@ impl Folder {
     }
 }
 
-fn scores_file() -> String {
-    format!("scores-{}.json", measure::VERSION)
+fn scores_file(rules: &str) -> String {
+    format!("scores-{rules}.json")
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {

@@ -78,6 +78,8 @@ pub struct Bench<'a> {
     pub renderer: &'a Renderer,
     /// The folder of what is kept.
     pub cache: PathBuf,
+    /// What decides scores besides the images.
+    pub rules: String,
 }
 
 impl Bench<'_> {
@@ -143,13 +145,12 @@ impl Bench<'_> {
                 "reference": name,
                 "pack": self.networks.pack,
                 "neutral": self.plan.neutral,
-                "accept": self.plan.accept,
                 "faces": { "seed": of.seed, "count": of.count },
                 "of_text": text,
             });
             let folder = Folder::open(&self.cache.join("references"), &digest_of(&of)?)?;
             let _lock = folder.lock()?;
-            let found = match folder.scores()? {
+            let found = match folder.scores(&self.rules)? {
                 Some(found) => found,
                 None => {
                     if faces.is_none() {
@@ -163,7 +164,7 @@ impl Bench<'_> {
                         _ => raster::as_published(&engine.render(&engine.encode(&faces.truths)?)?)?,
                     };
                     let measured = measure(engine, self.plan, text, faces, &images)?;
-                    folder.put_scores(&measured)?;
+                    folder.put_scores(&self.rules, &measured)?;
                     measured
                 }
             };
@@ -185,7 +186,7 @@ impl Bench<'_> {
             let mut busy = BTreeSet::new();
             for (number, cell) in cells.iter().enumerate() {
                 let folder = self.folder(cell)?;
-                if folder.entry()?.is_some() && folder.scores()?.is_some() {
+                if folder.entry()?.is_some() && folder.scores(&self.rules)?.is_some() {
                     continue;
                 }
                 let Some(_lock) = folder.try_lock()? else {
@@ -193,7 +194,7 @@ impl Bench<'_> {
                     continue;
                 };
                 // Another process may have finished it between the look and the lock.
-                if folder.entry()?.is_some() && folder.scores()?.is_some() {
+                if folder.entry()?.is_some() && folder.scores(&self.rules)?.is_some() {
                     continue;
                 }
                 let slug = cell.text.slug();
@@ -239,7 +240,7 @@ impl Bench<'_> {
             edited.images
         };
         let scores = measure(engine, self.plan, cell.text, faces, &images)?;
-        folder.put_scores(&scores)?;
+        folder.put_scores(&self.rules, &scores)?;
         Ok(scores)
     }
 

@@ -58,7 +58,7 @@ fn lines<'a>(bench: &Bench<'a>, text: &'a Text) -> Result<Vec<Line<'a>>> {
     let mut lines = Vec::new();
     for setting in bench.plan.methods.iter().filter(|setting| setting.gallery && setting.covers(text)) {
         let folder = bench.folder(&Cell { setting, text, seed: setting.seeds[0] })?;
-        let (Some(scores), Some(_)) = (folder.scores()?, folder.entry()?) else { continue };
+        let (Some(scores), Some(_)) = (folder.scores(&bench.rules)?, folder.entry()?) else { continue };
         let values = scores.of(figure::PSNR).iter().enumerate();
         let mut ranked: Vec<_> = values.filter_map(|(place, value)| Some((place, (*value)?))).collect();
         if ranked.is_empty() {

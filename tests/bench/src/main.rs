@@ -86,7 +86,7 @@ fn main() -> Result<()> {
     let networks = networks_of::open(&parts.pack.unwrap_or_else(|| root.join("deploy/demo/pack")))?;
     let renderer = Renderer::open(root.join(DEFAULT_LIBRARY))?;
     let cache = parts.cache.unwrap_or_else(|| cells::default_cache(root));
-    let bench = Bench { plan: &plan, networks: &networks, renderer: &renderer, cache };
+    let bench = Bench { plan: &plan, networks: &networks, renderer: &renderer, cache, rules: measure::rules(&plan)? };
     match what {
         What::Run { only, texts, seeds } => {
             let wanted = Wanted { methods: only, texts, seeds };

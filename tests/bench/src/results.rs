@@ -110,7 +110,7 @@ pub fn collect<'a>(bench: &Bench<'a>) -> Result<Results<'a>> {
             let (mut runs, mut costs) = (Vec::new(), Vec::new());
             for cell in all.iter().filter(|c| std::ptr::eq(c.setting, setting) && std::ptr::eq(c.text, text)) {
                 let folder = bench.folder(cell)?;
-                if let (Some(scores), Some(entry)) = (folder.scores()?, folder.entry()?) {
+                if let (Some(scores), Some(entry)) = (folder.scores(&bench.rules)?, folder.entry()?) {
                     runs.push((cell.seed, scores));
                     costs.push(entry.cost);
                     revisions.insert(entry.revision);
