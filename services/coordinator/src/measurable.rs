@@ -71,6 +71,16 @@ impl At<'_> {
             );
             return self.refuse("method.guide_resolution", reason);
         }
+        if let (Some(side), Some(part)) = (guide_resolution, &self.pack.perceptual)
+            && *perceptual > 0.0
+            && *side < part.architecture.smallest_side()
+        {
+            let reason = format!(
+                "{side} is too small for the pack's perceptual network, which reads at least {} pixels; raise it, or set method.perceptual to 0",
+                part.architecture.smallest_side()
+            );
+            return self.refuse("method.guide_resolution", reason);
+        }
         match region.as_ref().map(|region| &region.source) {
             Some(RegionSource::Mask(name)) => self.mask(name),
             Some(RegionSource::Box(_)) | None => Ok(()),
@@ -128,5 +138,33 @@ impl At<'_> {
             }
             Some(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_guide_that_the_perceptual_network_cannot_read_is_refused() {
+        let digest = "0".repeat(64);
+        let part = format!(
+            "\n[perceptual]\narchitecture = \"lpips-alex\"\nfile = \"lpips.safetensors\"\nsha256 = \"{digest}\"\ndtype = \"f32\"\n"
+        );
+        let pack = include_str!("../../../deploy/demo/pack/pack.toml").to_owned() + &part;
+        let pack = Manifest::from_toml(&pack).unwrap();
+        let refused = |side: u32, weight: f64| {
+            let spec: JobSpec = serde_json::from_value(json!({
+                "name": "job", "dataset": "faces", "pack": "facesjs-64",
+                "edits": [{ "text": "a face with green hair",
+                    "method": { "kind": "styleclip", "guide_resolution": side, "perceptual": weight } }],
+            }))
+            .unwrap();
+            check(&pack, "faces", &BTreeMap::new(), &spec).err().map(|error| error.to_string())
+        };
+        let reason = refused(16, 0.1).unwrap();
+        assert!(reason.contains("edits[0].method.guide_resolution") && reason.contains("at least 31"), "{reason}");
+        assert_eq!((refused(32, 0.1), refused(16, 0.0)), (None, None));
     }
 }
