@@ -7,11 +7,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 cargo build --package quality --bins
 quality=target/debug/quality
-export OMP_NUM_THREADS=1
-
 # One process's memory is about 1.5 GB.
 memory=$(awk '/MemAvailable/ {print int($2 / 1500000)}' /proc/meminfo)
 cores=$(nproc)
+# After nproc, which would obey it.
+export OMP_NUM_THREADS=1
 processes=$((memory < 1 ? 1 : memory < cores ? memory : cores))
 echo "==> quality: $processes processes"
 
