@@ -15,7 +15,7 @@ use tch::{Kind, Tensor};
 pub struct Found {
     /// The factor on the edit's change, at most the ceiling.
     pub strength: f64,
-    /// Whether the target is reached there; if not, the ceiling is too low and `strength` is the ceiling.
+    /// Whether the target is reached there; if not, `strength` is the scan's at which the judge is surest of the target.
     pub reached: bool,
 }
 
@@ -31,36 +31,41 @@ pub fn smallest(
     ceilings: &[f64],
     show: &mut dyn FnMut(&[f64]) -> Result<Tensor, EditError>,
 ) -> Result<Vec<Found>, EditError> {
-    let mut reaches = |strengths: &[f64]| -> Result<Vec<bool>, EditError> {
+    let mut sure_of = |strengths: &[f64]| -> Result<Vec<f64>, EditError> {
         let readings = score::read(engine, &show(strengths)?)?.ok_or_else(|| EditError::Pack {
             what: "has no judge, which a strength search needs; leave strength_search out".to_owned(),
         })?;
         let probability = |reading: &score::Reading| reading.probability(&goal.head, &goal.class);
-        readings
-            .iter()
-            .map(|reading| Ok(probability(reading).ok_or_else(|| unknown(goal))? >= search.probability))
-            .collect()
+        readings.iter().map(|reading| probability(reading).ok_or_else(|| unknown(goal))).collect()
     };
     let mut found: Vec<_> = ceilings.iter().map(|&strength| Found { strength, reached: false }).collect();
     let mut low = vec![0.0; ceilings.len()];
+    let mut surest = vec![f64::NEG_INFINITY; ceilings.len()];
     for tried in 1..=search.scan {
         if found.iter().all(|found| found.reached) {
             break;
         }
         let part = f64::from(tried) / f64::from(search.scan);
         let strengths: Vec<_> = ceilings.iter().map(|ceiling| part * ceiling).collect();
-        for (place, hit) in reaches(&strengths)?.into_iter().enumerate() {
-            match (found[place].reached, hit) {
+        for (place, sure) in sure_of(&strengths)?.into_iter().enumerate() {
+            match (found[place].reached, sure >= search.probability) {
                 (true, _) => {}
                 (false, true) => found[place] = Found { strength: strengths[place], reached: true },
-                (false, false) => low[place] = strengths[place],
+                (false, false) => {
+                    low[place] = strengths[place];
+                    // An edit driven to the ceiling in vain is far from the image; where it came nearest is the better answer.
+                    if sure > surest[place] {
+                        surest[place] = sure;
+                        found[place].strength = strengths[place];
+                    }
+                }
             }
         }
     }
     for _ in 0..search.halvings {
         let middle: Vec<_> = found.iter().zip(&low).map(|(found, low)| 0.5 * (found.strength + low)).collect();
-        for (place, hit) in reaches(&middle)?.into_iter().enumerate() {
-            match (found[place].reached, hit) {
+        for (place, sure) in sure_of(&middle)?.into_iter().enumerate() {
+            match (found[place].reached, sure >= search.probability) {
                 (false, _) => {}
                 (true, true) => found[place].strength = middle[place],
                 (true, false) => low[place] = middle[place],

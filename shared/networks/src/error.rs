@@ -73,6 +73,26 @@ pub enum LoadError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file is of a kind of network that this version does not compute.
+    #[error("tensor {tensor} in {} {reason}", file.display())]
+    Unsupported {
+        /// The weights file.
+        file: PathBuf,
+        /// The tensor that shows it.
+        tensor: String,
+        /// What it shows, in words that follow the tensor's name.
+        reason: &'static str,
+    },
+    /// A setting that says what the file cannot has no possible value, or none that fits the file.
+    #[error("setting {setting} for {} {reason}", file.display())]
+    Setting {
+        /// The weights file.
+        file: PathBuf,
+        /// The name of the setting.
+        setting: &'static str,
+        /// What is wrong with it, in words that follow its name.
+        reason: String,
+    },
     /// libtorch failed while the tensor was copied, converted or moved to the device.
     #[error("cannot place tensor {tensor} of {} on the device", file.display())]
     Torch {

@@ -8,7 +8,7 @@ use crate::weights::Scope;
 /// Added to the variance by batch normalisation (PyTorch's default).
 pub(crate) const BATCH_NORM_EPS: f64 = 1e-5;
 
-/// The slope below zero of StyleGAN2's and the inversion encoder's activation.
+/// The slope below zero of the StyleGANs' and the inversion encoder's activation.
 const LEAKY_SLOPE: f64 = 0.2;
 
 /// Leaky ReLU with slope 0.2.
@@ -18,6 +18,14 @@ const LEAKY_SLOPE: f64 = 0.2;
 /// on a CPU.
 pub(crate) fn leaky_relu(x: &Tensor) -> Result<Tensor, TchError> {
     x.f_detach()?.f_leaky_relu_backward(x, LEAKY_SLOPE, false)
+}
+
+/// `x` cut to `[-bound, bound]`, or as it is.
+pub(crate) fn clamped(x: Tensor, bound: Option<f64>) -> Result<Tensor, TchError> {
+    match bound {
+        Some(bound) => x.f_clamp(-bound, bound),
+        None => Ok(x),
+    }
 }
 
 /// `y = x Wᵀ + b`.

@@ -11,6 +11,7 @@
 //! It keeps no state on disk, so nothing of it survives a crash and nothing needs to: loading again gives the same
 //! networks.
 
+mod latent;
 mod layers;
 mod shape;
 
@@ -32,6 +33,6 @@ pub use error::{LoadError, NetworkError, is_out_of_memory};
 pub use identity::{Identity, IdentityArchitecture, IdentityInput};
 pub use judge::{Head, Judge};
 pub use perceptual::{Perceptual, PerceptualArchitecture, PerceptualFeatures};
-pub use stylegan2::Generator;
+pub use stylegan2::{Generator, GeneratorConfig};
 pub use tokenizer::{TokenizeError, Tokenizer};
 pub use weights::{LoadReport, Weights};

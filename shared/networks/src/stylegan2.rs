@@ -1,57 +1,35 @@
 //! The StyleGAN2 generator (Karras et al., 2020, <https://arxiv.org/abs/1912.04958>) with the parameter names of
 //! `rosinality/stylegan2-pytorch`.
 //!
-//! Every size is read from the file: resolution, channels per resolution, latent size, mapping depth. Noise is the
+//! Every size is read from the file: resolution, channels per resolution, latent sizes, mapping depth; what it cannot
+//! tell is in [`GeneratorConfig`]. Networks of stylegan2-ada-pytorch are this network with a bound on activations
+//! (Karras et al., 2020, <https://arxiv.org/abs/2006.06676>), once their tensors are renamed. Noise is the
 //! checkpoint's own fixed noise unless a caller gives another, so one latent always gives one image. Parameters are
 //! frozen; gradients flow to the latents, to a caller's noise, and to the factors of a caller's change of the weights
 //! ([`Delta`]). Latents and images are `Float` (or `Double` in a double-precision network) whatever the kind of the
 //! convolutions; the mapping, the style vectors and the demodulation are computed in that wider kind too.
 
+mod architecture;
 mod delta;
-mod mapping;
 mod modconv;
+mod noise;
 mod resample;
+mod to_rgb;
 
 use tch::{Device, Kind, TchError, Tensor};
 
+pub(crate) use self::architecture::check_clamp;
+pub use self::architecture::{Architecture, GeneratorConfig};
 pub use self::delta::{Delta, LowRank};
-use self::mapping::Mapping;
-use self::modconv::{LayerSize, StyledConv, ToRgb};
+use self::modconv::{LayerSize, StyledConv};
 use self::resample::Resample;
+use self::to_rgb::ToRgb;
 use crate::error::{LoadError, NetworkError};
+use crate::latent::{Mapping, broadcast, refuse_conditional, truncate};
 use crate::shape::{expect, image_side};
 use crate::weights::{LoadReport, Weights};
 
 const NETWORK: &str = "StyleGAN2 generator";
-
-/// The sizes of a generator, as its file has them.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Architecture {
-    /// Height and width of the image, px.
-    pub resolution: i64,
-    /// Size of z and w.
-    pub w_dim: i64,
-    /// Layers of the mapping network, without the normalisation.
-    pub mapping_layers: usize,
-    /// `(resolution, channels)` from 4 px up.
-    pub channels: Vec<(i64, i64)>,
-}
-
-impl Architecture {
-    /// Latents in W+: `2 log2(resolution) - 2`.
-    pub fn n_latent(&self) -> i64 {
-        2 * self.channels.len() as i64
-    }
-
-    /// The reference code's channel multiplier (2 for config F, 1 for the smaller nets), where the channels follow its
-    /// table: 512 up to 32 px, then `256 m` at 64 px, halved at every doubling. `None` below 64 px, where the table
-    /// does not depend on it, and for other channel counts.
-    pub fn channel_multiplier(&self) -> Option<i64> {
-        let m = self.channels.iter().find(|(r, _)| *r == 64)?.1 / 256;
-        let table = |r: i64| if r <= 32 { 512 } else { 256 * 64 * m / r };
-        (m > 0 && self.channels.iter().all(|&(r, c)| c == table(r))).then_some(m)
-    }
-}
 
 /// One resolution above 4 px.
 #[derive(Debug)]
@@ -67,6 +45,7 @@ pub struct Generator {
     architecture: Architecture,
     device: Device,
     wide: Kind,
+    config: GeneratorConfig,
     mapping: Mapping,
     latent_avg: Option<Tensor>,
     constant: Tensor,
@@ -78,24 +57,37 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Builds the generator from all of the file's tensors.
+    /// Builds the generator from all of the file's tensors, as [`Generator::load_with`] with the defaults: without a
+    /// bound on activations.
+    pub fn load(weights: Weights) -> Result<(Self, LoadReport), LoadError> {
+        Generator::load_with(weights, GeneratorConfig::default())
+    }
+
+    /// Builds the generator from all of the file's tensors and what `config` says of it.
     ///
     /// Accepts the optional buffers of older checkpoints: FIR kernels (checked), `noises.noise_i` (needed wherever a
     /// noise strength is not exactly zero), `latent_avg`.
-    pub fn load(mut weights: Weights) -> Result<(Self, LoadReport), LoadError> {
+    ///
+    /// # Errors
+    /// When a tensor is missing, left over or of another shape than the others call for; when the network is conditioned
+    /// on class labels; when `config` holds no possible value.
+    pub fn load_with(mut weights: Weights, config: GeneratorConfig) -> Result<(Self, LoadReport), LoadError> {
+        config.check(&weights)?;
+        refuse_conditional(&weights)?;
         let (device, wide) = (weights.device(), weights.wide_kind());
         let [_, bottom, _, _] = weights.dims("input.input")?;
         let [_, w_dim] = weights.dims("conv1.conv.modulation.weight")?;
         let constant = weights.take("input.input", &[1, bottom, 4, 4])?;
-        let mapping = Mapping::take(&mut weights, w_dim)?;
+        let mapping = Mapping::take(&mut weights, "style.", 1, w_dim)?;
         let latent_avg = match weights.take_optional("latent_avg", &[w_dim])? {
             Some(avg) => Some(avg.f_to_kind(wide).map_err(|source| weights.torch_error("latent_avg", source))?),
             None => None,
         };
 
-        let size = LayerSize { inputs: bottom, outputs: bottom, w_dim, resolution: 4, up: false };
+        let clamp = config.conv_clamp;
+        let size = LayerSize { inputs: bottom, outputs: bottom, w_dim, resolution: 4, up: false, clamp };
         let conv1 = StyledConv::take(&mut weights, "conv1", "noises.noise_0", size)?;
-        let to_rgb1 = ToRgb::take(&mut weights, "to_rgb1", bottom, w_dim)?;
+        let to_rgb1 = ToRgb::take(&mut weights, "to_rgb1", bottom, w_dim, clamp)?;
 
         // An odd count leaves the last block without its second convolution, which `take` then reports as missing.
         let levels = weights.count("convs.", 0, ".conv.weight").div_ceil(2);
@@ -107,22 +99,34 @@ impl Generator {
             resolution *= 2;
             let (up, conv) = (2 * level, 2 * level + 1);
             let [_, outputs, ..] = weights.dims::<5>(&format!("convs.{up}.conv.weight"))?;
-            let size = LayerSize { inputs, outputs, w_dim, resolution, up: true };
+            let size = LayerSize { inputs, outputs, w_dim, resolution, up: true, clamp };
             let noise = |layer: usize| format!("noises.noise_{}", layer + 1);
             let up = StyledConv::take(&mut weights, &format!("convs.{up}"), &noise(up), size)?;
             let size = LayerSize { inputs: outputs, up: false, ..size };
             let conv = StyledConv::take(&mut weights, &format!("convs.{conv}"), &noise(conv), size)?;
-            let to_rgb = ToRgb::take(&mut weights, &format!("to_rgbs.{level}"), outputs, w_dim)?;
+            let to_rgb = ToRgb::take(&mut weights, &format!("to_rgbs.{level}"), outputs, w_dim, clamp)?;
             blocks.push(Block { up, conv, to_rgb });
             channels.push((resolution, outputs));
             inputs = outputs;
         }
 
         let skip = Resample::new(3, wide, device).map_err(|source| weights.torch_error("to_rgbs.0.bias", source))?;
-        let architecture = Architecture { resolution, w_dim, mapping_layers: mapping.depth(), channels };
+        let (z_dim, mapping_layers) = (mapping.z_dim(), mapping.depth());
+        let architecture = Architecture { resolution, z_dim, w_dim, mapping_layers, channels };
         let report = weights.finish()?;
-        let generator =
-            Generator { architecture, device, wide, mapping, latent_avg, constant, conv1, to_rgb1, blocks, skip };
+        let generator = Generator {
+            architecture,
+            device,
+            wide,
+            config,
+            mapping,
+            latent_avg,
+            constant,
+            conv1,
+            to_rgb1,
+            blocks,
+            skip,
+        };
         Ok((generator, report))
     }
 
@@ -136,7 +140,17 @@ impl Generator {
         self.architecture.n_latent()
     }
 
-    /// Size of z and w.
+    /// What the generator was told beside its file.
+    pub fn config(&self) -> GeneratorConfig {
+        self.config
+    }
+
+    /// Size of z.
+    pub fn z_dim(&self) -> i64 {
+        self.architecture.z_dim
+    }
+
+    /// Size of w.
     pub fn w_dim(&self) -> i64 {
         self.architecture.w_dim
     }
@@ -156,9 +170,9 @@ impl Generator {
         self.latent_avg.as_ref()
     }
 
-    /// Maps `z` `[B, w_dim]` to `w` `[B, w_dim]`.
+    /// Maps `z` `[B, z_dim]` to `w` `[B, w_dim]`.
     pub fn map(&self, z: &Tensor) -> Result<Tensor, NetworkError> {
-        expect(NETWORK, "z", z, [None, Some(self.w_dim())])?;
+        expect(NETWORK, "z", z, [None, Some(self.z_dim())])?;
         Ok(self.mapping.forward(&z.f_to_kind(self.wide)?)?)
     }
 
@@ -166,21 +180,15 @@ impl Generator {
     ///
     /// `psi` 1 changes nothing; inverted latents need none. Errors where the checkpoint has no `latent_avg`.
     pub fn truncate(&self, w: &Tensor, psi: f64) -> Result<Tensor, NetworkError> {
-        if w.dim() == 3 {
-            expect(NETWORK, "w_plus", w, [None, None, Some(self.w_dim())])?;
-        } else {
-            expect(NETWORK, "w", w, [None, Some(self.w_dim())])?;
-        }
         let Some(avg) = &self.latent_avg else {
             return Err(NetworkError::Unsupported { network: NETWORK, reason: "truncation needs latent_avg" });
         };
-        Ok(w.f_to_kind(self.wide)?.f_sub(avg)?.f_multiply_scalar(psi)?.f_add(avg)?)
+        truncate(NETWORK, w, avg, psi)
     }
 
     /// Repeats `w` `[B, w_dim]` for every layer: W+ `[B, L, w_dim]` (a view, nothing is copied).
     pub fn broadcast(&self, w: &Tensor) -> Result<Tensor, NetworkError> {
-        let [b, d] = expect(NETWORK, "w", w, [None, Some(self.w_dim())])?;
-        Ok(w.f_unsqueeze(1)?.f_expand([b, self.n_latent(), d], false)?)
+        broadcast(NETWORK, w, self.n_latent(), self.w_dim())
     }
 
     /// The style vectors (S space) of W+ `[B, L, w_dim]`: `[B, channels]` each, in the order conv1, to_rgb1, then up,
@@ -221,96 +229,6 @@ impl Generator {
     pub fn synthesize_at(&self, w_plus: &Tensor, resolution: i64) -> Result<Tensor, NetworkError> {
         let blocks = self.blocks_below(resolution)?;
         Ok(self.render(&self.styles_below(w_plus, blocks)?, None)?)
-    }
-
-    /// Renders W+ `[B, L, w_dim]` with other noise than the checkpoint's: one `[1 or B, 1, r, r]` for each of
-    /// [`Generator::noise_shapes`], zero mean and unit variance if it is to be like the checkpoint's. With a `resolution`
-    /// the image of that level, as [`Generator::synthesize_at`]. Gradients flow to latents and noise.
-    ///
-    /// # Errors
-    /// When a shape, the number of noise inputs or the resolution does not fit.
-    pub fn synthesize_with(
-        &self,
-        w_plus: &Tensor,
-        noise: &[Tensor],
-        resolution: Option<i64>,
-    ) -> Result<Tensor, NetworkError> {
-        let blocks = resolution.map_or(Ok(self.blocks.len()), |resolution| self.blocks_below(resolution))?;
-        let shapes = self.noise_shapes();
-        if noise.len() != shapes.len() {
-            return Err(NetworkError::Argument {
-                network: NETWORK,
-                input: "the number of noise inputs",
-                expected: shapes.len().to_string(),
-                found: noise.len().to_string(),
-            });
-        }
-        let batch = w_plus.size().first().copied();
-        for (noise, [_, _, height, width]) in noise.iter().zip(shapes) {
-            let rows = if noise.size().first() == Some(&1) { Some(1) } else { batch };
-            expect(NETWORK, "noise", noise, [rows, Some(1), Some(height), Some(width)])?;
-        }
-        Ok(self.render(&self.styles_below(w_plus, blocks)?, Some(noise))?)
-    }
-
-    /// The shapes `[1, 1, r, r]` of the noise inputs, bottom up. Layers whose noise strength is exactly zero have none.
-    pub fn noise_shapes(&self) -> Vec<[i64; 4]> {
-        // Safe to index: a noise buffer was taken with four dimensions.
-        self.noise_inputs().map(|noise| [1, 1, noise.size()[2], noise.size()[3]]).collect()
-    }
-
-    /// The checkpoint's own noise, in the order of [`Generator::noise_shapes`].
-    pub fn noise(&self) -> Vec<Tensor> {
-        self.noise_inputs().map(Tensor::shallow_clone).collect()
-    }
-
-    fn noise_inputs(&self) -> impl Iterator<Item = &Tensor> {
-        let above = self.blocks.iter().flat_map(|block| [&block.up, &block.conv]);
-        std::iter::once(&self.conv1).chain(above).filter_map(StyledConv::noise)
-    }
-
-    /// Every convolution whose weight a [`Delta`] can change: its name and its sizes `[out, in, k, k]`, bottom up.
-    pub fn convolutions(&self) -> Vec<(String, Vec<i64>)> {
-        let mut all = vec![
-            ("conv1.conv.weight".to_owned(), self.conv1.filter_size()),
-            ("to_rgb1.conv.weight".to_owned(), self.to_rgb1.filter_size()),
-        ];
-        for (k, block) in self.blocks.iter().enumerate() {
-            all.push((format!("convs.{}.conv.weight", 2 * k), block.up.filter_size()));
-            all.push((format!("convs.{}.conv.weight", 2 * k + 1), block.conv.filter_size()));
-            all.push((format!("to_rgbs.{k}.conv.weight"), block.to_rgb.filter_size()));
-        }
-        all
-    }
-
-    /// This generator with changed weights; all that is not changed shares its memory. Gradients flow to the factors
-    /// that want them, through the filters and through their demodulation.
-    ///
-    /// # Errors
-    /// When the change names a convolution this generator lacks, or has another shape than it.
-    pub fn with_delta(&self, delta: &Delta) -> Result<Self, NetworkError> {
-        delta.check(&self.convolutions())?;
-        let of = |name: String| delta.0.get(&name);
-        let mut blocks = Vec::with_capacity(self.blocks.len());
-        for (k, block) in self.blocks.iter().enumerate() {
-            blocks.push(Block {
-                up: block.up.changed(of(format!("convs.{}.conv.weight", 2 * k)))?,
-                conv: block.conv.changed(of(format!("convs.{}.conv.weight", 2 * k + 1)))?,
-                to_rgb: block.to_rgb.changed(of(format!("to_rgbs.{k}.conv.weight")))?,
-            });
-        }
-        Ok(Generator {
-            architecture: self.architecture.clone(),
-            device: self.device,
-            wide: self.wide,
-            mapping: self.mapping.share(),
-            latent_avg: self.latent_avg.as_ref().map(Tensor::shallow_clone),
-            constant: self.constant.shallow_clone(),
-            conv1: self.conv1.changed(of("conv1.conv.weight".to_owned()))?,
-            to_rgb1: self.to_rgb1.changed(of("to_rgb1.conv.weight".to_owned()))?,
-            blocks,
-            skip: self.skip.share(),
-        })
     }
 
     /// Renders style vectors in the order of [`Generator::styles`].

@@ -263,6 +263,11 @@ impl Weights {
         LoadError::Value { file: self.file.clone(), tensor: name.to_owned(), reason: reason.into() }
     }
 
+    /// An error about what a caller says of the file; `reason` follows the setting's name.
+    pub fn setting_error(&self, setting: &'static str, reason: impl Into<String>) -> LoadError {
+        LoadError::Setting { file: self.file.clone(), setting, reason: reason.into() }
+    }
+
     /// An error of libtorch while a tensor was prepared.
     pub fn torch_error(&self, name: &str, source: TchError) -> LoadError {
         LoadError::Torch { file: self.file.clone(), tensor: name.to_owned(), source }

@@ -21,6 +21,8 @@ use training::faces::Renderer;
 
 /// Raised when the same settings make other edits than before, so that what was kept is no longer what they make.
 const EDITS: u32 = 1;
+/// Likewise for those whose strength is searched.
+const SEARCH: u32 = 2;
 /// How long to wait for cells that other processes work on.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -104,6 +106,9 @@ impl Bench<'_> {
             "faces": { "seed": faces.seed, "count": faces.count },
             "of_text": cell.text,
         });
+        if spec.strength_search.is_some() {
+            essence["search"] = json!(SEARCH);
+        }
         if spec.method.training().is_some() {
             essence["trained_on"] = json!({ "seed": faces.training_seed, "count": faces.training_count });
         }

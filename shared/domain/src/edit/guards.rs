@@ -52,7 +52,8 @@ pub enum RegionSource {
     Mask(String),
 }
 
-/// Finds, per image, the smallest strength whose result the judge reads as the target.
+/// Finds, per image, the smallest strength whose result the judge reads as the target; where none is, the one of the scan at
+/// which the judge is surest.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StrengthSearch {

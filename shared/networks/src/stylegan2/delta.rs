@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use tch::{TchError, Tensor};
 
-use super::NETWORK;
 use super::modconv::filter_scale;
+use super::{Block, Generator, NETWORK};
 use crate::error::NetworkError;
 
 /// The change of one convolution.
@@ -64,5 +64,52 @@ impl Delta {
             }
         }
         Ok(())
+    }
+}
+
+impl Generator {
+    /// Every convolution whose weight a [`Delta`] can change: its name and its sizes `[out, in, k, k]`, bottom up.
+    pub fn convolutions(&self) -> Vec<(String, Vec<i64>)> {
+        let mut all = vec![
+            ("conv1.conv.weight".to_owned(), self.conv1.filter_size()),
+            ("to_rgb1.conv.weight".to_owned(), self.to_rgb1.filter_size()),
+        ];
+        for (k, block) in self.blocks.iter().enumerate() {
+            all.push((format!("convs.{}.conv.weight", 2 * k), block.up.filter_size()));
+            all.push((format!("convs.{}.conv.weight", 2 * k + 1), block.conv.filter_size()));
+            all.push((format!("to_rgbs.{k}.conv.weight"), block.to_rgb.filter_size()));
+        }
+        all
+    }
+
+    /// This generator with changed weights; all that is not changed shares its memory. Gradients flow to the factors
+    /// that want them, through the filters and through their demodulation.
+    ///
+    /// # Errors
+    /// When the change names a convolution this generator lacks, or has another shape than it.
+    pub fn with_delta(&self, delta: &Delta) -> Result<Self, NetworkError> {
+        delta.check(&self.convolutions())?;
+        let of = |name: String| delta.0.get(&name);
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for (k, block) in self.blocks.iter().enumerate() {
+            blocks.push(Block {
+                up: block.up.changed(of(format!("convs.{}.conv.weight", 2 * k)))?,
+                conv: block.conv.changed(of(format!("convs.{}.conv.weight", 2 * k + 1)))?,
+                to_rgb: block.to_rgb.changed(of(format!("to_rgbs.{k}.conv.weight")))?,
+            });
+        }
+        Ok(Generator {
+            architecture: self.architecture.clone(),
+            device: self.device,
+            wide: self.wide,
+            config: self.config,
+            mapping: self.mapping.share(),
+            latent_avg: self.latent_avg.as_ref().map(Tensor::shallow_clone),
+            constant: self.constant.shallow_clone(),
+            conv1: self.conv1.changed(of("conv1.conv.weight".to_owned()))?,
+            to_rgb1: self.to_rgb1.changed(of("to_rgb1.conv.weight".to_owned()))?,
+            blocks,
+            skip: self.skip.share(),
+        })
     }
 }

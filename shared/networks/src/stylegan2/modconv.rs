@@ -1,4 +1,4 @@
-//! Modulated convolution in the "scaled activations" form, and the two layers built on it.
+//! Modulated convolution in the "scaled activations" form, and the layer built on it.
 //!
 //! `conv(x, W s)` with a weight per sample equals `conv(x s, W)` with one weight for the batch, and the demodulation
 //! factor needs only `sum_kk W²`, a constant: `d = rsqrt(s² · (sum_kk W²)ᵀ + 1e-8)`. Where W is frozen this saves the
@@ -11,40 +11,14 @@ use tch::{Kind, TchError, Tensor};
 use super::delta::LowRank;
 use super::resample::{Resample, upsample_kernel};
 use crate::error::LoadError;
-use crate::layers::leaky_relu;
+use crate::latent::Affine;
+use crate::layers::{clamped, leaky_relu};
 use crate::weights::{Scope, Weights};
 
 /// Added to the squared norm of a modulated filter before its inverse square root.
 const DEMODULATION_EPS: f64 = 1e-8;
 /// How far a stored FIR kernel may be from the exact one; its values are exact even in F16.
 const KERNEL_TOLERANCE: f64 = 1e-6;
-
-/// The affine map from a latent to one layer's style vector; the stored bias already includes the +1.
-#[derive(Debug)]
-struct Affine {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Affine {
-    fn take(mut scope: Scope<'_>, channels: i64, w_dim: i64) -> Result<Self, LoadError> {
-        let wide = scope.weights().wide_kind();
-        let weight = scope.take("weight", &[channels, w_dim])?;
-        let bias = scope.take("bias", &[channels])?;
-        let gain = (w_dim as f64).sqrt().recip();
-        let weight = scope.prepare("weight", || weight.f_to_kind(wide)?.f_multiply_scalar(gain))?;
-        let bias = scope.prepare("bias", || bias.f_to_kind(wide))?;
-        Ok(Affine { weight, bias })
-    }
-
-    fn forward(&self, w: &Tensor) -> Result<Tensor, TchError> {
-        w.f_linear(&self.weight, Some(&self.bias))
-    }
-
-    fn share(&self) -> Self {
-        Affine { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
-    }
-}
 
 /// Sizes of a layer, read from the file by the generator.
 #[derive(Debug, Clone, Copy)]
@@ -56,10 +30,12 @@ pub(super) struct LayerSize {
     pub(super) resolution: i64,
     /// Whether the layer doubles the resolution.
     pub(super) up: bool,
+    /// The bound on the layer's output, if any.
+    pub(super) clamp: Option<f64>,
 }
 
 /// Takes the optional FIR buffer of older checkpoints and checks that it is the kernel this code uses.
-fn check_kernel(mut scope: Scope<'_>) -> Result<(), LoadError> {
+pub(super) fn check_kernel(mut scope: Scope<'_>) -> Result<(), LoadError> {
     let Some(found) = scope.take_optional("kernel", &[4, 4])? else { return Ok(()) };
     let difference = scope.prepare("kernel", || {
         let exact = upsample_kernel(Kind::Double, found.device())?;
@@ -135,6 +111,7 @@ pub(super) struct StyledConv {
     bias: Tensor,
     /// Present in an up layer: the filter after its transposed convolution.
     blur: Option<Resample>,
+    clamp: Option<f64>,
 }
 
 impl StyledConv {
@@ -146,7 +123,7 @@ impl StyledConv {
         noise_name: &str,
         size: LayerSize,
     ) -> Result<Self, LoadError> {
-        let LayerSize { inputs, outputs, w_dim, resolution, up } = size;
+        let LayerSize { inputs, outputs, w_dim, resolution, up, clamp } = size;
         let (kind, wide) = (weights.kind(), weights.wide_kind());
         let noise_buffer = weights.take_optional(noise_name, &[1, 1, resolution, resolution])?;
         let mut layer = weights.scope(prefix);
@@ -181,7 +158,7 @@ impl StyledConv {
             Some(blur) => Some(blur.map_err(|source| conv.weights().torch_error(&conv.name("blur.kernel"), source))?),
             None => None,
         };
-        Ok(StyledConv { affine, filters, noise, bias, blur })
+        Ok(StyledConv { affine, filters, noise, bias, blur, clamp })
     }
 
     /// The style vector `[B, in]` of a latent `[B, w_dim]`.
@@ -214,7 +191,14 @@ impl StyledConv {
             scaled: noise.scaled.shallow_clone(),
         });
         let blur = self.blur.as_ref().map(Resample::share);
-        Ok(StyledConv { affine: self.affine.share(), filters, noise, bias: self.bias.shallow_clone(), blur })
+        Ok(StyledConv {
+            affine: self.affine.share(),
+            filters,
+            noise,
+            bias: self.bias.shallow_clone(),
+            blur,
+            clamp: self.clamp,
+        })
     }
 
     /// `[B or 1, in, r, r]` -> `[B, out, r, r]`, or `[B, out, 2r, 2r]` for an up layer. `noise` `[B or 1, 1, r, r]`
@@ -249,69 +233,7 @@ impl StyledConv {
             (Some(own), None) => y.f_add(&own.scaled)?,
             (None, _) => y,
         };
-        leaky_relu(&y)
-    }
-}
-
-/// The 1×1 modulated convolution to three colour channels: no demodulation, no activation.
-#[derive(Debug)]
-pub(super) struct ToRgb {
-    affine: Affine,
-    /// `[3, in, 1, 1]`, scale included.
-    weight: Tensor,
-    /// `[1, 3, 1, 1]`, in the wide kind.
-    bias: Tensor,
-}
-
-impl ToRgb {
-    pub(super) fn take(weights: &mut Weights, prefix: &str, inputs: i64, w_dim: i64) -> Result<Self, LoadError> {
-        let (kind, wide) = (weights.kind(), weights.wide_kind());
-        let mut layer = weights.scope(prefix);
-        check_kernel(layer.scope("upsample"))?;
-        let bias = layer.take("bias", &[1, 3, 1, 1])?;
-        let bias = layer.prepare("bias", || bias.f_to_kind(wide))?;
-        let mut conv = layer.scope("conv");
-        let affine = Affine::take(conv.scope("modulation"), inputs, w_dim)?;
-        let weight = conv.take("weight", &[1, 3, inputs, 1, 1])?;
-        let weight = conv.prepare("weight", || {
-            weight.f_squeeze_dim(0)?.f_to_kind(wide)?.f_multiply_scalar(filter_scale(inputs, 1))?.f_to_kind(kind)
-        })?;
-        Ok(ToRgb { affine, weight, bias })
-    }
-
-    /// Sizes of the filters: `[3, in, 1, 1]`.
-    pub(super) fn filter_size(&self) -> Vec<i64> {
-        self.weight.size()
-    }
-
-    /// The same layer, its stored weight changed by `change`. What is not changed is shared.
-    pub(super) fn changed(&self, change: Option<&LowRank>) -> Result<Self, TchError> {
-        let weight = match change {
-            Some(change) => {
-                let kind = self.weight.f_kind()?;
-                let wide = self.bias.f_kind()?;
-                change.added_to(&self.weight.f_to_kind(wide)?, 1)?.f_to_kind(kind)?
-            }
-            None => self.weight.shallow_clone(),
-        };
-        Ok(ToRgb { affine: self.affine.share(), weight, bias: self.bias.shallow_clone() })
-    }
-
-    /// The style vector `[B, in]` of a latent `[B, w_dim]`.
-    pub(super) fn style(&self, w: &Tensor) -> Result<Tensor, TchError> {
-        self.affine.forward(w)
-    }
-
-    /// `[B, in, r, r]` -> `[B, 3, r, r]` in the wide kind, with `skip`, the upsampled image of the level below, added.
-    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, skip: Option<&Tensor>) -> Result<Tensor, TchError> {
-        let kind = self.weight.f_kind()?;
-        let x = x.f_mul(&per_channel(style, kind)?)?;
-        let rgb = x.f_conv2d(&self.weight, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1)?; // [B, 3, r, r]
-        let rgb = rgb.f_to_kind(self.bias.f_kind()?)?.f_add(&self.bias)?;
-        match skip {
-            Some(skip) => rgb.f_add(skip),
-            None => Ok(rgb),
-        }
+        clamped(leaky_relu(&y)?, self.clamp)
     }
 }
 
@@ -321,6 +243,6 @@ pub(super) fn filter_scale(inputs: i64, size: i64) -> f64 {
 }
 
 /// `[B, C]` -> `[B, C, 1, 1]` in the kind of the convolutions.
-fn per_channel(x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+pub(super) fn per_channel(x: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
     x.f_unsqueeze(-1)?.f_unsqueeze(-1)?.f_to_kind(kind)
 }
