@@ -3,7 +3,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use crate::error::{LoadError, all_finite};
-use crate::weights::Scope;
+use crate::weights::{Scope, Weights};
 
 /// Added to the variance by batch normalisation (PyTorch's default).
 pub(crate) const BATCH_NORM_EPS: f64 = 1e-5;
@@ -25,6 +25,16 @@ pub(crate) fn clamped(x: Tensor, bound: Option<f64>) -> Result<Tensor, TchError>
     match bound {
         Some(bound) => x.f_clamp(-bound, bound),
         None => Ok(x),
+    }
+}
+
+/// A bound on activations must be a positive number, or the network draws nothing.
+pub(crate) fn check_clamp(weights: &Weights, clamp: Option<f64>) -> Result<(), LoadError> {
+    match clamp {
+        Some(bound) if !(bound.is_finite() && bound > 0.0) => {
+            Err(weights.setting_error("conv_clamp", format!("is {bound}, expected a positive number")))
+        }
+        _ => Ok(()),
     }
 }
 

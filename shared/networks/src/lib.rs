@@ -1,5 +1,5 @@
-//! Neural networks in tch, with gradients: StyleGAN2, the inversion encoder, the attribute judge, CLIP, identity and
-//! perceptual networks.
+//! Neural networks in tch, with gradients: StyleGAN2 and StyleGAN3, the inversion encoder, the attribute judge, CLIP,
+//! identity and perceptual networks.
 //!
 //! This crate owns the definitions of the networks, the strict reading of their weights, and the choice of device. It
 //! knows none of the other crates: what to optimise, how to batch and where files come from is decided by its callers.
@@ -23,6 +23,7 @@ pub mod identity;
 pub mod judge;
 pub mod perceptual;
 pub mod stylegan2;
+pub mod stylegan3;
 pub mod tokenizer;
 pub mod weights;
 

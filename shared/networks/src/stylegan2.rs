@@ -18,7 +18,6 @@ mod to_rgb;
 
 use tch::{Device, Kind, TchError, Tensor};
 
-pub(crate) use self::architecture::check_clamp;
 pub use self::architecture::{Architecture, GeneratorConfig};
 pub use self::delta::{Delta, LowRank};
 use self::modconv::{LayerSize, StyledConv};

@@ -1,6 +1,7 @@
 //! What a generator's file tells of it, and what a caller must tell.
 
 use crate::error::LoadError;
+use crate::layers::check_clamp;
 use crate::weights::Weights;
 
 /// What a generator's tensors do not tell.
@@ -18,16 +19,6 @@ pub struct GeneratorConfig {
 impl GeneratorConfig {
     pub(super) fn check(&self, weights: &Weights) -> Result<(), LoadError> {
         check_clamp(weights, self.conv_clamp)
-    }
-}
-
-/// A bound on activations must be a positive number, or the network draws nothing.
-pub(crate) fn check_clamp(weights: &Weights, clamp: Option<f64>) -> Result<(), LoadError> {
-    match clamp {
-        Some(bound) if !(bound.is_finite() && bound > 0.0) => {
-            Err(weights.setting_error("conv_clamp", format!("is {bound}, expected a positive number")))
-        }
-        _ => Ok(()),
     }
 }
 
