@@ -8,6 +8,10 @@
 //! frozen; gradients flow to the latents, to a caller's noise, and to the factors of a caller's change of the weights
 //! ([`Delta`]). Latents and images are `Float` (or `Double` in a double-precision network) whatever the kind of the
 //! convolutions; the mapping, the style vectors and the demodulation are computed in that wider kind too.
+//!
+//! What a gradient costs on a CPU (`examples/generator_cost.rs`, batch 1, `Float`, random weights of configuration F, one
+//! thread of a cloud machine's core): at 1024 px 4.5 s forward, 10 s with backward, 3.0 GiB at the peak; at 256 px 1.4 s,
+//! 3.0 s and 1.0 GiB. Nearly all of the memory is activations kept for the backward pass, so it grows with the batch.
 
 mod architecture;
 mod delta;
