@@ -335,7 +335,7 @@ impl Engine {
 impl Guide {
     fn open(config: &ClipConfig, device: Device) -> Result<Self, EditError> {
         let weights = Weights::open(&config.weights, device, Kind::Float)?;
-        let (clip, report) = Clip::load(weights, &networks::clip::ClipConfig { activation: config.activation })?;
+        let (clip, report) = Clip::load(weights, &networks::clip::ClipConfig::new(config.activation))?;
         let merges = std::fs::read_to_string(&config.merges)
             .map_err(|source| LoadError::Unreadable { file: config.merges.clone(), source })?;
         let tokenizer = Tokenizer::from_merges(&merges, clip.shape().context as usize)

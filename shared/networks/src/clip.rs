@@ -1,21 +1,25 @@
-//! CLIP with vision transformer, in OpenAI's tensor names: images and texts to one embedding space.
+//! CLIP in OpenAI's tensor names, with a vision transformer or a modified ResNet: images and texts to one embedding
+//! space.
 //!
-//! Every size is read from the file's shapes; only the activation must be told, because no tensor shows it and the
-//! wrong one changes the features a lot. The network is frozen: gradients flow through it to the pixels, never into
-//! its weights. Items of a batch do not see each other.
+//! Every size is read from the file's shapes. Only what no shape shows must be told: the activation, where the wrong one
+//! changes the features a lot, and the number of heads where they are not 64 wide. The network is frozen: gradients flow
+//! through it to the pixels, never into its weights. Items of a batch do not see each other.
 //!
-//! Reference: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", and the
-//! `CLIP` class of OpenAI's `model.py`. The ResNet variants (RN50, …) are not supported: their files are refused
-//! because `visual.class_embedding` is missing.
+//! Reference: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", the `CLIP`
+//! class of OpenAI's `model.py`, and open_clip's class of the same name. Variants of the latter whose text ends at
+//! another token than the highest, or that average patches (CLIPA, CoCa), are not computed here.
 
 mod image;
 mod preprocess;
+mod resnet;
 mod text;
 mod transformer;
+mod vit;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+pub use self::image::VisionShape;
 pub use self::preprocess::{Normalise, Preprocess, Preprocessor, Resize};
 
 use self::image::ImageTower;
@@ -43,25 +47,37 @@ pub enum Activation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClipConfig {
-    /// Activation in both towers.
+    /// Activation of the transformers, in both towers. (ResNets have ReLU, always.)
     pub activation: Activation,
+    /// Heads of the image tower's attention. Without it they are 64 wide, as in all of OpenAI's models; a vision
+    /// transformer wider than 1024 needs it, because open_clip's have 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vision_heads: Option<i64>,
+    /// Heads of the text tower's attention. Without it they are 64 wide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_heads: Option<i64>,
 }
 
-/// The sizes of a CLIP, all inferred from tensor shapes.
+impl ClipConfig {
+    /// Heads 64 wide in both towers.
+    pub const fn new(activation: Activation) -> Self {
+        ClipConfig { activation, vision_heads: None, text_heads: None }
+    }
+}
+
+/// The sizes of a CLIP, inferred from tensor shapes; the heads also from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClipShape {
     /// Height and width of the input image, px.
     pub image_size: i64,
-    /// Height and width of one patch, px.
-    pub patch: i64,
-    /// Width of the vision transformer; it has `vision_width / 64` heads.
-    pub vision_width: i64,
-    /// Number of vision blocks.
-    pub vision_layers: usize,
-    /// Width of the text transformer; it has `text_width / 64` heads.
+    /// The image tower.
+    pub vision: VisionShape,
+    /// Width of the text transformer.
     pub text_width: i64,
     /// Number of text blocks.
     pub text_layers: usize,
+    /// Attention heads of each text block.
+    pub text_heads: i64,
     /// Tokens per text, start and end included.
     pub context: i64,
     /// Number of token ids.
@@ -97,24 +113,23 @@ pub struct Clip {
 impl Clip {
     /// Builds the network and uses up every tensor of `weights`.
     ///
-    /// Errors name the tensor that is missing, surplus or of an impossible shape. Widths that are not a multiple of 64
-    /// are refused, since the number of heads then cannot be known.
+    /// Errors name the tensor that is missing, surplus or of an impossible shape, or the setting that the file needs or
+    /// cannot have.
     pub fn load(mut weights: Weights, config: &ClipConfig) -> Result<(Self, ClipReport), LoadError> {
         let dropped = drop_constants(&mut weights)?;
-        let [_, embed] = weights.dims("visual.proj")?;
-        let image = ImageTower::take(&mut weights, embed, config.activation)?;
-        let text = TextTower::take(&mut weights, embed, config.activation)?;
+        let [_, embed] = weights.dims("text_projection")?;
+        let image = ImageTower::take(&mut weights, embed, config.activation, config.vision_heads)?;
+        let text = TextTower::take(&mut weights, embed, config.activation, config.text_heads)?;
         let logit_scale = weights
             .take("logit_scale", &[])?
             .f_double_value(&[])
             .map_err(|source| weights.torch_error("logit_scale", source))?;
         let shape = ClipShape {
-            image_size: image.size,
-            patch: image.patch,
-            vision_width: image.width,
-            vision_layers: image.transformer.depth(),
+            image_size: image.size(),
+            vision: image.shape(),
             text_width: text.width,
             text_layers: text.transformer.depth(),
+            text_heads: text.transformer.heads(),
             context: text.context,
             vocab: text.vocab,
             embed,
@@ -129,7 +144,7 @@ impl Clip {
     /// The features are not normalised. They come in the network's kind; pixels of another kind are converted, and the
     /// gradient comes back in theirs. Errors: another shape, no memory, a failure of libtorch.
     pub fn encode_image(&self, pixels: &Tensor) -> Result<Tensor, NetworkError> {
-        let size = Some(self.image.size);
+        let size = Some(self.image.size());
         expect(NETWORK, "pixels", pixels, [None, Some(3), size, size])?;
         Ok(self.image.forward(&pixels.f_to_kind(self.kind)?)?)
     }

@@ -27,7 +27,7 @@ pub mod stylegan3;
 pub mod tokenizer;
 pub mod weights;
 
-pub use clip::{Activation, Clip, ClipConfig, Normalise, Preprocess, Preprocessor, Resize};
+pub use clip::{Activation, Clip, ClipConfig, Normalise, Preprocess, Preprocessor, Resize, VisionShape};
 pub use device::{DeviceChoice, environment};
 pub use encoder::Encoder;
 pub use error::{LoadError, NetworkError, is_out_of_memory};

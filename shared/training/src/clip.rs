@@ -114,7 +114,7 @@ impl<'a> ClipTraining<'a> {
     /// The project's own CLIP on the parameters, through which gradients reach them.
     fn network(&self) -> Result<Clip, TrainingError> {
         let kind = if self.settings.bf16 { Kind::BFloat16 } else { Kind::Float };
-        let config = ClipConfig { activation: Activation::QuickGelu };
+        let config = ClipConfig::new(Activation::QuickGelu);
         // The scale is applied below: the network has it as a number, without a gradient.
         Ok(Clip::load(self.parameters.differentiable(kind)?, &config)?.0)
     }

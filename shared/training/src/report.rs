@@ -74,7 +74,7 @@ fn load(pack: &Pack, device: Device) -> Result<Loaded, TrainingError> {
     Ok(Loaded {
         generator: Generator::load(weights(Role::Generator)?)?.0,
         encoder: Encoder::load(weights(Role::Encoder)?)?.0,
-        clip: Clip::load(weights(Role::Clip)?, &ClipConfig { activation: Activation::QuickGelu })?.0,
+        clip: Clip::load(weights(Role::Clip)?, &ClipConfig::new(Activation::QuickGelu))?.0,
         judge: Judge::load(weights(Role::Judge)?, &heads)?.0,
         tokenizer: Tokenizer::from_merges(&merges, manifest.clip.context as usize)?,
     })

@@ -1,69 +1,81 @@
-//! CLIP's vision transformer.
+//! The two kinds of CLIP's image tower.
 
+use serde::Serialize;
 use tch::{TchError, Tensor};
 
 use super::Activation;
-use super::transformer::{LayerNorm, Transformer};
+use super::resnet::ResNet;
+use super::vit::VisionTransformer;
 use crate::error::LoadError;
 use crate::weights::Weights;
 
-/// Patches and a class token through a transformer; the class token's output is the image's feature.
+/// The sizes of an image tower, and which kind it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "tower", rename_all = "kebab-case")]
+pub enum VisionShape {
+    /// A vision transformer (ViT-B/32, …).
+    Vit {
+        /// Height and width of one patch, px.
+        patch: i64,
+        /// Width of the transformer.
+        width: i64,
+        /// Number of blocks.
+        layers: usize,
+        /// Attention heads of each block.
+        heads: i64,
+    },
+    /// A modified ResNet (RN50, …).
+    ResNet {
+        /// Channels after the stem; features have 32 times as many.
+        width: i64,
+        /// Bottlenecks in each of the four stages.
+        layers: [usize; 4],
+        /// Heads of the attention pool.
+        heads: i64,
+    },
+}
+
+/// An image tower; the file's names tell which.
 #[derive(Debug)]
-pub(super) struct ImageTower {
-    pub(super) size: i64,
-    pub(super) patch: i64,
-    pub(super) width: i64,
-    pub(super) transformer: Transformer,
-    /// `[width, 3, patch, patch]`, stride `patch`, no bias.
-    embed_patch: Tensor,
-    /// `[1, 1, width]`.
-    class_token: Tensor,
-    /// `[1 + grid², width]`, class token first.
-    positions: Tensor,
-    norm_before: LayerNorm,
-    norm_after: LayerNorm,
-    /// `[width, embed]`, applied as `x · P`.
-    projection: Tensor,
+pub(super) enum ImageTower {
+    Vit(VisionTransformer),
+    ResNet(ResNet),
 }
 
 impl ImageTower {
-    pub(super) fn take(weights: &mut Weights, embed: i64, activation: Activation) -> Result<Self, LoadError> {
-        let [width] = weights.dims("visual.class_embedding")?;
-        let [_, _, _, patch] = weights.dims("visual.conv1.weight")?;
-        let [tokens, _] = weights.dims("visual.positional_embedding")?;
-        let grid = tokens.saturating_sub(1).max(0).isqrt();
-        if grid == 0 || grid * grid + 1 != tokens {
-            let name = "visual.positional_embedding";
-            return Err(weights.shape_error(name, "[1 + grid², width], a square of patches", weights.shape(name)?));
+    /// Takes every tensor under `visual.`; `embed` is the width of the text's features, which images must share.
+    pub(super) fn take(
+        weights: &mut Weights,
+        embed: i64,
+        activation: Activation,
+        heads: Option<i64>,
+    ) -> Result<Self, LoadError> {
+        if weights.contains(ResNet::MARK) {
+            return ResNet::take(weights, embed, heads).map(ImageTower::ResNet);
         }
-        let transformer =
-            Transformer::take(weights, "visual.transformer", width, "visual.class_embedding", activation)?;
-        let class_token = weights.take("visual.class_embedding", &[width])?;
-        let class_token = class_token
-            .f_view([1, 1, width])
-            .map_err(|source| weights.torch_error("visual.class_embedding", source))?;
-        Ok(ImageTower {
-            size: grid * patch,
-            patch,
-            width,
-            transformer,
-            embed_patch: weights.take("visual.conv1.weight", &[width, 3, patch, patch])?,
-            class_token,
-            positions: weights.take("visual.positional_embedding", &[tokens, width])?,
-            norm_before: LayerNorm::take(weights.scope("visual.ln_pre"), width)?,
-            norm_after: LayerNorm::take(weights.scope("visual.ln_post"), width)?,
-            projection: weights.take("visual.proj", &[width, embed])?,
-        })
+        VisionTransformer::take(weights, embed, activation, heads).map(ImageTower::Vit)
+    }
+
+    /// Height and width of the input, px.
+    pub(super) fn size(&self) -> i64 {
+        match self {
+            ImageTower::Vit(tower) => tower.size,
+            ImageTower::ResNet(tower) => tower.size,
+        }
+    }
+
+    pub(super) fn shape(&self) -> VisionShape {
+        match self {
+            ImageTower::Vit(tower) => tower.shape(),
+            ImageTower::ResNet(tower) => tower.shape(),
+        }
     }
 
     /// `[B, 3, S, S]` -> `[B, embed]`.
     pub(super) fn forward(&self, pixels: &Tensor) -> Result<Tensor, TchError> {
-        let stride = [self.patch, self.patch];
-        let patches = pixels.f_conv2d(&self.embed_patch, None::<&Tensor>, stride, [0, 0], [1, 1], 1)?;
-        let patches = patches.f_flatten(2, 3)?.f_transpose(1, 2)?; // [B, grid², width]
-        let class_token = self.class_token.f_expand([pixels.size()[0], 1, self.width], false)?;
-        let x = Tensor::f_cat(&[class_token, patches], 1)?.f_add(&self.positions)?;
-        let x = self.transformer.forward(self.norm_before.forward(&x)?, None)?;
-        self.norm_after.forward(&x.f_select(1, 0)?)?.f_matmul(&self.projection)
+        match self {
+            ImageTower::Vit(tower) => tower.forward(pixels),
+            ImageTower::ResNet(tower) => tower.forward(pixels),
+        }
     }
 }

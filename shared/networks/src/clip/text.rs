@@ -3,7 +3,7 @@
 use tch::{TchError, Tensor};
 
 use super::Activation;
-use super::transformer::{LayerNorm, Transformer, causal_mask};
+use super::transformer::{Heads, LayerNorm, Transformer, causal_mask};
 use crate::error::LoadError;
 use crate::weights::Weights;
 
@@ -26,10 +26,16 @@ pub(super) struct TextTower {
 }
 
 impl TextTower {
-    pub(super) fn take(weights: &mut Weights, embed: i64, activation: Activation) -> Result<Self, LoadError> {
+    pub(super) fn take(
+        weights: &mut Weights,
+        embed: i64,
+        activation: Activation,
+        heads: Option<i64>,
+    ) -> Result<Self, LoadError> {
         let [vocab, width] = weights.dims("token_embedding.weight")?;
         let [context, _] = weights.dims("positional_embedding")?;
-        let transformer = Transformer::take(weights, "transformer", width, "token_embedding.weight", activation)?;
+        let heads = Heads { setting: "text_heads", told: heads, width_from: "token_embedding.weight" };
+        let transformer = Transformer::take(weights, "transformer", width, heads, activation)?;
         let mask = causal_mask(context, weights.kind(), weights.device())
             .map_err(|source| weights.torch_error("positional_embedding", source))?;
         Ok(TextTower {

@@ -6,12 +6,42 @@ use super::Activation;
 use crate::error::LoadError;
 use crate::weights::{Scope, Weights};
 
-/// Width of one attention head in every CLIP; the number of heads follows from it.
+/// Width of one attention head in OpenAI's CLIPs; the number of heads follows from it where nothing else is said.
 const HEAD_WIDTH: i64 = 64;
 /// Added to the variance in layer normalisation.
 const NORM_EPS: f64 = 1e-5;
 /// The slope constant of QuickGELU.
 const QUICK_GELU: f64 = 1.702;
+
+/// How many heads an attention has, which no tensor's shape shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heads {
+    /// The setting that tells, for errors.
+    pub(super) setting: &'static str,
+    /// What it says; without it heads are 64 wide.
+    pub(super) told: Option<i64>,
+    /// The tensor that told the width, for errors.
+    pub(super) width_from: &'static str,
+}
+
+impl Heads {
+    /// The number of heads in an attention of this width.
+    pub(super) fn of_width(self, weights: &Weights, width: i64) -> Result<i64, LoadError> {
+        match self.told {
+            Some(heads) if heads > 0 && width > 0 && width % heads == 0 => Ok(heads),
+            Some(heads) => {
+                let reason = format!("is {heads}, expected a divisor of the attention's width, {width}");
+                Err(weights.setting_error(self.setting, reason))
+            }
+            None if width > 0 && width % HEAD_WIDTH == 0 => Ok(width / HEAD_WIDTH),
+            None => {
+                let found = weights.shape(self.width_from).unwrap_or_else(|_| vec![width]);
+                let expected = format!("a width that makes attention a multiple of 64 wide, or {} told", self.setting);
+                Err(weights.shape_error(self.width_from, &expected, found))
+            }
+        }
+    }
+}
 
 /// Layer normalisation in the wide kind, whatever kind the network computes in.
 #[derive(Debug)]
@@ -58,76 +88,101 @@ impl Linear {
     }
 }
 
-/// Multi-head self-attention, stored as `torch.nn.MultiheadAttention` stores it.
+/// `softmax(q kᵀ / √width + mask) v`, head by head: `[B, heads, N, width]` with `[B, heads, M, width]` twice ->
+/// `[B, N, heads · width]`. `mask` `[N, M]` is added to the scores; the shares are computed in kind `wide`.
 ///
 /// Written as products and a softmax: the fused kernels of libtorch choose their algorithm by device and batch, and some
 /// of them have no second derivative.
+pub(super) fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: Option<&Tensor>,
+    wide: Kind,
+) -> Result<Tensor, TchError> {
+    let (b, heads, n, width) = q.size4()?;
+    let q = q.f_multiply_scalar((width as f64).sqrt().recip())?;
+    let mut scores = q.f_matmul(&k.f_transpose(-1, -2)?)?; // [B, heads, N, M]
+    if let Some(mask) = mask {
+        scores = scores.f_add(mask)?;
+    }
+    let share = scores.f_softmax(-1, wide)?.f_to_kind(v.f_kind()?)?;
+    share.f_matmul(v)?.f_transpose(1, 2)?.f_reshape([b, n, heads * width])
+}
+
+/// Multi-head self-attention, stored as `torch.nn.MultiheadAttention` stores it.
 #[derive(Debug)]
 struct Attention {
     /// Query, key and value stacked: `[3 width, width]`.
     inputs: Linear,
     output: Linear,
-    width: i64,
+    heads: i64,
     wide: Kind,
 }
 
 impl Attention {
-    fn take(mut scope: Scope<'_>, width: i64) -> Result<Self, LoadError> {
+    fn take(mut scope: Scope<'_>, width: i64, heads: i64) -> Result<Self, LoadError> {
         let wide = scope.weights().wide_kind();
         let weight = scope.take("in_proj_weight", &[3 * width, width])?;
         let bias = scope.take("in_proj_bias", &[3 * width])?;
         let output = Linear::take(scope.scope("out_proj"), width, width)?;
-        Ok(Attention { inputs: Linear { weight, bias }, output, width, wide })
+        Ok(Attention { inputs: Linear { weight, bias }, output, heads, wide })
     }
 
     /// `x` `[B, N, width]`; `mask` `[N, N]` is added to the scores.
     fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor, TchError> {
         let (b, n, width) = x.size3()?;
-        let heads = self.width / HEAD_WIDTH;
-        let qkv = self.inputs.forward(x)?.f_view([b, n, 3, heads, HEAD_WIDTH])?.f_permute([2, 0, 3, 1, 4])?;
-        let (q, k, v) = (qkv.f_select(0, 0)?, qkv.f_select(0, 1)?, qkv.f_select(0, 2)?); // [B, heads, N, 64]
-        let q = q.f_multiply_scalar((HEAD_WIDTH as f64).sqrt().recip())?;
-        let mut scores = q.f_matmul(&k.f_transpose(-1, -2)?)?; // [B, heads, N, N]
-        if let Some(mask) = mask {
-            scores = scores.f_add(mask)?;
-        }
-        let share = scores.f_softmax(-1, self.wide)?.f_to_kind(v.f_kind()?)?;
-        let mixed = share.f_matmul(&v)?.f_transpose(1, 2)?.f_reshape([b, n, width])?;
-        self.output.forward(&mixed)
+        let qkv = self.inputs.forward(x)?.f_view([b, n, 3, self.heads, width / self.heads])?;
+        let qkv = qkv.f_permute([2, 0, 3, 1, 4])?; // [3, B, heads, N, head width]
+        let (q, k, v) = (qkv.f_select(0, 0)?, qkv.f_select(0, 1)?, qkv.f_select(0, 2)?);
+        self.output.forward(&attend(&q, &k, &v, mask, self.wide)?)
     }
 }
 
-/// `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+/// `x + scale(attention(norm(x)))`, then `x + scale(mlp(norm(x)))`. Few of open_clip's models have the scales.
 #[derive(Debug)]
 struct Block {
     norm_attention: LayerNorm,
     attention: Attention,
+    scale_attention: Option<Tensor>,
     norm_mlp: LayerNorm,
     expand: Linear,
     contract: Linear,
+    scale_mlp: Option<Tensor>,
     activation: Activation,
 }
 
 impl Block {
-    fn take(mut scope: Scope<'_>, width: i64, activation: Activation) -> Result<Self, LoadError> {
+    fn take(mut scope: Scope<'_>, width: i64, heads: i64, activation: Activation) -> Result<Self, LoadError> {
+        let [hidden, _] = scope.dims("mlp.c_fc.weight")?;
         Ok(Block {
             norm_attention: LayerNorm::take(scope.scope("ln_1"), width)?,
-            attention: Attention::take(scope.scope("attn"), width)?,
+            attention: Attention::take(scope.scope("attn"), width, heads)?,
+            scale_attention: scope.take_optional("ls_1.gamma", &[width])?,
             norm_mlp: LayerNorm::take(scope.scope("ln_2"), width)?,
-            expand: Linear::take(scope.scope("mlp.c_fc"), width, 4 * width)?,
-            contract: Linear::take(scope.scope("mlp.c_proj"), 4 * width, width)?,
+            expand: Linear::take(scope.scope("mlp.c_fc"), width, hidden)?,
+            contract: Linear::take(scope.scope("mlp.c_proj"), hidden, width)?,
+            scale_mlp: scope.take_optional("ls_2.gamma", &[width])?,
             activation,
         })
     }
 
     fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor, TchError> {
-        let x = x.f_add(&self.attention.forward(&self.norm_attention.forward(x)?, mask)?)?;
+        let mixed = self.attention.forward(&self.norm_attention.forward(x)?, mask)?;
+        let x = x.f_add(&scaled(mixed, self.scale_attention.as_ref())?)?;
         let hidden = self.expand.forward(&self.norm_mlp.forward(&x)?)?;
         let hidden = match self.activation {
             Activation::QuickGelu => hidden.f_mul(&hidden.f_multiply_scalar(QUICK_GELU)?.f_sigmoid()?)?,
             Activation::Gelu => hidden.f_gelu("none")?,
         };
-        x.f_add(&self.contract.forward(&hidden)?)
+        x.f_add(&scaled(self.contract.forward(&hidden)?, self.scale_mlp.as_ref())?)
+    }
+}
+
+fn scaled(x: Tensor, scale: Option<&Tensor>) -> Result<Tensor, TchError> {
+    match scale {
+        Some(scale) => x.f_mul(scale),
+        None => Ok(x),
     }
 }
 
@@ -135,28 +190,29 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Transformer {
     blocks: Vec<Block>,
+    heads: i64,
 }
 
 impl Transformer {
     /// Takes `{prefix}.resblocks.{0..}`; the depth is what the file has, and must be at least one.
-    ///
-    /// `width_from` is the tensor that told the width, for the error about one that is not a multiple of 64.
     pub(super) fn take(
         weights: &mut Weights,
         prefix: &str,
         width: i64,
-        width_from: &str,
+        heads: Heads,
         activation: Activation,
     ) -> Result<Self, LoadError> {
-        if width == 0 || width % HEAD_WIDTH != 0 {
-            let found = weights.shape(width_from).unwrap_or_else(|_| vec![width]);
-            return Err(weights.shape_error(width_from, "a transformer width that is a multiple of 64", found));
-        }
+        let heads = heads.of_width(weights, width)?;
         let depth = weights.count(&format!("{prefix}.resblocks."), 0, ".ln_1.weight").max(1);
         let blocks = (0..depth)
-            .map(|i| Block::take(weights.scope(&format!("{prefix}.resblocks.{i}")), width, activation))
+            .map(|i| Block::take(weights.scope(&format!("{prefix}.resblocks.{i}")), width, heads, activation))
             .collect::<Result<_, _>>()?;
-        Ok(Transformer { blocks })
+        Ok(Transformer { blocks, heads })
+    }
+
+    /// Attention heads of each block.
+    pub(super) fn heads(&self) -> i64 {
+        self.heads
     }
 
     pub(super) fn depth(&self) -> usize {

@@ -24,6 +24,7 @@ pub fn fill(name: &str, shape: &[i64], scale: f64) -> Tensor {
 
 fn parameter(name: &str, shape: &[i64]) -> Tensor {
     match shape {
+        _ if name.ends_with(".running_var") => fill(name, shape, 0.5) + 1.0,
         _ if name.ends_with(".bias") || name.ends_with("in_proj_bias") => fill(name, shape, 0.2),
         [_] if name.ends_with(".weight") => fill(name, shape, 0.3) + 1.0,
         [] => fill(name, shape, 4.0),
@@ -38,9 +39,9 @@ fn parameter(name: &str, shape: &[i64]) -> Tensor {
 
 /// Names and shapes of the reference's own state dict, with the formula's values.
 pub fn tensors(case: &str) -> Vec<(String, Tensor)> {
-    let json = std::fs::read(data("tensors.json")).unwrap();
-    let mut cases: BTreeMap<String, BTreeMap<String, Vec<i64>>> = serde_json::from_slice(&json).unwrap();
-    let shapes = cases.remove(case).unwrap();
+    type Cases = BTreeMap<String, BTreeMap<String, Vec<i64>>>;
+    let read = |file| serde_json::from_slice::<Cases>(&std::fs::read(data(file)).unwrap()).unwrap();
+    let shapes = ["tensors.json", "tower_tensors.json"].into_iter().find_map(|file| read(file).remove(case)).unwrap();
     shapes.into_iter().map(|(name, shape)| (name.clone(), parameter(&name, &shape))).collect()
 }
 

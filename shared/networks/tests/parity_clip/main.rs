@@ -1,4 +1,5 @@
-//! CLIP and its tokenizer against independent implementations; `make_goldens.py` says which, and how to run them again.
+//! CLIP and its tokenizer against independent implementations; `make_goldens.py` and `make_tower_goldens.py` say
+//! which, and how to run them again.
 //! `cargo test -p networks --test parity_clip -- --nocapture` prints the measured errors.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a failed unwrap is a failed test")]
@@ -8,6 +9,7 @@ mod network;
 mod preprocess;
 mod refusals;
 mod tokenizer;
+mod towers;
 
 use std::path::PathBuf;
 
@@ -29,8 +31,12 @@ fn pack(name: &str) -> PathBuf {
 }
 
 fn golden(name: &str) -> Tensor {
-    let all = Tensor::read_safetensors(data("goldens.safetensors")).unwrap();
-    all.into_iter().find(|(found, _)| found == name).unwrap_or_else(|| panic!("no golden {name}")).1
+    ["goldens.safetensors", "tower_goldens.safetensors"]
+        .into_iter()
+        .flat_map(|file| Tensor::read_safetensors(data(file)).unwrap())
+        .find(|(found, _)| found == name)
+        .unwrap_or_else(|| panic!("no golden {name}"))
+        .1
 }
 
 /// The largest difference, relative to the largest value of `reference`.

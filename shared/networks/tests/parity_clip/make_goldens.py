@@ -43,9 +43,11 @@ def fill(name, shape, scale):
 
 def parameter(name, shape):
     """Scales that keep activations of order one, so that every non-linearity is exercised."""
+    if name.endswith(".running_var"):
+        return 1.0 + fill(name, shape, 0.5)
     if name.endswith(".bias") or name.endswith("in_proj_bias"):
         return fill(name, shape, 0.2)
-    if len(shape) == 1 and name.endswith(".weight"):  # layer norm
+    if len(shape) == 1 and name.endswith(".weight"):  # a norm
         return 1.0 + fill(name, shape, 0.3)
     if len(shape) == 0:
         return fill(name, shape, 4.0)
@@ -55,14 +57,16 @@ def parameter(name, shape):
     return fill(name, shape, 2.0 / fan_in**0.5)
 
 
-def clip_goldens(case, quick_gelu, embed, vision, text, lengths):
-    model = CLIP(embed, CLIPVisionCfg(head_width=64, **vision), CLIPTextCfg(**text), quick_gelu=quick_gelu)
+def clip_goldens(case, quick_gelu, embed, vision, text, lengths, images=3):
+    model = CLIP(embed, CLIPVisionCfg(**vision), CLIPTextCfg(**text), quick_gelu=quick_gelu)
     model = model.double().eval()
-    names = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    model.load_state_dict({name: parameter(name, shape) for name, shape in names.items()})
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+    names = {name: list(tensor.shape) for name, tensor in state.items()}
+    missing, surplus = model.load_state_dict({n: parameter(n, shape) for n, shape in names.items()}, strict=False)
+    assert not surplus and all(name.endswith("num_batches_tracked") for name in missing)
 
     size, context, vocab = vision["image_size"], text["context_length"], text["vocab_size"]
-    pixels = fill("pixels", [3, 3, size, size], 2.0).requires_grad_()
+    pixels = fill("pixels", [images, 3, size, size], 2.0).requires_grad_()
     features = model.encode_image(pixels)
     (features * fill("probe", features.shape, 1.0)).sum().backward()
     tokens = torch.zeros(len(lengths), context, dtype=torch.long)

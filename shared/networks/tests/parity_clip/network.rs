@@ -1,6 +1,6 @@
 //! Features and gradients against open_clip (formula weights) and against the demo pack's own code (trained weights).
 
-use networks::{Activation, Clip, ClipConfig, Tokenizer, Weights};
+use networks::{Activation, Clip, ClipConfig, Tokenizer, VisionShape, Weights};
 use tch::{Device, Kind, Tensor};
 
 use crate::formula::{fill, weights};
@@ -9,11 +9,11 @@ use crate::{DOUBLE, SINGLE, check, golden, pack, relative_error};
 const CASES: [(&str, Activation); 2] = [("quick-gelu", Activation::QuickGelu), ("gelu", Activation::Gelu)];
 
 fn load(case: &str, activation: Activation, kind: Kind) -> Clip {
-    Clip::load(weights(case, kind), &ClipConfig { activation }).unwrap().0
+    Clip::load(weights(case, kind), &ClipConfig::new(activation)).unwrap().0
 }
 
 /// Features of `pixels` and the gradient of their product with the goldens' probe.
-fn with_gradient(clip: &Clip, pixels: &Tensor) -> (Tensor, Tensor) {
+pub fn with_gradient(clip: &Clip, pixels: &Tensor) -> (Tensor, Tensor) {
     let pixels = pixels.detach().set_requires_grad(true);
     let features = clip.encode_image(&pixels).unwrap();
     let probe = fill("probe", &features.size(), 1.0).to_kind(features.kind());
@@ -23,11 +23,13 @@ fn with_gradient(clip: &Clip, pixels: &Tensor) -> (Tensor, Tensor) {
 
 #[test]
 fn sizes_come_from_the_shapes() {
-    let config = ClipConfig { activation: Activation::QuickGelu };
+    let config = ClipConfig::new(Activation::QuickGelu);
     let (clip, report) = Clip::load(weights("quick-gelu", Kind::Float), &config).unwrap();
     let shape = clip.shape();
-    assert_eq!((shape.image_size, shape.patch, shape.vision_width, shape.vision_layers), (32, 8, 128, 2));
-    assert_eq!((shape.context, shape.vocab, shape.text_width, shape.text_layers, shape.embed), (16, 60, 64, 3, 48));
+    assert_eq!(shape.image_size, 32);
+    assert_eq!(shape.vision, VisionShape::Vit { patch: 8, width: 128, layers: 2, heads: 2 });
+    assert_eq!((shape.text_width, shape.text_layers, shape.text_heads), (64, 3, 1));
+    assert_eq!((shape.context, shape.vocab, shape.embed), (16, 60, 48));
     assert_eq!((&report.shape, report.dropped.len()), (shape, 0));
     let stored = fill("logit_scale", &[], 4.0).double_value(&[]);
     assert!((clip.logit_scale() - stored).abs() < 1e-6);
@@ -73,7 +75,7 @@ fn the_demo_pack_matches_its_own_code() {
     let tokens = tokenizer.encode_batch(&texts).unwrap();
     for (kind, tolerance) in [(Kind::Double, DOUBLE), (Kind::Float, SINGLE)] {
         let weights = Weights::open(pack("clip.safetensors"), Device::Cpu, kind).unwrap();
-        let (clip, _) = Clip::load(weights, &ClipConfig { activation: Activation::QuickGelu }).unwrap();
+        let (clip, _) = Clip::load(weights, &ClipConfig::new(Activation::QuickGelu)).unwrap();
         assert_eq!(clip.shape().vocab as usize, tokenizer.vocab_size());
         let (features, gradient) = with_gradient(&clip, &fill("face", &[1, 3, 64, 64], 1.0).to_kind(kind));
         check(&format!("pack {kind:?} image"), &features, &golden("pack.image"), tolerance);
@@ -130,7 +132,7 @@ fn bfloat16_stays_close() {
     let clip = load("quick-gelu", Activation::QuickGelu, Kind::Float);
     let tensors = crate::formula::tensors("quick-gelu").into_iter().map(|(n, t)| (n, t.to_kind(Kind::Float)));
     let weights = Weights::from_tensors("bf16", tensors, Device::Cpu, Kind::BFloat16).unwrap();
-    let (half, _) = Clip::load(weights, &ClipConfig { activation: Activation::QuickGelu }).unwrap();
+    let (half, _) = Clip::load(weights, &ClipConfig::new(Activation::QuickGelu)).unwrap();
     let pixels = fill("pixels", &[2, 3, 32, 32], 2.0).to_kind(Kind::Float);
     let (reference, reference_gradient) = with_gradient(&clip, &pixels);
     let (features, gradient) = with_gradient(&half, &pixels);

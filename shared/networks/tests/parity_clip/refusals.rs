@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::formula::{fill, tensors, weights};
 
-const CONFIG: ClipConfig = ClipConfig { activation: Activation::QuickGelu };
+const CONFIG: ClipConfig = ClipConfig::new(Activation::QuickGelu);
 
 /// Loads the formula's network after a change to its tensors.
 fn load(change: impl FnOnce(&mut Vec<(String, Tensor)>)) -> Result<Vec<String>, LoadError> {
@@ -39,12 +39,13 @@ fn every_tensor_is_needed() {
 
 #[test]
 fn surplus_and_misshapen_tensors_are_named() {
-    let cases: [(&str, &[i64]); 6] = [
+    let cases: [(&str, &[i64]); 7] = [
         ("visual.class_embedding", &[65]),
         ("visual.positional_embedding", &[16, 128]),
         ("visual.conv1.weight", &[128, 3, 8, 7]),
         ("positional_embedding", &[16, 128]),
-        ("text_projection", &[64, 47]),
+        ("visual.proj", &[128, 47]),
+        ("text_projection", &[63, 48]),
         ("visual.transformer.resblocks.1.attn.in_proj_bias", &[128]),
     ];
     for (name, shape) in cases {
