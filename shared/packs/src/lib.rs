@@ -9,6 +9,7 @@
 //!
 //! **After a crash** nothing needs repair: packs are read, and the one file written (`pack.toml`, by [`seal`]) is replaced whole.
 
+pub mod checkpoint;
 pub mod error;
 pub mod fit;
 pub mod manifest;
@@ -18,6 +19,7 @@ pub mod text;
 pub mod verify;
 pub mod weights;
 
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use error::PackError;
 pub use manifest::{Manifest, PackFile, Role};
 pub use pack::Pack;
