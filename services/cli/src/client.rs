@@ -3,6 +3,7 @@
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wire::http::v1::{Page, Problem};
 
@@ -21,6 +22,15 @@ pub enum ClientError {
     /// The coordinator refused, and said why.
     #[error("{} [{}]", .0.detail, .0.code)]
     Problem(Box<Problem>),
+    /// A file on this machine.
+    #[error("{} cannot be read", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// An answer that is neither what was asked for nor a problem.
     #[error("the answer to {what} cannot be read; is --server a Counterfactory coordinator of this version?")]
     Unreadable {
@@ -127,6 +137,38 @@ impl Client {
         let shared = bytes::Bytes::from(bytes);
         self.send(&path, || self.request(Method::PUT, &path).body(shared.clone())).await?;
         Ok(())
+    }
+
+    /// Uploads a file under its digest, in pieces: weights may be larger than the memory.
+    pub async fn put_blob_file(&self, digest: domain::Digest, file: &Path) -> Result<(), ClientError> {
+        let path = format!("/v1/blobs/{digest}");
+        let unreadable = |source| ClientError::File { path: file.to_owned(), source };
+        let size = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
+        // Opened here once so that a missing file is no network trouble; each attempt opens it anew.
+        tokio::fs::File::open(file).await.map_err(unreadable)?;
+        let stream = || {
+            let file = file.to_owned();
+            let chunks = async move { tokio::fs::File::open(file).await.map(tokio_util::io::ReaderStream::new) };
+            reqwest::Body::wrap_stream(futures_util::TryFutureExt::try_flatten_stream(chunks))
+        };
+        let length = reqwest::header::CONTENT_LENGTH;
+        let long = std::time::Duration::from_secs(60) + std::time::Duration::from_millis(size / 1000);
+        self.send(&path, || self.request(Method::PUT, &path).header(length.clone(), size).timeout(long).body(stream()))
+            .await?;
+        Ok(())
+    }
+
+    /// Bytes of an object; `None` if it is not there.
+    pub async fn blob_size(&self, digest: domain::Digest) -> Result<Option<u64>, ClientError> {
+        let path = format!("/v1/blobs/{digest}");
+        match self.send(&path, || self.request(Method::HEAD, &path)).await {
+            Ok(answer) => {
+                let length = answer.headers().get(reqwest::header::CONTENT_LENGTH);
+                Ok(length.and_then(|length| length.to_str().ok()?.parse().ok()))
+            }
+            Err(ClientError::Problem(problem)) if problem.status == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Downloads an object by its digest.

@@ -77,9 +77,11 @@ pub struct Settings {
 pub struct Limits {
     /// Largest JSON body in bytes: 5,000 sources with long URIs and labels fit into 8 MiB.
     pub json_bytes: usize,
-    /// Largest uploaded object in bytes. Bodies are hashed in memory, and the networks of a large pack are the largest thing
+    /// Largest uploaded object in bytes. It passes through a temporary file; the networks of a large pack are the largest thing
     /// anyone uploads.
     pub blob_bytes: usize,
+    /// Largest image in bytes that an import from a bucket takes; these are read into memory.
+    pub image_bytes: usize,
     /// A request that takes longer is answered with a problem.
     #[serde(deserialize_with = "duration::deserialize")]
     pub request_timeout: Duration,
@@ -87,7 +89,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { json_bytes: 8 << 20, blob_bytes: 512 << 20, request_timeout: Duration::from_secs(60) }
+        Self {
+            json_bytes: 8 << 20,
+            blob_bytes: 8 << 30,
+            image_bytes: 512 << 20,
+            request_timeout: Duration::from_secs(60),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl ImportPrefixes {
             Err(error) => return Err(error.into()),
         };
         let objects = page.objects.into_iter().filter(|object| !object.key.ends_with('/'));
-        let limit = self.app.config.limits.blob_bytes as u64;
+        let limit = self.app.config.limits.image_bytes as u64;
         let fetched = stream::iter(objects.map(|object| self.fetch(&prefix.bucket, object, limit)));
         let fetched: Vec<Result<SourceRow, Refusal>> = fetched.buffered(FETCHED_AT_ONCE).collect().await;
         let (mut rows, mut errors) = (Vec::new(), Vec::new());

@@ -1,14 +1,18 @@
 //! Packs fetched from the bucket on demand, kept in a folder as files named by their digest.
 //!
-//! A file enters the folder whole (written aside, then renamed) and verified; one that lies there from an earlier process is
-//! hashed once before it is used. Several workers may share the folder.
+//! A file enters the folder whole (fetched aside, verified, then renamed); one that lies there from an earlier process is hashed
+//! once before it is used. A fetch that was cut short goes on where it was. Several processes may share the folder: a lock beside
+//! each file lets one of them fetch it.
 
 use crate::engine::LocalPack;
 use crate::stages::ended::{Ended, with_causes};
 use artifacts::Artifacts;
 use domain::{Digest, Reason};
 use packs::Manifest;
+use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -83,34 +87,48 @@ impl PackCache {
         Ended::failed(reason, format!("the pack {what}: {}", with_causes(error)))
     }
 
+    /// Brings a file here. Several processes may want it at once: one fetches, the others wait and find it.
     async fn fetch(&self, digest: Digest, what: &str) -> Result<(), Ended> {
-        let path = self.path(digest);
-        let here = path.clone();
-        let sound = tokio::task::spawn_blocking(move || {
-            let found = std::fs::read(&here).is_ok_and(|bytes| Digest::of(bytes) == digest);
-            if found {
-                // The time of last use, for eviction; best effort.
-                let _ = std::fs::File::open(&here).and_then(|file| file.set_modified(SystemTime::now()));
-            }
-            found
+        let failed = |error: io::Error| Ended::failed(Reason::StorageUnavailable, format!("the pack cache: {error}"));
+        let (folder, path) = (self.folder.clone(), self.path(digest));
+        let locked = blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            let lock = File::create(folder.join(format!("{digest}.lock")))?;
+            // Released when it is dropped, and by the system when the process dies.
+            lock.lock()?;
+            let sound = match File::open(&path) {
+                Ok(file) if digest_of(&file)? == digest => {
+                    // The time of last use, for eviction; best effort.
+                    let _ = file.set_modified(SystemTime::now());
+                    true
+                }
+                Ok(_) => false,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) => return Err(error),
+            };
+            Ok((lock, sound))
         });
-        if sound.await.unwrap_or(false) {
-            return Ok(());
+        let (lock, sound) = locked.await.map_err(failed)?;
+        if !sound {
+            let (part, path) = (self.folder.join(format!("{digest}.part")), self.path(digest));
+            let bytes = self.artifacts.get_file(digest, &part).await.map_err(|e| self.of_bucket(what, &e))?;
+            tokio::fs::rename(&part, &path).await.map_err(failed)?;
+            tracing::info!(file = what, %digest, bytes, "fetched a file of a pack");
         }
-        let bytes = self.artifacts.get(digest).await.map_err(|e| self.of_bucket(what, &e))?;
-        tracing::info!(file = what, %digest, bytes = bytes.len(), "fetched a file of a pack");
-        let written = tokio::task::spawn_blocking(move || write_whole(&path, &bytes)).await;
-        let failed = |what: String| Ended::failed(Reason::StorageUnavailable, format!("the pack cache: {what}"));
-        written.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))
+        drop(lock);
+        Ok(())
     }
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let aside = path.with_extension(format!("{}.part", std::process::id()));
-    std::fs::write(&aside, bytes)?;
-    std::fs::rename(&aside, path)
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Hashes a file in pieces: weights may be larger than the memory.
+fn digest_of(mut file: &File) -> io::Result<Digest> {
+    let mut hash = Sha256::new();
+    io::copy(&mut file, &mut hash)?;
+    Ok(Digest::from_bytes(hash.finalize().into()))
 }
 
 /// Removes the files unused for longest until `limit` holds, sparing those of the pack just opened.

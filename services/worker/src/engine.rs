@@ -2,10 +2,15 @@
 
 use domain::Digest;
 use editing::score::Goal;
-use editing::{ClipConfig, EngineConfig, IdentityConfig, JudgeConfig, PerceptualConfig};
+use editing::{
+    ClipConfig, EncoderConfig, EngineConfig, GeneratorConfig, IdentityConfig, JudgeConfig, PerceptualConfig,
+};
 use networks::clip::{Activation, Normalise, Preprocess, Resize};
 use networks::judge::Head;
-use networks::{IdentityArchitecture, IdentityInput, PerceptualArchitecture};
+use networks::{
+    EncoderArchitecture, GeneratorSettings, IdentityArchitecture, IdentityInput, PerceptualArchitecture, stylegan2,
+    stylegan3,
+};
 use packs::Manifest;
 use packs::manifest as said;
 use std::collections::BTreeMap;
@@ -60,9 +65,13 @@ fn config(manifest: &Manifest, path: impl Fn(packs::Role) -> PathBuf) -> EngineC
     let clip = |clip: &said::Clip, weights, merges| ClipConfig {
         weights: path(weights),
         merges: path(merges),
-        activation: match clip.activation {
-            said::Activation::QuickGelu => Activation::QuickGelu,
-            said::Activation::Gelu => Activation::Gelu,
+        network: networks::ClipConfig {
+            activation: match clip.activation {
+                said::Activation::QuickGelu => Activation::QuickGelu,
+                said::Activation::Gelu => Activation::Gelu,
+            },
+            vision_heads: clip.vision_heads.map(i64::from),
+            text_heads: clip.text_heads.map(i64::from),
         },
         preprocess: Preprocess {
             resize: match clip.preprocess.resize {
@@ -91,6 +100,16 @@ fn config(manifest: &Manifest, path: impl Fn(packs::Role) -> PathBuf) -> EngineC
             said::IdentityInput::WholeImage => IdentityInput::WholeImage,
         },
     };
+    let encoder = |part: &said::Encoder| EncoderConfig {
+        weights: path(Role::Encoder),
+        architecture: match part.architecture {
+            said::EncoderArchitecture::ResidualWPlus => EncoderArchitecture::ResidualWPlus,
+            said::EncoderArchitecture::E4e => EncoderArchitecture::E4e,
+            said::EncoderArchitecture::Psp => EncoderArchitecture::Psp,
+            said::EncoderArchitecture::RestylePsp => EncoderArchitecture::RestylePsp,
+            said::EncoderArchitecture::RestyleE4e => EncoderArchitecture::RestyleE4e,
+        },
+    };
     let perceptual = |part: &said::Perceptual| PerceptualConfig {
         weights: path(Role::Perceptual),
         architecture: match part.architecture {
@@ -100,8 +119,8 @@ fn config(manifest: &Manifest, path: impl Fn(packs::Role) -> PathBuf) -> EngineC
         },
     };
     EngineConfig {
-        generator: path(Role::Generator),
-        encoder: path(Role::Encoder),
+        generator: GeneratorConfig { weights: path(Role::Generator), settings: settings(&manifest.generator) },
+        encoder: manifest.encoder.as_ref().map(encoder),
         clip: clip(&manifest.clip, Role::Clip, Role::ClipMerges),
         second_clip: second.map(|second| clip(second, Role::ClipSecond, Role::ClipSecondMerges)),
         judge: judge.map(|j| JudgeConfig { weights: path(Role::Judge), heads: j.heads.iter().map(head).collect() }),
@@ -109,6 +128,28 @@ fn config(manifest: &Manifest, path: impl Fn(packs::Role) -> PathBuf) -> EngineC
         perceptual: manifest.perceptual.as_ref().map(perceptual),
         templates: manifest.text.templates.clone(),
         subjects: manifest.text.subjects.clone(),
+    }
+}
+
+/// Which generator it is, and what its tensors do not tell.
+fn settings(part: &said::Generator) -> GeneratorSettings {
+    let conv_clamp = part.conv_clamp;
+    match (part.architecture, &part.stylegan3) {
+        (said::GeneratorArchitecture::StyleGan2, _) => {
+            GeneratorSettings::StyleGan2(stylegan2::GeneratorConfig { conv_clamp })
+        }
+        (said::GeneratorArchitecture::StyleGan3, None) => {
+            GeneratorSettings::StyleGan3(stylegan3::Config { conv_clamp, ..stylegan3::Config::default() })
+        }
+        (said::GeneratorArchitecture::StyleGan3, Some(said)) => GeneratorSettings::StyleGan3(stylegan3::Config {
+            num_critical: said.num_critical as usize,
+            first_cutoff: said.first_cutoff,
+            first_stopband: said.first_stopband,
+            last_stopband_rel: said.last_stopband_rel,
+            margin_size: i64::from(said.margin_size),
+            output_scale: said.output_scale,
+            conv_clamp,
+        }),
     }
 }
 

@@ -55,6 +55,14 @@ pub enum ArtifactError {
         #[source]
         source: serde_json::Error,
     },
+    /// A file on this machine that is sent or fetched.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Not an S3 address.
     #[error(transparent)]
     Uri(#[from] crate::uri::UriError),
@@ -78,7 +86,8 @@ impl ArtifactError {
     pub const fn class(&self) -> ArtifactClass {
         match self {
             Self::Missing { .. } => ArtifactClass::Missing,
-            Self::Unavailable { .. } => ArtifactClass::Unavailable,
+            // A full disk is the surroundings' fault, as a store that is down.
+            Self::Unavailable { .. } | Self::File { .. } => ArtifactClass::Unavailable,
             Self::Denied { .. } => ArtifactClass::Denied,
             Self::Mismatch { .. } | Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Uri(_) => {
                 ArtifactClass::Mismatch

@@ -12,10 +12,12 @@
 
 mod client;
 mod error;
+mod files;
 mod store;
 mod uri;
 
 pub use client::S3Config;
 pub use error::{ArtifactClass, ArtifactError};
+pub use files::PIECE;
 pub use store::{Artifacts, Listed, Page};
 pub use uri::{S3Uri, UriError};

@@ -16,8 +16,8 @@ use std::time::Duration;
 /// One bucket; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
-    client: Client,
-    bucket: String,
+    pub(crate) client: Client,
+    pub(crate) bucket: String,
     body_timeout: Duration,
 }
 
@@ -89,7 +89,7 @@ impl Artifacts {
     /// # Errors
     /// Missing, or damaged ([`ArtifactError::Mismatch`]), or the store's.
     pub async fn get(&self, digest: Digest) -> Result<Bytes, ArtifactError> {
-        let bytes = self.read(&self.bucket, &digest.cas_key()).await?;
+        let bytes = self.read(&self.bucket, &digest.cas_key(), None).await?;
         let found = Digest::of(&bytes);
         if found != digest {
             return Err(ArtifactError::Mismatch { named: digest, found });
@@ -137,7 +137,7 @@ impl Artifacts {
     /// # Errors
     /// As [`Artifacts::get_result`].
     pub async fn get_result_at<T: DeserializeOwned>(&self, object: &str) -> Result<Option<T>, ArtifactError> {
-        match self.read(&self.bucket, object).await {
+        match self.read(&self.bucket, object, None).await {
             Ok(json) => {
                 let object = object.to_owned();
                 serde_json::from_slice(&json).map(Some).map_err(|source| ArtifactError::Unreadable { object, source })
@@ -168,7 +168,7 @@ impl Artifacts {
     /// # Errors
     /// Missing, or the store's.
     pub async fn get_uri(&self, uri: &S3Uri) -> Result<Bytes, ArtifactError> {
-        self.read(&uri.bucket, &uri.key).await
+        self.read(&uri.bucket, &uri.key, None).await
     }
 
     async fn list_in(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Page, ArtifactError> {
@@ -198,10 +198,10 @@ impl Artifacts {
         putting.send().await.map(drop).map_err(|e| ArtifactError::of_call(key, &e))
     }
 
-    async fn read(&self, bucket: &str, key: &str) -> Result<Bytes, ArtifactError> {
+    pub(crate) async fn read(&self, bucket: &str, key: &str, range: Option<String>) -> Result<Bytes, ArtifactError> {
         // One repeat when the body breaks off: the client retries until the headers are there, and not after.
         for last in [false, true] {
-            let answer = self.client.get_object().bucket(bucket).key(key).send().await;
+            let answer = self.client.get_object().bucket(bucket).key(key).set_range(range.clone()).send().await;
             let answer = answer.map_err(|e| ArtifactError::of_call(key, &e))?;
             let detail = match tokio::time::timeout(self.body_timeout, answer.body.collect()).await {
                 Ok(Ok(body)) => return Ok(body.into_bytes()),

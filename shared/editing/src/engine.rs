@@ -6,14 +6,14 @@ use crate::templates::{self, Sentences};
 use crate::text::unit;
 use domain::Digest;
 use domain::edit::{ClipInput, TemplateSet};
-use networks::clip::{Activation, Clip, Normalise, Preprocess, Preprocessor, Resize};
+use networks::clip::{Clip, Normalise, Preprocess, Preprocessor, Resize};
 use networks::error::LoadError;
 use networks::identity::{Identity, IdentityArchitecture, IdentityInput};
 use networks::judge::{Head, Judge};
 use networks::perceptual::{Perceptual, PerceptualArchitecture};
 use networks::tokenizer::Tokenizer;
 use networks::weights::{LoadReport, Weights};
-use networks::{Encoder, Generator};
+use networks::{Encoder, EncoderArchitecture, Generator, GeneratorSettings};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
@@ -23,10 +23,10 @@ const CHUNK: i64 = 64;
 /// Where the parts of a pack lie and how they are read. Plain data: the packs crate makes it from a manifest.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// StyleGAN2 generator, safetensors.
-    pub generator: PathBuf,
-    /// Inversion encoder, safetensors.
-    pub encoder: PathBuf,
+    /// The generator.
+    pub generator: GeneratorConfig,
+    /// The inversion encoder, if the pack has one.
+    pub encoder: Option<EncoderConfig>,
     /// The CLIP that guides edits.
     pub clip: ClipConfig,
     /// A CLIP that never guides, only scores.
@@ -43,6 +43,38 @@ pub struct EngineConfig {
     pub subjects: Vec<String>,
 }
 
+/// A generator.
+#[derive(Clone, Debug)]
+pub struct GeneratorConfig {
+    /// Weights, safetensors.
+    pub weights: PathBuf,
+    /// Which network, and what its tensors do not tell.
+    pub settings: GeneratorSettings,
+}
+
+impl From<PathBuf> for GeneratorConfig {
+    /// A StyleGAN2 without a bound on activations.
+    fn from(weights: PathBuf) -> Self {
+        Self { weights, settings: GeneratorSettings::default() }
+    }
+}
+
+/// An inversion encoder.
+#[derive(Clone, Debug)]
+pub struct EncoderConfig {
+    /// Weights, safetensors.
+    pub weights: PathBuf,
+    /// Which network.
+    pub architecture: EncoderArchitecture,
+}
+
+impl From<PathBuf> for EncoderConfig {
+    /// The project's own.
+    fn from(weights: PathBuf) -> Self {
+        Self { weights, architecture: EncoderArchitecture::default() }
+    }
+}
+
 /// One CLIP with its tokenizer.
 #[derive(Clone, Debug)]
 pub struct ClipConfig {
@@ -50,8 +82,8 @@ pub struct ClipConfig {
     pub weights: PathBuf,
     /// BPE merges in OpenAI's file format.
     pub merges: PathBuf,
-    /// The activation of its transformers.
-    pub activation: Activation,
+    /// What its tensors do not tell.
+    pub network: networks::ClipConfig,
     /// How images reach it.
     pub preprocess: Preprocess,
 }
@@ -102,7 +134,7 @@ struct Guide {
 #[derive(Debug)]
 pub struct Engine {
     generator: Generator,
-    encoder: Encoder,
+    encoder: Option<Encoder>,
     guide: Guide,
     second: Option<Guide>,
     judge: Option<Judge>,
@@ -123,14 +155,19 @@ impl Engine {
     /// Names the file and tensor that is missing, damaged or of another network; or says which parts do not fit together.
     pub fn open(config: &EngineConfig, device: Device) -> Result<Self, EditError> {
         let open = |path: &Path| Weights::open(path, device, Kind::Float);
-        let bytes = std::fs::read(&config.generator)
-            .map_err(|source| LoadError::Unreadable { file: config.generator.clone(), source })?;
+        let file = &config.generator.weights;
+        let bytes = std::fs::read(file).map_err(|source| LoadError::Unreadable { file: file.clone(), source })?;
         let generator_digest = Digest::of(bytes);
-        let (generator, of_generator) = Generator::load(open(&config.generator)?)?;
-        let (encoder, of_encoder) = Encoder::load(open(&config.encoder)?)?;
+        let (generator, of_generator) = Generator::load(open(file)?, config.generator.settings)?;
+        let mut reports = vec![of_generator];
+        let mut encoder = None;
+        if let Some(config) = &config.encoder {
+            let (network, report) = Encoder::load(open(&config.weights)?, config.architecture)?;
+            reports.push(report);
+            encoder = Some(network);
+        }
         let guide = Guide::open(&config.clip, device)?;
         let second = config.second_clip.as_ref().map(|clip| Guide::open(clip, device)).transpose()?;
-        let mut reports = vec![of_generator, of_encoder];
         reports.extend([Some(&guide), second.as_ref()].into_iter().flatten().map(|guide| guide.report.clone()));
         let judge = match &config.judge {
             Some(judge) => {
@@ -152,10 +189,13 @@ impl Engine {
             reports.push(report);
             perceptual = Some(network);
         }
-        let (wanted, found) = ([generator.n_latent(), generator.w_dim()], [encoder.n_latent(), encoder.w_dim()]);
-        if wanted != found {
-            let what = format!("is inconsistent: the generator takes latents {wanted:?}, the encoder makes {found:?}");
-            return Err(EditError::Pack { what });
+        if let Some(encoder) = &encoder {
+            let (wanted, found) = ([generator.n_latent(), generator.w_dim()], [encoder.n_latent(), encoder.w_dim()]);
+            if wanted != found {
+                let what =
+                    format!("is inconsistent: the generator takes latents {wanted:?}, the encoder makes {found:?}");
+                return Err(EditError::Pack { what });
+            }
         }
         Ok(Self {
             perspective: Perspective::new(generator.resolution(), device)?,
@@ -243,12 +283,17 @@ impl Engine {
         }
     }
 
-    /// Inverts images `[B, 3, R, R]` in [-1, 1] to W+ `[B, L, w_dim]`, in one pass.
+    /// Inverts images `[B, 3, R, R]` in [-1, 1] to W+ `[B, L, w_dim]` by the pack's encoder (ReStyle's renders in between).
     ///
     /// # Errors
-    /// When the shape is wrong or memory runs out.
+    /// When the pack has no encoder, the shape is wrong or memory runs out.
     pub fn encode(&self, images: &Tensor) -> Result<Tensor, EditError> {
-        tch::no_grad(|| Ok(self.encoder.encode(&resized(images, self.encoder.image_size())?)?))
+        let Some(encoder) = &self.encoder else {
+            let what = "has no encoder: invert by optimisation (`inversion = { method = \"optimise\" }`)".to_owned();
+            return Err(EditError::Pack { what });
+        };
+        let images = resized(images, encoder.image_size())?;
+        tch::no_grad(|| Ok(encoder.encode_with(&images, &|w_plus| self.generator.synthesize(w_plus))?))
     }
 
     /// Renders W+ `[B, L, w_dim]` to images `[B, 3, R, R]`, not clamped.
@@ -335,7 +380,7 @@ impl Engine {
 impl Guide {
     fn open(config: &ClipConfig, device: Device) -> Result<Self, EditError> {
         let weights = Weights::open(&config.weights, device, Kind::Float)?;
-        let (clip, report) = Clip::load(weights, &networks::clip::ClipConfig::new(config.activation))?;
+        let (clip, report) = Clip::load(weights, &config.network)?;
         let merges = std::fs::read_to_string(&config.merges)
             .map_err(|source| LoadError::Unreadable { file: config.merges.clone(), source })?;
         let tokenizer = Tokenizer::from_merges(&merges, clip.shape().context as usize)

@@ -44,6 +44,8 @@ pub mod text;
 pub mod train;
 
 pub use control::{Control, Directive, Unhindered};
-pub use engine::{ClipConfig, Engine, EngineConfig, IdentityConfig, JudgeConfig, PerceptualConfig};
+pub use engine::{
+    ClipConfig, EncoderConfig, Engine, EngineConfig, GeneratorConfig, IdentityConfig, JudgeConfig, PerceptualConfig,
+};
 pub use error::{EditError, Stop};
 pub use text::EditText;

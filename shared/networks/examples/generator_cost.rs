@@ -5,7 +5,8 @@
 use std::error::Error;
 use std::time::Instant;
 
-use networks::{Generator, Weights};
+use networks::Weights;
+use networks::stylegan2::Generator;
 use tch::{Device, Kind, Tensor};
 
 const W_DIM: i64 = 512;

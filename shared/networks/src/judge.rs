@@ -3,10 +3,9 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::encoder::side_of_square;
 use crate::error::{LoadError, NetworkError};
 use crate::layers::{Convolution, Linear};
-use crate::shape::{expect, image_side};
+use crate::shape::{expect, image_side, side_of_square};
 use crate::weights::{LoadReport, Weights};
 
 const NETWORK: &str = "attribute judge";

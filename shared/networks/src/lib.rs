@@ -11,6 +11,7 @@
 //! It keeps no state on disk, so nothing of it survives a crash and nothing needs to: loading again gives the same
 //! networks.
 
+mod ir_se;
 mod latent;
 mod layers;
 mod shape;
@@ -19,6 +20,7 @@ pub mod clip;
 pub mod device;
 pub mod encoder;
 pub mod error;
+pub mod generator;
 pub mod identity;
 pub mod judge;
 pub mod perceptual;
@@ -29,11 +31,11 @@ pub mod weights;
 
 pub use clip::{Activation, Clip, ClipConfig, Normalise, Preprocess, Preprocessor, Resize, VisionShape};
 pub use device::{DeviceChoice, environment};
-pub use encoder::Encoder;
+pub use encoder::{Encoder, EncoderArchitecture};
 pub use error::{LoadError, NetworkError, is_out_of_memory};
+pub use generator::{Generator, GeneratorSettings};
 pub use identity::{Identity, IdentityArchitecture, IdentityInput};
 pub use judge::{Head, Judge};
 pub use perceptual::{Perceptual, PerceptualArchitecture, PerceptualFeatures};
-pub use stylegan2::{Generator, GeneratorConfig};
 pub use tokenizer::{TokenizeError, Tokenizer};
 pub use weights::{LoadReport, Weights};

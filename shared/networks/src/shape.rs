@@ -31,3 +31,8 @@ pub(crate) fn expect<const N: usize>(
     let expected = expected.map(|size| size.map_or_else(|| "any".to_owned(), |n| n.to_string())).join(", ");
     Err(NetworkError::Shape { network, input, expected: format!("[{expected}]"), found })
 }
+
+/// The side `s` of `elements = channels · s²`.
+pub(crate) fn side_of_square(elements: i64, channels: i64) -> Option<i64> {
+    (1..=elements).take_while(|s| channels * s * s <= elements).find(|s| channels * s * s == elements)
+}

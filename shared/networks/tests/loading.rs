@@ -8,7 +8,8 @@ mod golden;
 
 use std::path::PathBuf;
 
-use networks::{Generator, LoadError, LoadReport, Weights};
+use networks::stylegan2::Generator;
+use networks::{LoadError, LoadReport, Weights};
 use tch::{Device, Kind, Tensor};
 
 use golden::Golden;

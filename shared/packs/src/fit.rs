@@ -1,7 +1,11 @@
 //! Whether the networks of a pack fit each other, as far as their headers tell: image size, latent size, classes, vocabulary;
 //! and whether a file holds the network it is said to hold.
 
-use crate::manifest::{Clip, IdentityArchitecture, Judge, Manifest, PerceptualArchitecture, Resize, Role};
+use crate::import::clip_shape::{ClipShapeError, ToldHeads, VisionShape, infer};
+use crate::manifest::{
+    Clip, ClipArchitecture, EncoderArchitecture, GeneratorArchitecture, IdentityArchitecture, Judge, Manifest,
+    PerceptualArchitecture, Resize, Role,
+};
 use crate::verify::Problem;
 use crate::weights::TensorFacts;
 use std::collections::BTreeMap;
@@ -49,13 +53,15 @@ pub fn check(manifest: &Manifest, headers: &BTreeMap<Role, Tensors>, merges: &BT
     let header = |role, file| headers.get(&role).map(|tensors| Header { role, file, tensors });
     let mut latent = None;
     if let Some(h) = header(Role::Generator, &manifest.generator.file) {
-        match generator(&h, manifest.image.size as usize) {
+        match generator(&h, manifest.generator.architecture, manifest.image.size as usize) {
             Ok(sizes) => latent = Some(sizes),
             Err(problem) => problems.push(problem),
         }
     }
-    if let Some(h) = header(Role::Encoder, &manifest.encoder.file) {
-        problems.extend(encoder(&h, latent).err());
+    if let Some(part) = &manifest.encoder
+        && let Some(h) = header(Role::Encoder, &part.file)
+    {
+        problems.extend(encoder(&h, part.architecture, latent).err());
     }
     let clips = [
         (Role::Clip, Role::ClipMerges, Some(&manifest.clip)),
@@ -87,7 +93,10 @@ pub fn check(manifest: &Manifest, headers: &BTreeMap<Role, Tensors>, merges: &BT
 }
 
 /// Checks the resolution; gives the number of W+ layers and the size of w.
-fn generator(h: &Header<'_>, size: usize) -> Result<(usize, usize), Problem> {
+fn generator(h: &Header<'_>, architecture: GeneratorArchitecture, size: usize) -> Result<(usize, usize), Problem> {
+    if architecture == GeneratorArchitecture::StyleGan3 {
+        return stylegan3(h, size);
+    }
     h.dims::<4>("input.input")?;
     let [_, w_dim] = h.dims("conv1.conv.modulation.weight")?;
     let [mapped, _] = h.dims("style.1.weight")?;
@@ -100,7 +109,27 @@ fn generator(h: &Header<'_>, size: usize) -> Result<(usize, usize), Problem> {
     Ok((2 * doublings + 2, w_dim))
 }
 
-fn encoder(h: &Header<'_>, latent: Option<(usize, usize)>) -> Result<(), Problem> {
+/// Layers are `synthesis.L{i}_{size}_{channels}`; the last makes the image.
+fn stylegan3(h: &Header<'_>, size: usize) -> Result<(usize, usize), Problem> {
+    let [w_dim] = h.dims("mapping.w_avg")?;
+    h.dims::<2>("synthesis.input.freqs")?;
+    let layer = |name: &String| {
+        let mut parts =
+            name.strip_prefix("synthesis.L")?.strip_suffix(".bias")?.split('_').map(|part| part.parse().ok());
+        Some((parts.next()??, parts.next()??, name.clone()))
+    };
+    let last: Option<(usize, usize, String)> = h.tensors.keys().filter_map(layer).max();
+    let missing =
+        || Problem::MissingTensor { role: h.role, file: h.file.to_owned(), tensor: "synthesis.L0_….bias".to_owned() };
+    let (index, side, name) = last.ok_or_else(missing)?;
+    h.expect(&name, "the resolution", side, size, "image.size says")?;
+    Ok((index + 2, w_dim))
+}
+
+fn encoder(h: &Header<'_>, architecture: EncoderArchitecture, latent: Option<(usize, usize)>) -> Result<(), Problem> {
+    if architecture != EncoderArchitecture::ResidualWPlus {
+        return style_encoder(h, architecture, latent);
+    }
     let [base, _] = h.dims("w.weight")?;
     let [deltas, _] = h.dims("delta.weight")?;
     h.dims::<4>("stem.weight")?;
@@ -109,31 +138,64 @@ fn encoder(h: &Header<'_>, latent: Option<(usize, usize)>) -> Result<(), Problem
     h.expect("delta.weight", "the length of all deltas", deltas, layers * w_dim, "the generator's W+ needs")
 }
 
-fn clip_tower(h: &Header<'_>, clip: &Clip, image_size: usize, merges: Option<usize>) -> Result<(), Problem> {
-    let [_, _, patch, _] = h.dims("visual.conv1.weight")?;
-    let [positions, _] = h.dims("visual.positional_embedding")?;
-    let [vocabulary, _] = h.dims("token_embedding.weight")?;
-    let [context, _] = h.dims("positional_embedding")?;
-    let [_, image_width] = h.dims("visual.proj")?;
-    let [_, text_width] = h.dims("text_projection")?;
-    h.expect("text_projection", "the width of text features", text_width, image_width, "that of image features is")?;
-    h.expect("positional_embedding", "the context", context, clip.context as usize, "the manifest says")?;
-    let grid = positions.saturating_sub(1).isqrt();
-    if grid * grid + 1 != positions {
-        let message = format!("{positions} positions are no square grid and a class token");
-        return Err(h.misfit("visual.positional_embedding", message));
+/// IR-SE50 with one style block a latent.
+fn style_encoder(
+    h: &Header<'_>,
+    architecture: EncoderArchitecture,
+    latent: Option<(usize, usize)>,
+) -> Result<(), Problem> {
+    let [_, channels, ..] = h.dims::<4>("input_layer.0.weight")?;
+    let restyle = matches!(architecture, EncoderArchitecture::RestylePsp | EncoderArchitecture::RestyleE4e);
+    let expected = if restyle { 6 } else { 3 };
+    h.expect("input_layer.0.weight", "the number of input channels", channels, expected, "in this architecture it is")?;
+    h.dims::<4>("body.23.res_layer.1.weight")?;
+    if !restyle {
+        h.dims::<4>("latlayer2.weight")?;
     }
+    let [rows, width] = h.dims("latent_avg")?;
+    let styles = (0..).take_while(|i| h.tensors.contains_key(&format!("styles.{i}.linear.weight"))).count();
+    h.expect("latent_avg", "the number of latents", rows, styles, "the number of style blocks is")?;
+    let Some((layers, w_dim)) = latent else { return Ok(()) };
+    h.expect("latent_avg", "the number of latents", rows, layers, "the generator's W+ has")?;
+    h.expect("latent_avg", "the size of w", width, w_dim, "the generator's is")
+}
+
+fn clip_tower(h: &Header<'_>, clip: &Clip, image_size: usize, merges: Option<usize>) -> Result<(), Problem> {
+    let odd = |tensor: &str, message: String| h.misfit(tensor, message);
+    let shapes = h.tensors.iter().map(|(name, facts)| (name.clone(), facts.shape.clone())).collect();
+    let told = |heads: Option<u32>| heads.map(|heads| heads as usize);
+    let told = ToldHeads { vision: told(clip.vision_heads), text: told(clip.text_heads) };
+    let shape = infer(&shapes, told).map_err(|error| match error {
+        ClipShapeError::Missing(tensor) => Problem::MissingTensor { role: h.role, file: h.file.to_owned(), tensor },
+        ClipShapeError::Shape { tensor, expected, found } => {
+            let message = format!("has shape {found:?}, expected {expected}");
+            odd(&tensor, message)
+        }
+        other => odd("visual", other.to_string()),
+    })?;
+    let found = match shape.vision {
+        VisionShape::Vit { .. } => ClipArchitecture::OpenaiVit,
+        VisionShape::ResNet { .. } => ClipArchitecture::OpenaiResnet,
+    };
+    if found != clip.architecture {
+        return Err(odd(
+            "visual",
+            format!("the image tower is of the architecture {found:?}, pack.toml says {:?}", clip.architecture),
+        ));
+    }
+    h.expect("positional_embedding", "the context", shape.context, clip.context as usize, "the manifest says")?;
     if clip.preprocess.resize == Resize::None {
         let because = "preprocess.resize is \"none\" and image.size is";
-        h.expect("visual.positional_embedding", "the input size", grid * patch, image_size, because)?;
+        h.expect("visual", "the input size", shape.image_size, image_size, because)?;
     }
     // 256 bytes, the same 256 at the end of a word, one token a merge, start and end (openai/CLIP, simple_tokenizer.py). OpenAI's
     // merges file is longer than its vocabulary, which uses the first rules only; the reverse cannot work.
     if let Some(rules) = merges
-        && vocabulary > 514 + rules
+        && shape.vocabulary > 514 + rules
     {
-        let message = format!("the vocabulary is {vocabulary}, but 514 tokens and {rules} merges make {}", 514 + rules);
-        return Err(h.misfit("token_embedding.weight", message));
+        let message =
+            format!("the vocabulary is {}, but 514 tokens and {rules} merges make {}", shape.vocabulary, 514 + rules);
+        return Err(odd("token_embedding.weight", message));
     }
     Ok(())
 }

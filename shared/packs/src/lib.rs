@@ -12,6 +12,7 @@
 pub mod checkpoint;
 pub mod error;
 pub mod fit;
+pub mod import;
 pub mod manifest;
 pub mod pack;
 pub mod seal;

@@ -41,8 +41,9 @@ pub struct Manifest {
     pub image: Image,
     /// The generator that edits are made in.
     pub generator: Generator,
-    /// The encoder that finds an image's latent.
-    pub encoder: Encoder,
+    /// The encoder that finds an image's latent. Without one, images are inverted by optimisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<Encoder>,
     /// The CLIP that edits are optimised against.
     pub clip: Clip,
     /// A CLIP that is never optimised against, for a second opinion.
@@ -59,6 +60,28 @@ pub struct Manifest {
     /// A network that tells how differently two images look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perceptual: Option<Perceptual>,
+    /// Where imported parts came from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
+}
+
+/// The checkpoint that a part of the pack was imported from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The part.
+    pub role: Role,
+    /// The checkpoint's name, without its folder.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: Digest,
+    /// The program that wrote it: `rosinality`, `nvidia-stylegan2`, `openai`, ...
+    pub family: String,
+    /// The digest of the tensors that it became, whatever their order in the file.
+    pub tensors: Digest,
+    /// What the import had to decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Size and meaning of an image tensor.
@@ -109,6 +132,30 @@ pub struct Generator {
     pub sha256: Digest,
     /// Its element type.
     pub dtype: Dtype,
+    /// The bound on activations that NVIDIA's trainings since StyleGAN2-ADA put in (256); none in other networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conv_clamp: Option<f64>,
+    /// What the tensors of a StyleGAN3 do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stylegan3: Option<StyleGan3Settings>,
+}
+
+/// Arguments of `SynthesisNetwork` in the stylegan3 repository, under its names.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StyleGan3Settings {
+    /// Layers before RGB that are critically sampled.
+    pub num_critical: u32,
+    /// Cutoff frequency of the first layer, cycles per image.
+    pub first_cutoff: f64,
+    /// Least stopband frequency of the first layer, cycles per image.
+    pub first_stopband: f64,
+    /// Least stopband frequency of the last layer, relative to its cutoff.
+    pub last_stopband_rel: f64,
+    /// Pixels kept outside the image on each side.
+    pub margin_size: u32,
+    /// Factor on the image.
+    pub output_scale: f64,
 }
 
 /// Generators this version knows.
@@ -118,6 +165,9 @@ pub enum GeneratorArchitecture {
     /// StyleGAN2 with the names of rosinality/stylegan2-pytorch; all sizes are read from the file.
     #[serde(rename = "stylegan2")]
     StyleGan2,
+    /// StyleGAN3, configurations T and R, with NVIDIA's names; what these do not tell is under `stylegan3`.
+    #[serde(rename = "stylegan3")]
+    StyleGan3,
 }
 
 /// `[encoder]`
@@ -140,6 +190,14 @@ pub struct Encoder {
 pub enum EncoderArchitecture {
     /// A residual trunk to a base w and a delta for each W+ layer.
     ResidualWPlus,
+    /// Encoder4Editing (Tov et al. 2021): IR-SE50 with a feature pyramid; the first latent, and its difference to each other.
+    E4e,
+    /// pSp (Richardson et al. 2021): the same tensors, each latent on its own.
+    Psp,
+    /// ReStyle over pSp (Alaluf et al. 2021): image and present reconstruction in, a correction of each latent out.
+    RestylePsp,
+    /// ReStyle over e4e.
+    RestyleE4e,
 }
 
 /// `[clip]` and `[clip_second]`
@@ -156,6 +214,12 @@ pub struct Clip {
     pub dtype: Dtype,
     /// The non-linearity of the MLPs, which the tensors do not tell.
     pub activation: Activation,
+    /// Heads of the image tower's attention, where they are not 64 wide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vision_heads: Option<u32>,
+    /// Heads of the text tower's attention, where they are not 64 wide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_heads: Option<u32>,
     /// Tokens a text may have, start and end included.
     pub context: u32,
     /// How a generated image becomes the image tower's input.
@@ -168,8 +232,10 @@ pub struct Clip {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClipArchitecture {
-    /// Vision transformer and text transformer with OpenAI's names; heads are 64 channels wide.
+    /// Vision transformer and text transformer with OpenAI's names.
     OpenaiVit,
+    /// OpenAI's modified ResNet and a text transformer, with OpenAI's names.
+    OpenaiResnet,
 }
 
 /// Non-linearity of CLIP's MLPs.
@@ -327,6 +393,21 @@ impl Role {
             Self::Perceptual => "perceptual",
         }
     }
+
+    /// What the part is used for, in a few words.
+    pub const fn purpose(self) -> &'static str {
+        match self {
+            Self::Generator => "draws the edited images",
+            Self::Encoder => "finds an image's latent",
+            Self::Clip => "guides the edits by their text",
+            Self::ClipMerges => "cuts texts into its tokens",
+            Self::ClipSecond => "second opinion, never optimised against",
+            Self::ClipSecondMerges => "cuts texts into its tokens",
+            Self::Judge => "scores the edits, never optimised against",
+            Self::Identity => "tells whether a face is still the same",
+            Self::Perceptual => "tells how differently two images look",
+        }
+    }
 }
 
 impl fmt::Display for Role {
@@ -380,11 +461,9 @@ impl Manifest {
         fn weights<'a>(role: Role, file: &'a str, sha256: Digest, dtype: Dtype) -> PackFile<'a> {
             PackFile { role, file, sha256, dtype: Some(dtype) }
         }
-        let (g, e) = (&self.generator, &self.encoder);
-        let mut files = vec![
-            weights(Role::Generator, &g.file, g.sha256, g.dtype),
-            weights(Role::Encoder, &e.file, e.sha256, e.dtype),
-        ];
+        let g = &self.generator;
+        let mut files = vec![weights(Role::Generator, &g.file, g.sha256, g.dtype)];
+        files.extend(self.encoder.iter().map(|e| weights(Role::Encoder, &e.file, e.sha256, e.dtype)));
         let second = self.clip_second.iter().map(|c| (Role::ClipSecond, Role::ClipSecondMerges, c));
         for (role, merges, clip) in std::iter::once((Role::Clip, Role::ClipMerges, &self.clip)).chain(second) {
             files.push(weights(role, &clip.file, clip.sha256, clip.dtype));

@@ -1,7 +1,7 @@
 //! Adversarial training of the generator: non-saturating loss, lazy R1 and path-length regularisation, style mixing, and an
 //! average of the generator's parameters (Karras et al., 2020, <https://arxiv.org/abs/1912.04958>).
 
-use networks::Generator;
+use networks::stylegan2::Generator;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

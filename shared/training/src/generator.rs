@@ -1,6 +1,6 @@
 //! The StyleGAN2 generator in training: start values, and the project's own network on them.
 
-use networks::Generator;
+use networks::stylegan2::Generator;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 

@@ -72,8 +72,8 @@ fn load(pack: &Pack, device: Device) -> Result<Loaded, TrainingError> {
     let merges = path(Role::ClipMerges)?;
     let merges = std::fs::read_to_string(&merges).map_err(TrainingError::io(&merges))?;
     Ok(Loaded {
-        generator: Generator::load(weights(Role::Generator)?)?.0,
-        encoder: Encoder::load(weights(Role::Encoder)?)?.0,
+        generator: Generator::load(weights(Role::Generator)?, networks::GeneratorSettings::default())?.0,
+        encoder: Encoder::load(weights(Role::Encoder)?, networks::EncoderArchitecture::default())?.0,
         clip: Clip::load(weights(Role::Clip)?, &ClipConfig::new(Activation::QuickGelu))?.0,
         judge: Judge::load(weights(Role::Judge)?, &heads)?.0,
         tokenizer: Tokenizer::from_merges(&merges, manifest.clip.context as usize)?,

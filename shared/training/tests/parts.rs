@@ -282,7 +282,7 @@ fn encoder_generator_and_mapping_learn_by_reconstruction() {
 
     let x = pictures.range(0, 4, Device::Cpu).unwrap();
     let (base, delta) = encoder.forward(&x, false, Kind::Float).unwrap();
-    let twin = Encoder::load(encoder.parameters.frozen().unwrap()).unwrap().0;
+    let twin = Encoder::load(encoder.parameters.frozen().unwrap(), networks::EncoderArchitecture::default()).unwrap().0;
     let off = (twin.encode(&x).unwrap() - (base.unsqueeze(1) + delta)).abs().max().double_value(&[]);
     assert!(off < 1e-4, "the frozen encoder is off by {off}");
 
@@ -308,7 +308,7 @@ fn an_adversary_learns_to_tell_and_a_frozen_generator_stays() {
     run(&mut part, &plan(folder.path(), 40)).unwrap();
     assert_falls(&curve(folder.path(), "adversarial", "discriminator"), 0.95, "the discriminator's loss");
     let generator = part.finish().unwrap();
-    let network = networks::Generator::load(generator.frozen().unwrap()).unwrap().0;
+    let network = networks::stylegan2::Generator::load(generator.frozen().unwrap()).unwrap().0;
     assert_eq!(network.resolution(), SIDE);
 
     let before: Vec<Tensor> = generator.all().map(|(_, tensor)| tensor.copy()).collect();
@@ -326,5 +326,5 @@ fn weights_of_a_checkpoint_cannot_be_loaded_with_a_tensor_missing() {
     let parameters = settings.initial(Device::Cpu).unwrap();
     let most = parameters.all().filter(|(name, _)| name != "conv1.conv.weight");
     let weights = Weights::with_gradients("test", most, Device::Cpu, Kind::Float).unwrap();
-    assert!(networks::Generator::load(weights).is_err());
+    assert!(networks::stylegan2::Generator::load(weights).is_err());
 }

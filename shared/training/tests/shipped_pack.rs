@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use networks::judge::Head;
-use networks::{Encoder, Generator, Judge, Weights};
+use networks::stylegan2::Generator;
+use networks::{Encoder, Judge, Weights};
 use packs::{Pack, Role};
 use tch::{Device, Kind, Tensor};
 use training::dataset::Pictures;
@@ -30,7 +31,7 @@ fn the_shipped_networks_read_natural_faces_of_this_renderer() {
         .map(|head| Head { name: head.name.clone(), classes: head.classes.clone() })
         .collect();
     let (judge, _) = Judge::load(weights(Role::Judge), &heads).unwrap();
-    let (encoder, _) = Encoder::load(weights(Role::Encoder)).unwrap();
+    let (encoder, _) = Encoder::load(weights(Role::Encoder), networks::EncoderArchitecture::default()).unwrap();
     let (generator, _) = Generator::load(weights(Role::Generator)).unwrap();
 
     let x = faces.range(0, faces.len(), Device::Cpu).unwrap();

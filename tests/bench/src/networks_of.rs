@@ -2,11 +2,14 @@
 
 use anyhow::{Context as _, Result};
 use domain::Digest;
-use editing::{ClipConfig, Engine, EngineConfig, IdentityConfig, JudgeConfig, PerceptualConfig};
+use editing::{
+    ClipConfig, EncoderConfig, Engine, EngineConfig, GeneratorConfig, IdentityConfig, JudgeConfig, PerceptualConfig,
+};
 use networks::clip::{Activation, Normalise, Preprocess, Resize};
 use networks::identity::{IdentityArchitecture, IdentityInput};
 use networks::judge::Head;
 use networks::perceptual::PerceptualArchitecture;
+use networks::{EncoderArchitecture, GeneratorSettings, stylegan2, stylegan3};
 use packs::manifest as said;
 use packs::{Pack, Role};
 use std::path::{Path, PathBuf};
@@ -34,8 +37,8 @@ pub fn open(folder: &Path) -> Result<Networks> {
     let second = manifest.clip_second.as_ref();
     let head = |head: &said::Head| Head { name: head.name.clone(), classes: head.classes.clone() };
     let config = EngineConfig {
-        generator: path(Role::Generator),
-        encoder: path(Role::Encoder),
+        generator: GeneratorConfig { weights: path(Role::Generator), settings: settings(&manifest.generator) },
+        encoder: manifest.encoder.as_ref().map(|part| encoder(part, path(Role::Encoder))),
         clip: clip(&manifest.clip, [path(Role::Clip), path(Role::ClipMerges)]),
         second_clip: second.map(|second| clip(second, [path(Role::ClipSecond), path(Role::ClipSecondMerges)])),
         judge: manifest
@@ -51,13 +54,50 @@ pub fn open(folder: &Path) -> Result<Networks> {
     Ok(Networks { pack: pack.digest(), name: format!("{} {}", manifest.name, manifest.version), engine })
 }
 
+/// Which generator it is, and what its tensors do not tell.
+fn settings(part: &said::Generator) -> GeneratorSettings {
+    let conv_clamp = part.conv_clamp;
+    match (part.architecture, &part.stylegan3) {
+        (said::GeneratorArchitecture::StyleGan2, _) => {
+            GeneratorSettings::StyleGan2(stylegan2::GeneratorConfig { conv_clamp })
+        }
+        (said::GeneratorArchitecture::StyleGan3, None) => {
+            GeneratorSettings::StyleGan3(stylegan3::Config { conv_clamp, ..stylegan3::Config::default() })
+        }
+        (said::GeneratorArchitecture::StyleGan3, Some(said)) => GeneratorSettings::StyleGan3(stylegan3::Config {
+            num_critical: said.num_critical as usize,
+            first_cutoff: said.first_cutoff,
+            first_stopband: said.first_stopband,
+            last_stopband_rel: said.last_stopband_rel,
+            margin_size: i64::from(said.margin_size),
+            output_scale: said.output_scale,
+            conv_clamp,
+        }),
+    }
+}
+
+fn encoder(part: &said::Encoder, weights: PathBuf) -> EncoderConfig {
+    let architecture = match part.architecture {
+        said::EncoderArchitecture::ResidualWPlus => EncoderArchitecture::ResidualWPlus,
+        said::EncoderArchitecture::E4e => EncoderArchitecture::E4e,
+        said::EncoderArchitecture::Psp => EncoderArchitecture::Psp,
+        said::EncoderArchitecture::RestylePsp => EncoderArchitecture::RestylePsp,
+        said::EncoderArchitecture::RestyleE4e => EncoderArchitecture::RestyleE4e,
+    };
+    EncoderConfig { weights, architecture }
+}
+
 fn clip(clip: &said::Clip, [weights, merges]: [PathBuf; 2]) -> ClipConfig {
     ClipConfig {
         weights,
         merges,
-        activation: match clip.activation {
-            said::Activation::QuickGelu => Activation::QuickGelu,
-            said::Activation::Gelu => Activation::Gelu,
+        network: networks::ClipConfig {
+            activation: match clip.activation {
+                said::Activation::QuickGelu => Activation::QuickGelu,
+                said::Activation::Gelu => Activation::Gelu,
+            },
+            vision_heads: clip.vision_heads.map(i64::from),
+            text_heads: clip.text_heads.map(i64::from),
         },
         preprocess: Preprocess {
             resize: match clip.preprocess.resize {

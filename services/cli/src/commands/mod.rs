@@ -11,6 +11,7 @@ mod job_status;
 mod job_submit;
 mod job_watch;
 mod pack;
+mod pack_import;
 mod result_fetch;
 mod result_list;
 mod verify;
@@ -37,7 +38,8 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::Dataset(DatasetCommand::List) => dataset_list::run(&at).await,
         Command::Dataset(DatasetCommand::Show { name, limit }) => dataset_show::run(&at, &name, limit).await,
         Command::Pack(PackCommand::Add { folder }) => pack::add(&at, &folder).await,
-        Command::Pack(PackCommand::List) => pack::list(&at).await,
+        Command::Pack(PackCommand::Import(args)) => pack_import::run(&at, &args),
+        Command::Pack(PackCommand::List { parts }) => pack::list(&at, parts).await,
         Command::Pack(PackCommand::Verify { folder, write }) => pack::verify(&at, &folder, write),
         Command::Job(JobCommand::Submit(args)) => job_submit::run(&at, &args).await,
         Command::Job(JobCommand::List { state, limit }) => job_list::run(&at, state.as_deref(), limit).await,

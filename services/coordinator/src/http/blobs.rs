@@ -1,54 +1,91 @@
 //! `PUT`, `GET`, `HEAD /v1/blobs/{sha256}`: bytes by their digest. Uploading twice is harmless; what is stored never changes.
 
-use super::extract::{body, parse};
+use super::extract::parse;
 use super::problem::ApiError;
 use crate::app::App;
-use artifacts::ArtifactClass;
+use artifacts::{ArtifactClass, PIECE};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Digest;
+use futures_util::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
 
-/// Stores the body if it has the digest in the address.
+/// Stores the body if it has the digest in the address. It goes through a file, so that weights larger than the memory pass.
 pub async fn put(State(app): State<App>, Path(sha256): Path<String>, request: Request) -> Result<StatusCode, ApiError> {
     let expected: Digest = parse(&sha256)?;
-    let bytes = body(request, app.config.limits.blob_bytes, "larger objects are imported from a bucket").await?;
-    // hashing hundreds of megabytes would hold up every other request of this thread
-    let hashed = tokio::task::spawn_blocking(move || (Digest::of(&bytes), bytes)).await;
-    let (found, bytes) = hashed.map_err(|error| super::problem::internal("hashing a body", &error))?;
+    let limit = app.config.limits.blob_bytes as u64;
+    let failed = |error: std::io::Error| super::problem::internal("keeping an upload aside", &error);
+    let aside = tempfile::NamedTempFile::new().map_err(failed)?;
+    let mut file = tokio::fs::File::from_std(aside.reopen().map_err(failed)?);
+    let mut stream = request.into_body().into_data_stream();
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    loop {
+        // The whole may take long; a sender that stalls may not.
+        let next = tokio::time::timeout(app.config.limits.request_timeout, stream.next()).await;
+        let Some(chunk) = next.map_err(|_| ApiError::Timeout)? else { break };
+        let chunk =
+            chunk.map_err(|_| ApiError::InvalidParameter("the body ended before it was complete".to_owned()))?;
+        bytes += chunk.len() as u64;
+        if bytes > limit {
+            return Err(ApiError::TooLarge {
+                limit: app.config.limits.blob_bytes,
+                advice: "larger objects are imported from a bucket",
+            });
+        }
+        hash.update(&chunk);
+        file.write_all(&chunk).await.map_err(failed)?;
+    }
+    file.flush().await.map_err(failed)?;
+    let found = Digest::from_bytes(hash.finalize().into());
     if found != expected {
         return Err(ApiError::DigestMismatch { expected, found });
     }
     if app.artifacts.exists(expected).await? {
         return Ok(StatusCode::OK);
     }
-    app.artifacts.put(bytes).await?;
+    app.artifacts.put_file(expected, aside.path()).await?;
     Ok(StatusCode::CREATED)
 }
 
-/// The bytes, with the type that their first bytes tell.
+/// The bytes, with the type that their first bytes tell. Those that fit into one piece are verified; larger ones are passed on piece
+/// by piece, and whoever reads them holds them against their name.
 pub async fn get(State(app): State<App>, Path(sha256): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let digest: Digest = parse(&sha256)?;
     let tag = format!("\"{digest}\"");
     if headers.get(header::IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes()) {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
-    let bytes = match app.artifacts.get(digest).await {
-        Err(error) if error.class() == ArtifactClass::Missing => return Err(missing(digest)),
-        other => other?,
-    };
-    let kind = content_type(&bytes);
+    let size = app.artifacts.size(digest).await?.ok_or_else(|| missing(digest))?;
     // a name never changes its content, so a browser need not ask again
     let cache = (header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned());
     // what a user uploaded may be anything: it is shown as an image or as plain text, and never run
     let policy = (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned());
-    Ok(([(header::CONTENT_TYPE, kind.to_owned()), cache, policy, (header::ETAG, tag)], bytes).into_response())
+    let headers = |kind: &str| [(header::CONTENT_TYPE, kind.to_owned()), cache, policy, (header::ETAG, tag)];
+    if size > PIECE {
+        let artifacts = app.artifacts.clone();
+        let pieces = futures_util::stream::iter((0..size).step_by(PIECE as usize));
+        let body = pieces.then(move |from| {
+            let artifacts = artifacts.clone();
+            async move { artifacts.range(digest, from, PIECE.min(size - from)).await }
+        });
+        let length = (header::CONTENT_LENGTH, size.to_string());
+        return Ok((headers("application/octet-stream"), [length], Body::from_stream(body)).into_response());
+    }
+    let bytes = match app.artifacts.get(digest).await {
+        Err(error) if error.class() == ArtifactClass::Missing => return Err(missing(digest)),
+        other => other?,
+    };
+    Ok((headers(content_type(&bytes)), bytes).into_response())
 }
 
-/// Whether the bytes are there.
-pub async fn head(State(app): State<App>, Path(sha256): Path<String>) -> Result<StatusCode, ApiError> {
+/// Whether the bytes are there, and how many.
+pub async fn head(State(app): State<App>, Path(sha256): Path<String>) -> Result<Response, ApiError> {
     let digest: Digest = parse(&sha256)?;
-    if app.artifacts.exists(digest).await? { Ok(StatusCode::OK) } else { Err(missing(digest)) }
+    let size = app.artifacts.size(digest).await?.ok_or_else(|| missing(digest))?;
+    Ok([(header::CONTENT_LENGTH, size.to_string())].into_response())
 }
 
 fn missing(digest: Digest) -> ApiError {

@@ -43,7 +43,13 @@ fn telemetry() -> Guard {
 impl Bench {
     /// Fresh services, loops not started.
     pub async fn new() -> Result<Self> {
-        Self::with(Limits { json_bytes: 64 << 10, blob_bytes: 8 << 20, request_timeout: Duration::from_secs(30) }).await
+        Self::with(Limits {
+            json_bytes: 64 << 10,
+            blob_bytes: 8 << 20,
+            image_bytes: 8 << 20,
+            request_timeout: Duration::from_secs(30),
+        })
+        .await
     }
 
     async fn with(limits: Limits) -> Result<Self> {

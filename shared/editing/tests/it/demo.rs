@@ -29,7 +29,7 @@ pub fn config() -> EngineConfig {
     let clip = |weights: &str| ClipConfig {
         weights: pack.join(weights),
         merges: pack.join("bpe_merges.txt"),
-        activation: Activation::QuickGelu,
+        network: networks::ClipConfig::new(Activation::QuickGelu),
         preprocess: Preprocess { resize: Resize::None, normalise: Normalise::SignedUnit },
     };
     let head = |name: &str, classes: &str| Head {
@@ -50,8 +50,8 @@ pub fn config() -> EngineConfig {
         head("background", "red green blue purple pink yellow orange white grey"),
     ];
     EngineConfig {
-        generator: pack.join("generator.safetensors"),
-        encoder: pack.join("inversion_encoder.safetensors"),
+        generator: pack.join("generator.safetensors").into(),
+        encoder: Some(pack.join("inversion_encoder.safetensors").into()),
         clip: clip("clip.safetensors"),
         second_clip: Some(clip("clip_second.safetensors")),
         judge: Some(JudgeConfig { weights: pack.join("judge.safetensors"), heads }),

@@ -48,12 +48,12 @@ fn engine(folder: &Path) -> Engine {
     let merges = folder.join("merges.txt");
     std::fs::write(&merges, "#version: without any merge\n").unwrap();
     let config = EngineConfig {
-        generator: part("generator"),
-        encoder: part("encoder"),
+        generator: part("generator").into(),
+        encoder: Some(part("encoder").into()),
         clip: ClipConfig {
             weights: part("clip"),
             merges,
-            activation: Activation::QuickGelu,
+            network: networks::ClipConfig::new(Activation::QuickGelu),
             // The published modes must not fall back on the pack's own resampling.
             preprocess: Preprocess { resize: Resize::BicubicAntialias, normalise: Normalise::ClipMeanStd },
         },

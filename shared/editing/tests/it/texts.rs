@@ -69,7 +69,7 @@ fn the_judge_reads_held_out_faces() {
 #[test]
 fn a_pack_with_a_missing_or_foreign_part_names_it() {
     let mut config = demo::config();
-    config.encoder = config.generator.clone();
+    config.encoder = Some(config.generator.weights.clone().into());
     let error = Engine::open(&config, Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("generator.safetensors"), "{error}");
     let mut config = demo::config();

@@ -3,10 +3,10 @@
 use tch::{TchError, Tensor};
 
 use super::Loaded;
-use crate::encoder::side_of_square;
+
 use crate::error::LoadError;
 use crate::layers::{Convolution, Linear, leaky_relu};
-use crate::shape::image_side;
+use crate::shape::{image_side, side_of_square};
 use crate::weights::Weights;
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The real weights of the demo pack, seed 1 and seed 2, alone and chained: what the whole system stands on.
 
-use networks::{Encoder, Generator, Head, Judge, Weights};
+use networks::stylegan2::Generator;
+use networks::{Encoder, Head, Judge, Weights};
 use tch::{Device, Kind, Tensor};
 
 use crate::golden::{Golden, check, demo_pack, gradient, leaf};
@@ -34,7 +35,8 @@ fn generator_matches() {
 #[test]
 fn encoder_of_generated_images_matches() {
     let golden = Golden::read("demo_pack");
-    let encoder = Encoder::load(open("inversion_encoder.safetensors")).unwrap().0;
+    let encoder =
+        Encoder::load(open("inversion_encoder.safetensors"), networks::EncoderArchitecture::default()).unwrap().0;
     assert_eq!((encoder.image_size(), encoder.n_latent(), encoder.w_dim()), (64, 10, 128));
     let w_plus = leaf(golden.get("w_plus"));
     let inverted = encoder.encode(&generator().synthesize(&w_plus).unwrap()).unwrap();

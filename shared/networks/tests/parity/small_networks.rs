@@ -1,6 +1,6 @@
 //! The inversion encoder and the judge on tiny random networks.
 
-use networks::{Encoder, Head, Judge};
+use networks::{Encoder, EncoderArchitecture, Head, Judge};
 use tch::{Device, Kind, Tensor};
 
 use crate::golden::{Golden, check, gradient, leaf};
@@ -8,7 +8,7 @@ use crate::golden::{Golden, check, gradient, leaf};
 #[test]
 fn encoder_matches() {
     let golden = Golden::read("encoder");
-    let (encoder, _) = Encoder::load(golden.weights_as(Kind::Float)).unwrap();
+    let (encoder, _) = Encoder::load(golden.weights_as(Kind::Float), EncoderArchitecture::default()).unwrap();
     assert_eq!((encoder.image_size(), encoder.n_latent(), encoder.w_dim()), (16, 6, 16));
     let images = leaf(golden.get("images"));
     let w_plus = encoder.encode(&images).unwrap();

@@ -1,6 +1,6 @@
 //! The generator on tiny random networks: 16 px with 2 mapping layers and FIR buffers, 32 px with 8 and without.
 
-use networks::Generator;
+use networks::stylegan2::Generator;
 use networks::stylegan2::{Delta, LowRank};
 use networks::{NetworkError, Weights};
 use tch::{Device, Kind, Tensor};

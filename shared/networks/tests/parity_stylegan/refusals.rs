@@ -1,7 +1,8 @@
 //! Files and settings that must be refused, and what the error must name. Each test spoils one thing.
 
+use networks::LoadError;
+use networks::stylegan2::GeneratorConfig;
 use networks::stylegan3::{Config, Generator};
-use networks::{GeneratorConfig, LoadError};
 use tch::{Kind, Tensor};
 
 use crate::formula::{fill, tensors, weights};
@@ -124,7 +125,7 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     for bound in [0.0, -256.0, f64::NAN, f64::INFINITY] {
         let weights = weights(tensors("stylegan2-ada", Kind::Float), Kind::Float).unwrap();
         let config = GeneratorConfig { conv_clamp: Some(bound) };
-        let error = networks::Generator::load_with(weights, config).unwrap_err();
+        let error = networks::stylegan2::Generator::load_with(weights, config).unwrap_err();
         assert!(matches!(&error, LoadError::Setting { setting: "conv_clamp", .. }), "{error}");
     }
 }
@@ -137,7 +138,7 @@ fn a_conditional_generator_is_refused() {
         let of_3 = changed(T, config(T), |tensors| tensors.push(embedding())).unwrap_err();
         let mut all = tensors("stylegan2-ada", Kind::Float);
         all.push(embedding());
-        let of_2 = networks::Generator::load(weights(all, Kind::Float).unwrap()).unwrap_err();
+        let of_2 = networks::stylegan2::Generator::load(weights(all, Kind::Float).unwrap()).unwrap_err();
         for error in [of_2, of_3] {
             assert!(matches!(&error, LoadError::Unsupported { tensor, .. } if tensor == name), "{error}");
             assert!(error.to_string().contains("class label"), "{error}");
@@ -151,7 +152,7 @@ fn a_mapping_of_other_sizes_is_refused() {
     for (name, size) in [("style.1.weight", [13, 10]), ("style.2.weight", [12, 13]), ("style.2.weight", [13, 14])] {
         let mut all = tensors("stylegan2-ada", Kind::Float);
         all.iter_mut().find(|(found, _)| found == name).unwrap().1 = fill(name, &size, 1.0).to_kind(Kind::Float);
-        let error = networks::Generator::load(weights(all, Kind::Float).unwrap()).unwrap_err();
+        let error = networks::stylegan2::Generator::load(weights(all, Kind::Float).unwrap()).unwrap_err();
         assert!(matches!(&error, LoadError::Shape { .. }), "{name} {size:?}: {error}");
     }
 }

@@ -1,6 +1,6 @@
 //! StyleGAN2 as stylegan2-ada-pytorch trains it: activations bounded, two mapping layers, z of another size than w.
 
-use networks::{Generator, GeneratorConfig};
+use networks::stylegan2::{Generator, GeneratorConfig};
 use tch::Kind;
 
 use crate::formula::{tensors, weights};

@@ -30,7 +30,7 @@ fn noisy_engine() -> Engine {
     let path = folder.path().join("generator.safetensors");
     noisy_generator(&path);
     tch::set_num_threads(1);
-    Engine::open(&editing::EngineConfig { generator: path, ..demo::config() }, Device::Cpu).unwrap()
+    Engine::open(&editing::EngineConfig { generator: path.into(), ..demo::config() }, Device::Cpu).unwrap()
 }
 
 fn equal_layers(a: &[Tensor], b: &[Tensor]) -> Vec<usize> {
