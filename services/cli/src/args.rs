@@ -115,7 +115,7 @@ pub struct ImportArgs {
     #[arg(long)]
     pub name: Option<String>,
     /// Version of the pack.
-    #[arg(long, default_value = "1.0.0")]
+    #[arg(long = "pack-version", id = "pack_version", default_value = "1.0.0")]
     pub version: String,
     /// One sentence for lists.
     #[arg(long, default_value = "")]

@@ -120,9 +120,12 @@ impl Clip {
         let [_, embed] = weights.dims("text_projection")?;
         let image = ImageTower::take(&mut weights, embed, config.activation, config.vision_heads)?;
         let text = TextTower::take(&mut weights, embed, config.activation, config.text_heads)?;
+        // open_clip can be told to write it as a list of one.
+        let listed = weights.shape("logit_scale")? == [1];
         let logit_scale = weights
-            .take("logit_scale", &[])?
-            .f_double_value(&[])
+            .take("logit_scale", if listed { &[1] } else { &[] })?
+            .f_sum(Kind::Double)
+            .and_then(|scale| scale.f_double_value(&[]))
             .map_err(|source| weights.torch_error("logit_scale", source))?;
         let shape = ClipShape {
             image_size: image.size(),

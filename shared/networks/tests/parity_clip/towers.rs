@@ -91,6 +91,18 @@ fn heads_that_cannot_be_known_or_do_not_divide_are_refused() {
 }
 
 #[test]
+fn the_scale_may_be_a_list_of_one() {
+    let scale = |shape: &[i64]| {
+        let clip = changed("open-clip", &OPEN_CLIP, |tensors| {
+            tensors.iter_mut().find(|(name, _)| name == "logit_scale").unwrap().1 = fill("logit_scale", shape, 4.0);
+        });
+        clip.map(|clip| clip.logit_scale())
+    };
+    assert_eq!(scale(&[1]).unwrap(), scale(&[]).unwrap());
+    assert!(matches!(scale(&[2]).unwrap_err(), LoadError::Shape { tensor, .. } if tensor == "logit_scale"));
+}
+
+#[test]
 fn every_tensor_of_a_resnet_is_needed() {
     for (name, _) in tensors("resnet") {
         let error = changed("resnet", &RESNET, |tensors| tensors.retain(|(found, _)| *found != name)).unwrap_err();

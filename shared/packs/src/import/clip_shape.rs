@@ -95,7 +95,7 @@ pub enum ClipShapeError {
         found: Vec<usize>,
     },
     /// Tensors that a CLIP of these sizes does not have.
-    #[error("{} a CLIP of these sizes has no use for: {}{}", tensors.len(), tensors.iter().take(5).cloned().collect::<Vec<_>>().join(", "), if tensors.len() > 5 { ", …" } else { "" })]
+    #[error("{} tensors that a CLIP of these sizes has no use for: {}", tensors.len(), listed(tensors))]
     Surplus {
         /// Their names, sorted.
         tensors: Vec<String>,
@@ -110,7 +110,8 @@ pub enum ClipShapeError {
     },
     /// Heads that cannot be.
     #[error(
-        "{heads} heads do not divide the width of the {tower} tower's attention, {width}: give the number its configuration says"
+        "the {tower} tower's attention is {width} wide, which {heads} heads do not divide: put its config.json or \
+         open_clip_config.json beside the weights, for no shape shows their number"
     )]
     Heads {
         /// `vision` or `text`.
@@ -120,6 +121,12 @@ pub enum ClipShapeError {
         /// The width.
         width: usize,
     },
+}
+
+/// The first few, so that a wrong file does not fill the screen.
+fn listed(names: &[String]) -> String {
+    let more = if names.len() > 5 { ", …" } else { "" };
+    format!("{}{more}", names[..names.len().min(5)].join(", "))
 }
 
 /// Tensors that checkpoints carry beside the weights and that no computation of features reads: sizes as numbers, masks, counters of
@@ -154,11 +161,12 @@ pub fn infer(shapes: &Shapes, told: ToldHeads) -> Result<ClipShape, ClipShapeErr
     let [_, embed] = dims(shapes, "text_projection")?;
     let [vocabulary, width] = dims(shapes, "token_embedding.weight")?;
     let [context, _] = dims(shapes, "positional_embedding")?;
-    let heads = heads("text", told.text.unwrap_or((width / HEAD_WIDTH).max(1)), width)?;
+    let heads = heads("text", told.text.unwrap_or(width / HEAD_WIDTH), width)?;
     let text = transformer(shapes, "transformer", width, heads)?;
-    let (image_size, vision) = match shapes.contains_key("visual.layer1.0.conv1.weight") {
-        true => resnet(shapes, told.vision)?,
-        false => vit(shapes, told.vision)?,
+    let (image_size, vision) = if shapes.contains_key("visual.layer1.0.conv1.weight") {
+        resnet(shapes, told.vision)?
+    } else {
+        vit(shapes, told.vision)?
     };
     let shape = ClipShape { image_size, embed, vision, text, context, vocabulary };
     shape.check(shapes)?;
@@ -173,7 +181,7 @@ fn vit(shapes: &Shapes, told: Option<usize>) -> Result<(usize, VisionShape), Cli
         return Err(ClipShapeError::Unsupported { tensor: "visual.ln_post.weight".to_owned(), network });
     }
     let grid = grid(shapes, "visual.positional_embedding")?;
-    let by_rule = if width > WIDEST_BY_RULE { HEADS_BEYOND } else { (width / HEAD_WIDTH).max(1) };
+    let by_rule = if width > WIDEST_BY_RULE { HEADS_BEYOND } else { width / HEAD_WIDTH };
     let transformer =
         transformer(shapes, "visual.transformer", width, heads("vision", told.unwrap_or(by_rule), width)?)?;
     Ok((grid * patch, VisionShape::Vit { patch, transformer }))
@@ -196,7 +204,7 @@ fn transformer(shapes: &Shapes, prefix: &str, width: usize, heads: usize) -> Res
     Ok(TransformerShape { width, hidden, layers, heads, layer_scale })
 }
 
-/// A head narrower than 8 is no attention that anybody has trained, but a number told of another model.
+/// The rule makes none in a tower narrower than one head, as OpenAI's does; such a tower's are told or the file is refused.
 fn heads(tower: &'static str, heads: usize, width: usize) -> Result<usize, ClipShapeError> {
     if heads > 0 && width.is_multiple_of(heads) {
         return Ok(heads);
@@ -258,15 +266,17 @@ impl ClipShape {
         all.0
     }
 
-    /// The number of vision heads where it must be told, because they are not 64 wide.
+    /// The number of vision heads where the network must be told: they are not 64 wide, or the transformer is so wide that this
+    /// cannot be taken for granted.
     pub fn vision_heads_to_tell(&self) -> Option<usize> {
         match &self.vision {
+            VisionShape::Vit { transformer: t, .. } if t.width > WIDEST_BY_RULE => Some(t.heads),
             VisionShape::Vit { transformer: t, .. } => to_tell(t.heads, t.width),
             VisionShape::ResNet { width, heads, .. } => to_tell(*heads, 32 * width),
         }
     }
 
-    /// Likewise of text heads.
+    /// The number of text heads where they are not 64 wide.
     pub fn text_heads_to_tell(&self) -> Option<usize> {
         to_tell(self.text.heads, self.text.width)
     }
@@ -275,7 +285,8 @@ impl ClipShape {
         let expected = self.tensors();
         for (name, shape) in &expected {
             let found = shapes.get(name).ok_or_else(|| ClipShapeError::Missing(name.clone()))?;
-            if found != shape {
+            // open_clip writes the scale as a list of one where it was told so (`nonscalar_logit_scale`).
+            if found != shape && !(name == "logit_scale" && found == &[1]) {
                 let (tensor, found) = (name.clone(), found.clone());
                 return Err(ClipShapeError::Shape { tensor, expected: format!("{shape:?}"), found });
             }

@@ -36,7 +36,8 @@ pub(super) fn import(network: &Value, mut taking: Taking) -> Result<Generator, I
     };
     let resolution = natural("img_resolution")?;
     let last = taking.names().filter_map(|name| {
-        let layer = name.strip_prefix("synthesis.L")?.strip_suffix(".bias")?;
+        // Not the bias of the layer's own affine map.
+        let layer = name.strip_prefix("synthesis.L")?.strip_suffix(".bias").filter(|layer| !layer.contains('.'))?;
         Some((layer.split('_').next()?.parse::<usize>().ok()?, layer.to_owned()))
     });
     let Some((count, last)) = last.max() else { return Err(taking.missing("synthesis.L0_….bias")) };

@@ -46,9 +46,41 @@ fn wide_towers_have_sixteen_heads_and_others_can_be_told() {
     assert_eq!(infer(&shape.tensors(), ToldHeads::default()), Ok(shape.clone()));
     assert_eq!(shape.vision_heads_to_tell(), Some(16));
     let told = infer(&shape.tensors(), ToldHeads { vision: Some(20), text: Some(8) }).unwrap();
-    assert_eq!((told.vision_heads_to_tell(), told.text_heads_to_tell()), (None, Some(8)));
+    assert_eq!((told.vision_heads_to_tell(), told.text_heads_to_tell()), (Some(20), Some(8)));
     let error = infer(&shape.tensors(), ToldHeads { vision: Some(7), text: None }).unwrap_err().to_string();
     assert!(error.contains("7 heads") && error.contains("1280"), "{error}");
+}
+
+/// The numbers of parameters that open_clip counts in its own classes, in the order of [`published`].
+#[test]
+fn the_tensors_are_as_many_numbers_as_in_the_published_models() {
+    let counts = [
+        151_277_313,
+        149_620_737,
+        427_616_513,
+        427_944_193,
+        102_007_137,
+        119_688_033,
+        178_300_601,
+        290_979_217,
+        623_258_305,
+    ];
+    for (shape, count) in published().iter().zip(counts) {
+        let trained = shape.tensors().into_iter().filter(|(name, _)| !name.contains(".running_"));
+        assert_eq!(trained.map(|(_, sizes)| sizes.iter().product::<usize>()).sum::<usize>(), count, "{shape:?}");
+    }
+}
+
+/// 40 is narrower than a head, so nothing tells how many it has; and 100 has one, by the rule of both repositories.
+#[test]
+fn heads_of_narrow_towers_are_not_guessed() {
+    let narrow = |width| clip(32, 16, vit(16, 128, 1), transformer(width, 1, 1));
+    let error = infer(&narrow(40).tensors(), ToldHeads::default()).unwrap_err().to_string();
+    assert!(error.contains("text") && error.contains("40") && error.contains("config.json"), "{error}");
+    let told = infer(&narrow(40).tensors(), ToldHeads { vision: None, text: Some(4) }).unwrap();
+    assert_eq!((told.text.heads, told.text_heads_to_tell()), (4, Some(4)));
+    let told = infer(&narrow(100).tensors(), ToldHeads::default()).unwrap();
+    assert_eq!(told.text_heads_to_tell(), Some(1));
 }
 
 #[test]
@@ -78,5 +110,8 @@ fn gaps_surplus_and_other_shapes_are_named() {
     };
     assert!(with("visual.extra").unwrap_err().to_string().contains("visual.extra"));
     assert!(with("visual.trunk.stem.weight").unwrap_err().to_string().contains("timm"));
+    let mut listed = whole.clone();
+    listed.insert("logit_scale".to_owned(), vec![1]);
+    assert!(infer(&listed, told).is_ok());
     assert!(with("logit_bias").is_ok() && with("bn.num_batches_tracked").is_ok());
 }
