@@ -39,7 +39,7 @@ pub enum VisionShape {
 #[derive(Debug)]
 pub(super) enum ImageTower {
     Vit(VisionTransformer),
-    ResNet(ResNet),
+    ResNet(Box<ResNet>),
 }
 
 impl ImageTower {
@@ -51,7 +51,7 @@ impl ImageTower {
         heads: Option<i64>,
     ) -> Result<Self, LoadError> {
         if weights.contains(ResNet::MARK) {
-            return ResNet::take(weights, embed, heads).map(ImageTower::ResNet);
+            return ResNet::take(weights, embed, heads).map(|tower| ImageTower::ResNet(Box::new(tower)));
         }
         VisionTransformer::take(weights, embed, activation, heads).map(ImageTower::Vit)
     }
