@@ -156,14 +156,25 @@ impl Beside {
     fn heads(&self) -> ToldHeads {
         let number = |json: Option<&Json>| json.and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
         if let Some(config) = &self.hugging_face {
-            let heads = |tower: &str| number(config.get(tower).and_then(|tower| tower.get("num_attention_heads")));
-            return ToldHeads { vision: heads("vision_config"), text: heads("text_config") };
+            // Configurations are saved as differences to the defaults of `CLIPVisionConfig` and `CLIPTextConfig`.
+            let heads = |tower: &str, default| {
+                let tower = config.get(tower)?;
+                number(tower.get("num_attention_heads")).or(Some(default))
+            };
+            return ToldHeads { vision: heads("vision_config", 12), text: heads("text_config", 8) };
         }
         let Some(config) = self.open_clip.as_ref().and_then(|config| config.get("model_cfg")) else {
             return ToldHeads::default();
         };
-        let vision = |key: &str| number(config.get("vision_cfg").and_then(|tower| tower.get(key)));
-        let vision = vision("width").zip(vision("head_width")).and_then(|(width, head)| width.checked_div(head));
-        ToldHeads { vision, text: number(config.get("text_cfg").and_then(|tower| tower.get("heads"))) }
+        // Defaults of `CLIPVisionCfg` and `CLIPTextCfg`.
+        let vision = config.get("vision_cfg").and_then(|tower| {
+            let head = number(tower.get("head_width")).unwrap_or(64);
+            let width = number(tower.get("width")).unwrap_or(768);
+            // A list of layers is a ResNet, whose attention pool is 32 times as wide as its stem.
+            let width = if tower.get("layers").is_some_and(Json::is_array) { width.checked_mul(32)? } else { width };
+            width.checked_div(head)
+        });
+        let text = config.get("text_cfg").map(|tower| number(tower.get("heads")).unwrap_or(8));
+        ToldHeads { vision, text }
     }
 }

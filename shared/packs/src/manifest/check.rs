@@ -1,6 +1,6 @@
 //! What the types of the manifest cannot say.
 
-use super::{Judge, Manifest};
+use super::{GeneratorArchitecture, Judge, Manifest};
 use crate::error::PackError;
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -9,6 +9,7 @@ impl Manifest {
     pub(super) fn check(&self) -> Result<(), PackError> {
         self.check_name()?;
         self.check_image()?;
+        self.check_generator()?;
         for file in self.files() {
             plain_path(&format!("{}.file", file.role), file.file)?;
         }
@@ -56,6 +57,25 @@ impl Manifest {
             return Err(PackError::value("image.range", "must be [-1.0, 1.0]"));
         }
         Ok(())
+    }
+
+    fn check_generator(&self) -> Result<(), PackError> {
+        let generator = &self.generator;
+        let positive = |key: &str, value: f64| {
+            if value.is_finite() && value > 0.0 {
+                return Ok(());
+            }
+            Err(PackError::value(format!("generator.{key}"), "must be a positive number"))
+        };
+        positive("conv_clamp", generator.conv_clamp.unwrap_or(1.0))?;
+        let Some(settings) = &generator.stylegan3 else { return Ok(()) };
+        if generator.architecture != GeneratorArchitecture::StyleGan3 {
+            return Err(PackError::value("generator.stylegan3", "belongs to the architecture stylegan3; leave it out"));
+        }
+        positive("stylegan3.first_cutoff", settings.first_cutoff)?;
+        positive("stylegan3.first_stopband", settings.first_stopband)?;
+        positive("stylegan3.last_stopband_rel", settings.last_stopband_rel)?;
+        positive("stylegan3.output_scale", settings.output_scale)
     }
 
     fn check_text(&self) -> Result<(), PackError> {
