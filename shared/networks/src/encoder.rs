@@ -22,13 +22,32 @@ pub enum EncoderArchitecture {
     #[default]
     ResidualWPlus,
     /// Encoder4Editing: IR-SE50 with a feature pyramid; the first latent, and the difference of each other to it.
+    ///
+    /// Names: the trunk's, as [`crate::IdentityArchitecture::IrSe50`] has them (`input_layer`, `body`) or as ReStyle's
+    /// encoders on ResNet34 have them (`conv1`, `bn1`, `relu`, `body`); `styles.{i}.convs.{0,2,4,..}.{weight,bias}` and
+    /// `styles.{i}.linear.{weight,bias}` for each latent; `latlayer{1,2}.{weight,bias}`; `latent_avg` `[L, w_dim]`, which
+    /// the original keeps beside the state dict. Widths and the number of latents are the file's.
     E4e,
-    /// pSp: the same network, each latent on its own.
+    /// pSp: the same network, each latent on its own. Also its encoder into W, which has `linear.{weight,bias}` in place of
+    /// `styles` and `latlayer`, and gives all layers one latent.
     Psp,
-    /// ReStyle over pSp: a correction of every latent from image and reconstruction, all from the 16x16 map.
+    /// ReStyle over pSp: a correction of every latent from image and reconstruction, all from the 16x16 map where the file
+    /// has no `latlayer`.
     RestylePsp,
     /// ReStyle over e4e.
     RestyleE4e,
+}
+
+/// The part of a square image that an encoder of the pSp family reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncoderFrame {
+    /// All of it, 256x256 px.
+    #[default]
+    Whole,
+    /// Rows 32 to 224 of 256, all columns: landscapes of 4:3 between bars, as generators of cars draw them (`cars_encode`
+    /// of e4e and ReStyle, which read 192x256 px).
+    MiddleRows,
 }
 
 /// A frozen inversion encoder. Gradients flow to the images.
@@ -42,13 +61,32 @@ enum Network {
 }
 
 impl Encoder {
-    /// Builds the encoder from all of the file's tensors. Sizes are the file's.
+    /// Builds the encoder from all of the file's tensors, as [`Encoder::load_framed`] for whole images.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing, surplus or of another shape.
     pub fn load(weights: Weights, architecture: EncoderArchitecture) -> Result<(Self, LoadReport), LoadError> {
+        Encoder::load_framed(weights, architecture, EncoderFrame::Whole)
+    }
+
+    /// Builds the encoder from all of the file's tensors. Sizes are the file's; what it reads of an image is not.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing, surplus or of another shape, or a frame that the architecture does not have.
+    pub fn load_framed(
+        weights: Weights,
+        architecture: EncoderArchitecture,
+        frame: EncoderFrame,
+    ) -> Result<(Self, LoadReport), LoadError> {
         if architecture == EncoderArchitecture::ResidualWPlus {
+            if frame != EncoderFrame::Whole {
+                let reason = "is middle-rows, but the project's own encoder reads whole images";
+                return Err(weights.setting_error("frame", reason));
+            }
             let (encoder, report) = ResidualEncoder::load(weights)?;
             return Ok((Encoder(Network::Residual(encoder)), report));
         }
-        let (encoder, report) = StyleEncoder::load(weights, architecture)?;
+        let (encoder, report) = StyleEncoder::load(weights, architecture, frame)?;
         Ok((Encoder(Network::Style(encoder)), report))
     }
 

@@ -20,6 +20,16 @@ pub(crate) struct IrSeTrunk {
     pub(crate) channels: i64,
     /// How often the resolution is halved.
     pub(crate) halvings: usize,
+    /// The last map of each resolution, finest first, without that of the last block.
+    pub(crate) taps: Vec<Tap>,
+}
+
+/// The last map of a resolution.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tap {
+    /// The block it is behind.
+    pub(crate) block: usize,
+    pub(crate) channels: i64,
 }
 
 #[derive(Debug)]
@@ -46,7 +56,7 @@ enum Shortcut {
 /// PReLU with one slope per channel: `slope·x + (1 - slope)·max(x, 0)`, the same function and gradient as libtorch's own,
 /// whose gradient also computes that of the slopes, at two and a half times the cost of this on a CPU.
 #[derive(Debug)]
-struct Slope {
+pub(crate) struct Slope {
     slope: Tensor,
     rest: Tensor,
 }
@@ -65,21 +75,19 @@ impl IrSeTrunk {
         let input = Convolution::take(weights.scope("input_layer.0"), [stem, colours, 3], false, 1, 1)?;
         let input = input.fold_batch_norm(weights.scope("input_layer.1"))?;
         let slope = Slope::take(weights.scope("input_layer.2"), stem)?;
-        let depth = weights.count("body.", 0, ".res_layer.1.weight").max(1);
-        let mut body = Vec::with_capacity(depth);
-        let (mut channels, mut halvings) = (stem, 0);
+        let depth = weights.numbered("body.").max(1);
+        let mut body = Vec::new();
+        let (mut channels, mut halvings, mut taps) = (stem, 0, Vec::new());
         for i in 0..depth {
             let (block, outputs) = Block::take(weights.scope(&format!("body.{i}")), channels, i == 0)?;
-            halvings += usize::from(!matches!(block.shortcut, Shortcut::Same));
+            if !matches!(block.shortcut, Shortcut::Same) {
+                halvings += 1;
+                taps.extend(i.checked_sub(1).map(|before| Tap { block: before, channels }));
+            }
             channels = outputs;
             body.push(block);
         }
-        Ok(IrSeTrunk { input, slope, body, channels, halvings })
-    }
-
-    /// Blocks in the body.
-    pub(crate) fn depth(&self) -> usize {
-        self.body.len()
+        Ok(IrSeTrunk { input, slope, body, channels, halvings, taps })
     }
 
     /// The map behind the last block, `[B, C, s, s]` of images `[B, colours, S, S]`.
@@ -143,14 +151,14 @@ impl Block {
 }
 
 impl Slope {
-    fn take(mut scope: Scope<'_>, channels: i64) -> Result<Self, LoadError> {
+    pub(crate) fn take(mut scope: Scope<'_>, channels: i64) -> Result<Self, LoadError> {
         let slope = scope.take("weight", &[channels])?;
         let slope = scope.prepare("weight", || slope.f_view([1, -1, 1, 1]))?;
         let rest = scope.prepare("weight", || slope.f_neg()?.f_add_scalar(1.0))?;
         Ok(Slope { slope, rest })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_mul(&self.slope)?.f_addcmul(&x.f_relu()?, &self.rest)
     }
 }

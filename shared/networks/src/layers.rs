@@ -51,6 +51,14 @@ impl Linear {
         Ok(Linear { weight: scope.take("weight", &[outputs, inputs])?, bias: scope.take("bias", &[outputs])? })
     }
 
+    /// The same with an equalised learning rate (`EqualLinear` of rosinality/stylegan2-pytorch, `lr_mul` 1): what the file
+    /// holds as the weight is multiplied by `1/sqrt(inputs)`.
+    pub(crate) fn take_equalised(mut scope: Scope<'_>, inputs: i64, outputs: i64) -> Result<Self, LoadError> {
+        let weight = scope.take("weight", &[outputs, inputs])?;
+        let weight = scope.prepare("weight", || weight.f_mul_scalar((inputs as f64).sqrt().recip()))?;
+        Ok(Linear { weight, bias: scope.take("bias", &[outputs])? })
+    }
+
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_linear(&self.weight, Some(&self.bias))
     }

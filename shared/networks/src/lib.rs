@@ -31,7 +31,7 @@ pub mod weights;
 
 pub use clip::{Activation, Clip, ClipConfig, Normalise, Preprocess, Preprocessor, Resize, VisionShape};
 pub use device::{DeviceChoice, environment};
-pub use encoder::{Encoder, EncoderArchitecture};
+pub use encoder::{Encoder, EncoderArchitecture, EncoderFrame};
 pub use error::{LoadError, NetworkError, is_out_of_memory};
 pub use generator::{Generator, GeneratorSettings};
 pub use identity::{Identity, IdentityArchitecture, IdentityInput};

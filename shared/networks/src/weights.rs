@@ -245,6 +245,13 @@ impl Weights {
         (first..).take_while(|i| self.contains(&format!("{before}{i}{after}"))).count()
     }
 
+    /// One more than the highest `i` in a name `{before}{i}.…`, so that a gap in the numbering is a tensor missing by name.
+    pub(crate) fn numbered(&self, before: &str) -> usize {
+        let of_this = self.tensors.range(before.to_owned()..).map_while(|(name, _)| name.strip_prefix(before));
+        let numbers = of_this.filter_map(|rest| rest.split_once('.')?.0.parse::<usize>().ok());
+        numbers.max().map_or(0, |highest| highest.saturating_add(1))
+    }
+
     /// Ends loading. Tensors that were not taken are an error that names them all.
     pub fn finish(self) -> Result<LoadReport, LoadError> {
         if self.tensors.is_empty() {
