@@ -8,8 +8,8 @@ use editing::{
 use networks::clip::{Activation, Normalise, Preprocess, Resize};
 use networks::judge::Head;
 use networks::{
-    EncoderArchitecture, GeneratorSettings, IdentityArchitecture, IdentityInput, PerceptualArchitecture, stylegan2,
-    stylegan3,
+    EncoderArchitecture, EncoderFrame, GeneratorSettings, IdentityArchitecture, IdentityInput, PerceptualArchitecture,
+    stylegan2, stylegan3,
 };
 use packs::Manifest;
 use packs::manifest as said;
@@ -108,6 +108,10 @@ fn config(manifest: &Manifest, path: impl Fn(packs::Role) -> PathBuf) -> EngineC
             said::EncoderArchitecture::Psp => EncoderArchitecture::Psp,
             said::EncoderArchitecture::RestylePsp => EncoderArchitecture::RestylePsp,
             said::EncoderArchitecture::RestyleE4e => EncoderArchitecture::RestyleE4e,
+        },
+        frame: match part.frame {
+            said::EncoderFrame::Whole => EncoderFrame::Whole,
+            said::EncoderFrame::MiddleRows => EncoderFrame::MiddleRows,
         },
     };
     let perceptual = |part: &said::Perceptual| PerceptualConfig {

@@ -13,7 +13,7 @@ use networks::judge::{Head, Judge};
 use networks::perceptual::{Perceptual, PerceptualArchitecture};
 use networks::tokenizer::Tokenizer;
 use networks::weights::{LoadReport, Weights};
-use networks::{Encoder, EncoderArchitecture, Generator, GeneratorSettings};
+use networks::{Encoder, EncoderArchitecture, EncoderFrame, Generator, GeneratorSettings};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
@@ -66,12 +66,14 @@ pub struct EncoderConfig {
     pub weights: PathBuf,
     /// Which network.
     pub architecture: EncoderArchitecture,
+    /// The part of an image that it reads.
+    pub frame: EncoderFrame,
 }
 
 impl From<PathBuf> for EncoderConfig {
     /// The project's own.
     fn from(weights: PathBuf) -> Self {
-        Self { weights, architecture: EncoderArchitecture::default() }
+        Self { weights, architecture: EncoderArchitecture::default(), frame: EncoderFrame::default() }
     }
 }
 
@@ -162,7 +164,7 @@ impl Engine {
         let mut reports = vec![of_generator];
         let mut encoder = None;
         if let Some(config) = &config.encoder {
-            let (network, report) = Encoder::load(open(&config.weights)?, config.architecture)?;
+            let (network, report) = Encoder::load_framed(open(&config.weights)?, config.architecture, config.frame)?;
             reports.push(report);
             encoder = Some(network);
         }

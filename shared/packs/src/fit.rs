@@ -138,23 +138,27 @@ fn encoder(h: &Header<'_>, architecture: EncoderArchitecture, latent: Option<(us
     h.expect("delta.weight", "the length of all deltas", deltas, layers * w_dim, "the generator's W+ needs")
 }
 
-/// IR-SE50 with one style block a latent.
+/// IR-SE50 or ResNet34 with one style block a latent, or with one latent for all.
 fn style_encoder(
     h: &Header<'_>,
     architecture: EncoderArchitecture,
     latent: Option<(usize, usize)>,
 ) -> Result<(), Problem> {
-    let [_, channels, ..] = h.dims::<4>("input_layer.0.weight")?;
+    let (first, last) = if h.tensors.contains_key("conv1.weight") {
+        ("conv1.weight", "body.15.conv2.weight")
+    } else {
+        ("input_layer.0.weight", "body.23.res_layer.1.weight")
+    };
+    let [_, channels, ..] = h.dims::<4>(first)?;
     let restyle = matches!(architecture, EncoderArchitecture::RestylePsp | EncoderArchitecture::RestyleE4e);
     let expected = if restyle { 6 } else { 3 };
-    h.expect("input_layer.0.weight", "the number of input channels", channels, expected, "in this architecture it is")?;
-    h.dims::<4>("body.23.res_layer.1.weight")?;
-    if !restyle {
-        h.dims::<4>("latlayer2.weight")?;
-    }
+    h.expect(first, "the number of input channels", channels, expected, "in this architecture it is")?;
+    h.dims::<4>(last)?;
     let [rows, width] = h.dims("latent_avg")?;
-    let styles = (0..).take_while(|i| h.tensors.contains_key(&format!("styles.{i}.linear.weight"))).count();
-    h.expect("latent_avg", "the number of latents", rows, styles, "the number of style blocks is")?;
+    if architecture != EncoderArchitecture::Psp || !h.tensors.contains_key("linear.weight") {
+        let styles = (0..).take_while(|i| h.tensors.contains_key(&format!("styles.{i}.linear.weight"))).count();
+        h.expect("latent_avg", "the number of latents", rows, styles, "the number of style blocks is")?;
+    }
     let Some((layers, w_dim)) = latent else { return Ok(()) };
     h.expect("latent_avg", "the number of latents", rows, layers, "the generator's W+ has")?;
     h.expect("latent_avg", "the size of w", width, w_dim, "the generator's is")

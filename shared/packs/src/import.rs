@@ -154,7 +154,7 @@ impl Making<'_> {
 
         let mut encoder_part = None;
         if let Some(checkpoint) = &encoder {
-            let found = encoder::import(checkpoint)?;
+            let found = encoder::import(checkpoint, latents)?;
             if (found.latents, found.w_dim) != (latents, w_dim) {
                 return Err(ImportError::Request(format!(
                     "{} makes {} latents of {} numbers, but the generator in {} takes {latents} of {w_dim}: they were trained for \
@@ -165,10 +165,10 @@ impl Making<'_> {
                     generator.path().display()
                 )));
             }
-            let architecture = found.architecture;
+            let (architecture, frame) = (found.architecture, found.frame);
             let placed = self.place(Role::Encoder, checkpoint, found.pieces, found.family, found.notes)?;
             encoder_part =
-                Some(Encoder { architecture, file: placed.file, sha256: placed.sha256, dtype: placed.dtype });
+                Some(Encoder { architecture, file: placed.file, sha256: placed.sha256, dtype: placed.dtype, frame });
         }
         let (clip, rules) = self.clip(&request.clip, Role::Clip)?;
         let mut merges = BTreeMap::from([(Role::ClipMerges, rules)]);

@@ -182,6 +182,27 @@ pub struct Encoder {
     pub sha256: Digest,
     /// Its element type.
     pub dtype: Dtype,
+    /// The part of an image that it reads.
+    #[serde(default, skip_serializing_if = "EncoderFrame::is_whole")]
+    pub frame: EncoderFrame,
+}
+
+/// The part of a square image that an encoder reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncoderFrame {
+    /// All of it.
+    #[default]
+    Whole,
+    /// All columns and the middle three quarters of the rows: landscapes of 4:3 between bars, as generators of cars draw them
+    /// (`cars_encode` of e4e and ReStyle). Only encoders of the pSp family have it.
+    MiddleRows,
+}
+
+impl EncoderFrame {
+    fn is_whole(&self) -> bool {
+        *self == Self::Whole
+    }
 }
 
 /// Inversion encoders this version knows.
@@ -190,9 +211,10 @@ pub struct Encoder {
 pub enum EncoderArchitecture {
     /// A residual trunk to a base w and a delta for each W+ layer.
     ResidualWPlus,
-    /// Encoder4Editing (Tov et al. 2021): IR-SE50 with a feature pyramid; the first latent, and its difference to each other.
+    /// Encoder4Editing (Tov et al. 2021): the first latent, and its difference to each other. The tensors of this one and the next
+    /// three tell the trunk, IR-SE50 or ResNet34, and whether a feature pyramid is on it.
     E4e,
-    /// pSp (Richardson et al. 2021): the same tensors, each latent on its own.
+    /// pSp (Richardson et al. 2021): the same tensors, each latent on its own, or one for all.
     Psp,
     /// ReStyle over pSp (Alaluf et al. 2021): image and present reconstruction in, a correction of each latent out.
     RestylePsp,

@@ -9,7 +9,7 @@ use networks::clip::{Activation, Normalise, Preprocess, Resize};
 use networks::identity::{IdentityArchitecture, IdentityInput};
 use networks::judge::Head;
 use networks::perceptual::PerceptualArchitecture;
-use networks::{EncoderArchitecture, GeneratorSettings, stylegan2, stylegan3};
+use networks::{EncoderArchitecture, EncoderFrame, GeneratorSettings, stylegan2, stylegan3};
 use packs::manifest as said;
 use packs::{Pack, Role};
 use std::path::{Path, PathBuf};
@@ -84,7 +84,11 @@ fn encoder(part: &said::Encoder, weights: PathBuf) -> EncoderConfig {
         said::EncoderArchitecture::RestylePsp => EncoderArchitecture::RestylePsp,
         said::EncoderArchitecture::RestyleE4e => EncoderArchitecture::RestyleE4e,
     };
-    EncoderConfig { weights, architecture }
+    let frame = match part.frame {
+        said::EncoderFrame::Whole => EncoderFrame::Whole,
+        said::EncoderFrame::MiddleRows => EncoderFrame::MiddleRows,
+    };
+    EncoderConfig { weights, architecture, frame }
 }
 
 fn clip(clip: &said::Clip, [weights, merges]: [PathBuf; 2]) -> ClipConfig {
