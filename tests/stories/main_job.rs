@@ -60,5 +60,35 @@ async fn a_dataset_and_its_texts_become_edited_images_with_records() -> Result<(
     for page in ["/", &format!("/jobs/{id}"), &format!("/jobs/{id}/gallery"), "/workers", "/datasets", "/packs"] {
         assert!(cluster.get(page).await?.contains("<html"), "{page}");
     }
+    cluster.assert_invariants().await?;
+
+    // a mapper that was trained before is brought along: nothing is trained, and the images score the same
+    let record: serde_json::Value = cluster.cfx(["inspect", &files[1].to_string_lossy()]).await?.json()?;
+    let mapper = find_text(&record, "mapper").expect("the record names its mapper");
+    let kept = [
+        "name = 'kept'\ndataset = 'faces'\npack = 'facesjs-64'\nstrengths = [0.5, 1.0]\n[[edits]]",
+        "text = 'a face with green hair'\n[edits.method]\nkind = 'cf-mapper'",
+        &format!("mapper = '{mapper}'"),
+    ]
+    .join("\n");
+    let job = cluster.ended(cluster.submit(&kept).await?).await;
+    assert_eq!((job.state, job.memoised), (JobState::Succeeded, 12));
+    assert_eq!(by_state(&job), [("succeeded".to_owned(), 24)].into());
+    let alike = "SELECT count(*) FROM results a JOIN results b USING (edit_no, ordinal, strength)
+        WHERE a.edit_no = 0 AND a.job_seq = (SELECT min(job_seq) FROM results)
+          AND b.job_seq = (SELECT max(job_seq) FROM results) AND a.metrics = b.metrics";
+    assert_eq!(cluster.sql_count(alike).await?, 24);
+    let nowhere = "0".repeat(64);
+    let text = "a face with red hair";
+    let flags = ["job", "submit", "--dataset", "faces", "--pack", "facesjs-64", "--text", text, "--mapper", &nowhere];
+    let answer = cluster.cfx(flags).await?;
+    assert!(answer.code == 1 && answer.stderr.contains("edits[0].method.mapper"), "{answer:?}");
     cluster.assert_invariants().await
+}
+
+/// The first text under `key`, wherever in the document.
+fn find_text<'a>(value: &'a serde_json::Value, key: &str) -> Option<&'a str> {
+    let fields = value.as_object()?;
+    let here = fields.get(key).and_then(serde_json::Value::as_str);
+    here.or_else(|| fields.values().find_map(|value| find_text(value, key)))
 }

@@ -35,6 +35,9 @@ pub enum Command {
     /// Register and check model packs.
     #[command(subcommand)]
     Pack(PackCommand),
+    /// Use mappers that were trained elsewhere.
+    #[command(subcommand)]
+    Mapper(MapperCommand),
     /// Submit jobs and follow them.
     #[command(subcommand)]
     Job(JobCommand),
@@ -174,6 +177,29 @@ pub struct ImportArgs {
 }
 
 #[derive(Subcommand, Debug)]
+pub enum MapperCommand {
+    /// Take a mapper out of a checkpoint of CF-CLIP or StyleCLIP; nothing in it is executed.
+    Import {
+        /// The checkpoint, for example best_model.pt.
+        checkpoint: PathBuf,
+        /// Folder of the pack it is for.
+        #[arg(long)]
+        pack: PathBuf,
+        /// The mapper's file, .safetensors; it must not exist.
+        #[arg(long)]
+        out: PathBuf,
+        /// Take it although the generator in its file differs from the pack's, or the file has none.
+        #[arg(long)]
+        any_generator: bool,
+    },
+    /// Upload a mapper's file; jobs name it by the digest that this prints.
+    Add {
+        /// A file of `cfx mapper import`, or a mapper that was kept.
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand, Debug)]
 pub enum JobCommand {
     /// Submit a job from a file (TOML, YAML or JSON) or from flags.
     Submit(Box<SubmitArgs>),
@@ -260,6 +286,9 @@ pub struct SubmitArgs {
     /// Dataset the text mappers are trained on, for methods that train one.
     #[arg(long)]
     pub train_on: Option<String>,
+    /// Digest of a mapper's file to use in place of training one.
+    #[arg(long, value_name = "SHA-256", conflicts_with = "train_on")]
+    pub mapper: Option<String>,
     /// Strengths, for example 0.5,1,1.5.
     #[arg(long, value_delimiter = ',')]
     pub strengths: Vec<f64>,

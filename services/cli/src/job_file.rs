@@ -58,6 +58,9 @@ fn edit(args: &SubmitArgs, text: &str) -> Value {
     if let Some(dataset) = args.train_on.as_ref().filter(|_| trains(&args.method)) {
         method["train_on"] = json!(dataset);
     }
+    if let Some(mapper) = &args.mapper {
+        method["mapper"] = json!(mapper);
+    }
     json!({ "text": text, "neutral": args.neutral, "method": method })
 }
 

@@ -118,7 +118,8 @@ fn of_source(
                 *latent.insert(key)
             }
         };
-        let mapper = edit.training.map(|t| t.mapper_key);
+        // a mapper that was brought along is named by its digest: nothing of it is to be found out
+        let mapper = edit.training.map(|t| t.mapper_key).or(edit.spec.method.given_mapper().map(StageKey));
         // a source that lacks the mask is handed out all the same: its task ends with the reason, and can be retried once it has one
         let mask = edit.spec.method.guards().mask().and_then(|name| source.masks.get(name).copied());
         let inputs = EditInputs { source: sha256, latent, mapper, mask };

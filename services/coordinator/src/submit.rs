@@ -44,9 +44,16 @@ pub async fn resolve(
     }
     let mut edits = Vec::with_capacity(spec.edits.len());
     for (index, edit) in spec.edits.iter().enumerate() {
-        let training = training(app, project, pack.digest, index, edit).await?;
+        let mapper = edit.method.given_mapper();
+        let training = match mapper {
+            Some(digest) => {
+                given(app, index, digest).await?;
+                None
+            }
+            None => training(app, project, pack.digest, index, edit).await?,
+        };
         let digest = canonical(edit)?;
-        edits.push(NewEdit { slug: edit.slug(), spec: edit.clone(), digest, training });
+        edits.push(NewEdit { slug: edit.slug(), spec: edit.clone(), digest, training, mapper });
     }
     Ok(NewJob {
         project,
@@ -72,6 +79,16 @@ fn ready(dataset: Dataset) -> Result<Dataset, ApiError> {
         return Err(ApiError::EmptyDataset(dataset.name));
     }
     Ok(dataset)
+}
+
+/// Makes sure that a mapper that an edit brings along is in the bucket.
+async fn given(app: &App, index: usize, mapper: Digest) -> Result<(), ApiError> {
+    if app.artifacts.exists(mapper).await? {
+        return Ok(());
+    }
+    Err(ApiError::InvalidRequest(format!(
+        "edits[{index}].method.mapper: there is no object {mapper}; upload the mapper's file with `cfx mapper add`"
+    )))
 }
 
 /// Writes the list of training images to the bucket and names the mapper by it, for methods that train one.

@@ -47,7 +47,7 @@ pub fn run(args: &EditArgs) -> Result<()> {
         let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
         bail!("the pack is not sound:\n  {}", list.join("\n  "));
     }
-    let spec = args.spec(&opened.manifest().text.neutral)?;
+    let mut spec = args.spec(&opened.manifest().text.neutral)?;
     let inversion = match args.refine {
         0 => Inversion::Encoder {},
         steps => Inversion::Hybrid(Refinement { steps, ..Refinement::default() }),
@@ -62,6 +62,9 @@ pub fn run(args: &EditArgs) -> Result<()> {
 
     let source = bench.source(&args.image)?;
     let mapper = bench.mapper(args, &spec)?;
+    if let (Some(bytes), Some(_)) = (&mapper, &args.mapper) {
+        spec.method = spec.method.with_mapper(Digest::of(bytes));
+    }
     let inverted = bench.invert(&inversion, source)?;
     let note = read_note(&inverted.latent).map_err(failure)?;
     let raster = mask.as_ref().map(|(_, raster)| raster.as_slice());

@@ -6,6 +6,7 @@ mod loss;
 mod method;
 mod numerics;
 mod per_image;
+mod released;
 
 pub use amortised::{CfMapper, Layers, MapperNetwork, Optimiser, Schedule, StyleclipMapper, Training};
 pub use guards::{Guards, Region, RegionSource, StrengthSearch};
@@ -13,6 +14,7 @@ pub use loss::{DirectionalLoss, GlobalLoss, NceLoss, Objective, Outside, Query, 
 pub use method::Method;
 pub use numerics::{ClipInput, MapperText, Negatives, Numerics, PixelNormAxis, TemplateSet, ViewSharing};
 pub use per_image::{ClipNce, Descent, Directional, EarlyStop, Styleclip};
+pub use released::{ReleasedMapper, SourceFile};
 
 use crate::accept::Acceptance;
 use crate::digest::{CanonicalError, Digest, digest_of};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
 /// The key of the one note a file may carry. One, because the order of several would not be fixed.
-const NOTE: &str = "counterfactory";
+const NOTE: &str = domain::edit::ReleasedMapper::NOTE;
 
 /// Writes named tensors, f16 as they are and all others as f32, with an optional note. The order of `tensors` does not matter: the format sorts them.
 ///
@@ -37,6 +37,15 @@ pub fn to_bytes(what: &'static str, tensors: &[(String, &Tensor)], note: Option<
     safetensors::serialize(views, note).map_err(malformed)
 }
 
+/// The note of a file, without its tensors.
+///
+/// # Errors
+/// When the bytes do not begin as a safetensors file does.
+pub fn note(what: &'static str, bytes: &[u8]) -> Result<Option<String>, EditError> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|source| EditError::Malformed { what, source })?;
+    Ok(header.metadata().as_ref().and_then(|notes| notes.get(NOTE).cloned()))
+}
+
 /// Reads named tensors onto `device` as f32, and the note. The tensors are taken one by one, and leftovers refused, with
 /// the methods of [`Weights`].
 ///
@@ -44,8 +53,7 @@ pub fn to_bytes(what: &'static str, tensors: &[(String, &Tensor)], note: Option<
 /// When the bytes are no complete safetensors file, or a tensor is of another dtype or not finite.
 pub fn from_bytes(what: &'static str, bytes: &[u8], device: Device) -> Result<(Weights, Option<String>), EditError> {
     let malformed = |source| EditError::Malformed { what, source };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
-    let note = header.metadata().as_ref().and_then(|notes| notes.get(NOTE).cloned());
+    let note = note(what, bytes)?;
     let file = SafeTensors::deserialize(bytes).map_err(malformed)?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter() {

@@ -18,9 +18,10 @@
 
 mod file;
 mod fold;
+mod released;
 mod shape;
 
-pub use shape::{Shape, groups};
+pub use shape::{Partition, Shape, groups};
 
 use crate::error::EditError;
 use crate::train::Curve;

@@ -21,6 +21,7 @@ mod error;
 mod faces;
 mod fir;
 mod generator;
+mod mapper;
 mod merges;
 mod noise;
 mod nvidia;
@@ -30,6 +31,7 @@ mod stylegan3;
 mod taking;
 
 pub use error::{Cause, ImportError};
+pub use mapper::{ImportedMapper, MapperRequest, import_mapper};
 
 use crate::checkpoint::Checkpoint;
 use crate::manifest::{

@@ -53,6 +53,8 @@ pub struct NewEdit {
     pub digest: Digest,
     /// What must be trained first, if anything.
     pub training: Option<Training>,
+    /// The mapper's artifact, for edits that bring it along.
+    pub mapper: Option<Digest>,
 }
 
 /// What an edit waits for whose method trains a mapper.
@@ -300,8 +302,8 @@ impl Store {
         sqlx::query("-- submit: partition\nSELECT ensure_task_partition($1)").bind(seq).execute(&mut *tx).await?;
         for (edit_no, edit) in job.edits.iter().enumerate() {
             let sql = "-- submit: edit
-                INSERT INTO job_edits (job_seq, edit_no, slug, method, spec, digest, gate, mapper_key, training_set)
-                VALUES ($1, $2, $3, $4, $5, $6, $7::gate_state, $8, $9)";
+                INSERT INTO job_edits (job_seq, edit_no, slug, method, spec, digest, gate, mapper_key, training_set, mapper)
+                VALUES ($1, $2, $3, $4, $5, $6, $7::gate_state, $8, $9, $10)";
             let too_many = |_| StoreError::Unstorable { what: "job", cause: "it has more than 32767 edits".to_owned() };
             sqlx::query(sql)
                 .bind(seq)
@@ -310,9 +312,14 @@ impl Store {
                 .bind(edit.spec.method.name())
                 .bind(to_json("edit", &edit.spec)?)
                 .bind(edit.digest.as_bytes().as_slice())
-                .bind(if edit.training.is_some() { "waiting" } else { "none" })
+                .bind(match (&edit.training, &edit.mapper) {
+                    (_, Some(_)) => "open",
+                    (Some(_), None) => "waiting",
+                    (None, None) => "none",
+                })
                 .bind(edit.training.as_ref().map(|t| t.mapper_key.0.as_bytes().as_slice()))
                 .bind(edit.training.as_ref().map(|t| t.training_set.as_bytes().as_slice()))
+                .bind(edit.mapper.as_ref().map(|mapper| mapper.as_bytes().as_slice()))
                 .execute(&mut *tx)
                 .await?;
         }

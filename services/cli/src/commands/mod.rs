@@ -10,13 +10,14 @@ mod job_list;
 mod job_status;
 mod job_submit;
 mod job_watch;
+mod mapper;
 mod pack;
 mod pack_import;
 mod result_fetch;
 mod result_list;
 mod verify;
 
-use crate::args::{Args, Command, DatasetCommand, JobCommand, PackCommand, ResultCommand};
+use crate::args::{Args, Command, DatasetCommand, JobCommand, MapperCommand, PackCommand, ResultCommand};
 use crate::client::Client;
 use anyhow::Result;
 
@@ -41,6 +42,10 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::Pack(PackCommand::Import(args)) => pack_import::run(&at, &args),
         Command::Pack(PackCommand::List { parts }) => pack::list(&at, parts).await,
         Command::Pack(PackCommand::Verify { folder, write }) => pack::verify(&at, &folder, write),
+        Command::Mapper(MapperCommand::Import { checkpoint, pack, out, any_generator }) => {
+            mapper::import(&at, &packs::import::MapperRequest { checkpoint, any_generator }, &pack, &out)
+        }
+        Command::Mapper(MapperCommand::Add { file }) => mapper::add(&at, &file).await,
         Command::Job(JobCommand::Submit(args)) => job_submit::run(&at, &args).await,
         Command::Job(JobCommand::List { state, limit }) => job_list::run(&at, state.as_deref(), limit).await,
         Command::Job(JobCommand::Status { job }) => job_status::run(&at, &job).await,

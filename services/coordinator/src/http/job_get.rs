@@ -66,7 +66,7 @@ fn yields(spec: &JobSpec, mut verdicts: BTreeMap<i16, EditVerdicts>) -> Vec<Edit
 /// What is allowed and yet rarely meant.
 fn warnings(spec: &JobSpec) -> Vec<String> {
     let of = |(index, edit): (usize, &domain::edit::EditSpec)| {
-        let training = edit.method.training()?;
+        let training = edit.method.training().filter(|_| edit.method.given_mapper().is_none())?;
         (training.train_on == spec.dataset).then(|| {
             format!(
                 "edits[{index}].method.train_on is the edited dataset '{}': the mapper sees these very images in training, so its \

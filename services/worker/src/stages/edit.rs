@@ -83,7 +83,7 @@ pub fn compute(
 ) -> Result<Batch, Ended> {
     let text = EditText::encode(engine, &plan.edit.text, &plan.edit.neutral, plan.edit.method.numerics())?;
     let mapper = match (plan.edit.method.training(), &plan.mapper) {
-        (Some(_), Some(bytes)) => Some(Mapper::from_bytes(bytes, engine)?),
+        (Some(_), Some(bytes)) => Some(Mapper::open(bytes, engine, &plan.edit.method, &plan.edit.text)?),
         (Some(_), None) => return Err(Ended::internal("the edit needs a trained mapper, and none came with it")),
         (None, _) => None,
     };

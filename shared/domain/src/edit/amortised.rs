@@ -1,6 +1,7 @@
 //! Methods that train a mapper once per text and then edit any image in one forward pass.
 
 use super::{GlobalLoss, Guards, NceLoss, Numerics, SpecError, Views, text_fits, within};
+use crate::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 /// The course of a mapper's training.
@@ -121,6 +122,9 @@ macro_rules! amortised {
             pub depth: u32,
             /// Which groups of layers have a mapper.
             pub groups: Layers,
+            /// SHA-256 of a mapper's file, trained elsewhere (`cfx mapper import`) or kept: it is used, and nothing is trained.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub mapper: Option<Digest>,
             /// Weight of the loss itself.
             pub guide_weight: f64,
             /// Weight of the mean squared change of the latent, `mean((w' - w)^2)`.
@@ -155,6 +159,7 @@ macro_rules! amortised {
                     network: MapperNetwork::default(),
                     depth: 4,
                     groups: Layers::default(),
+                    mapper: None,
                     guide_weight: 1.0,
                     latent_l2: $l2,
                     sparsity: $sparsity,

@@ -4,6 +4,7 @@ use super::{
     CfMapper, ClipNce, Descent, Directional, Guards, MapperNetwork, NceLoss, Numerics, Objective, Optimiser, Outside,
     Query, Schedule, SpecError, Styleclip, StyleclipMapper, Training, Views,
 };
+use crate::digest::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -78,6 +79,25 @@ impl Method {
             Self::StyleclipMapper(m) => Some(m.training()),
             Self::ClipNce(_) | Self::Styleclip(_) | Self::Directional(_) => None,
         }
+    }
+
+    /// The file of the mapper that it uses in place of training one, if it names one.
+    pub const fn given_mapper(&self) -> Option<Digest> {
+        match self {
+            Self::CfMapper(m) => m.mapper,
+            Self::StyleclipMapper(m) => m.mapper,
+            Self::ClipNce(_) | Self::Styleclip(_) | Self::Directional(_) => None,
+        }
+    }
+
+    /// The same with this mapper's file in place of training one; no change to methods that have none.
+    pub fn with_mapper(mut self, mapper: Digest) -> Self {
+        match &mut self {
+            Self::CfMapper(m) => m.mapper = Some(mapper),
+            Self::StyleclipMapper(m) => m.mapper = Some(mapper),
+            Self::ClipNce(_) | Self::Styleclip(_) | Self::Directional(_) => {}
+        }
+        self
     }
 
     /// How it optimises an image's latent, for methods that do. The others train a mapper: see [`Method::training`].

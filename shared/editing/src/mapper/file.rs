@@ -12,7 +12,7 @@ use networks::error::LoadError;
 use networks::weights::Weights;
 use serde::{Deserialize, Serialize};
 
-const WHAT: &str = "mapper";
+pub(super) const WHAT: &str = "mapper";
 const FORMAT: &str = "mapper/2";
 const CURVE: &str = "curve.";
 
@@ -96,7 +96,7 @@ impl Mapper {
     }
 }
 
-fn refused(reason: String) -> EditError {
+pub(super) fn refused(reason: String) -> EditError {
     EditError::Mapper { reason }
 }
 
@@ -116,7 +116,7 @@ fn read_note(note: Option<String>) -> Result<Note, EditError> {
 }
 
 /// Refuses a mapper of another generator: its sizes first, because they say more than a digest.
-fn fits(shape: &Shape, generator: Option<&Digest>, engine: &Engine) -> Result<(), EditError> {
+pub(super) fn fits(shape: &Shape, generator: Option<&Digest>, engine: &Engine) -> Result<(), EditError> {
     let (found, wanted) = ([shape.n_latent, shape.w_dim], [engine.n_latent(), engine.w_dim()]);
     if found != wanted {
         return Err(refused(format!(

@@ -20,8 +20,40 @@ const RELEASED: [&str; 3] = ["course", "medium", "fine"];
 /// layers; fine the rest. Empty groups are left out.
 pub fn groups(n_latent: i64) -> Vec<Range<i64>> {
     let medium_end = if n_latent >= 14 { 8 } else { 6 };
-    let bounds = [0, 4, medium_end, n_latent].map(|bound: i64| bound.min(n_latent));
-    bounds.windows(2).map(|pair| pair[0]..pair[1]).filter(|group| !group.is_empty()).collect()
+    between(&[0, 4, medium_end, n_latent])
+}
+
+/// The ranges between bounds, of which the last is the highest.
+fn between(bounds: &[i64]) -> Vec<Range<i64>> {
+    let last = bounds.last().copied().unwrap_or(0);
+    bounds.windows(2).map(|pair| pair[0].min(last)..pair[1].min(last)).filter(|group| !group.is_empty()).collect()
+}
+
+/// How the layers of W+ are shared out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partition {
+    /// By [`groups`].
+    #[default]
+    BySize,
+    /// As the released code does at every size: 0 to 3, 4 to 7, the rest.
+    Released,
+    /// One network for all layers (StyleCLIP's `SingleMapper`).
+    Whole,
+}
+
+impl Partition {
+    fn is_by_size(&self) -> bool {
+        *self == Self::BySize
+    }
+
+    fn groups(self, n_latent: i64) -> Vec<Range<i64>> {
+        match self {
+            Self::BySize => groups(n_latent),
+            Self::Released => between(&[0, 4, 8, n_latent]),
+            Self::Whole => between(&[0, n_latent]),
+        }
+    }
 }
 
 /// The sizes and switches of a mapper.
@@ -44,6 +76,9 @@ pub struct Shape {
     pub groups: Layers,
     /// First and last layer of W+ that may change; all when absent.
     pub layers: Option<[u32; 2]>,
+    /// Which layers share a network.
+    #[serde(default, skip_serializing_if = "Partition::is_by_size")]
+    pub partition: Partition,
 }
 
 /// One parameter.
@@ -86,13 +121,18 @@ impl Shape {
             depth: course.depth,
             groups: course.groups,
             layers,
+            partition: Partition::BySize,
         })
     }
 
     /// The groups with their place among coarse, medium and fine, and whether they are switched on.
     pub(super) fn switched(&self) -> impl Iterator<Item = (usize, Range<i64>, bool)> {
         let on = [self.groups.coarse, self.groups.medium, self.groups.fine];
-        groups(self.n_latent).into_iter().enumerate().map(move |(index, layers)| (index, layers, on[index]))
+        self.partition
+            .groups(self.n_latent)
+            .into_iter()
+            .enumerate()
+            .map(move |(index, layers)| (index, layers, on[index]))
     }
 
     /// Names and shapes of all parameters, each layer with `.weight` and `.bias`, in the order in which they are given.
@@ -199,6 +239,7 @@ mod tests {
         depth: 4,
         groups: Layers { coarse: true, medium: true, fine: true },
         layers: None,
+        partition: Partition::BySize,
     };
 
     fn names(shape: Shape) -> Vec<String> {

@@ -3,8 +3,10 @@
 
 use crate::{demo, difference, golden, take};
 use domain::Reason;
-use domain::edit::{CfMapper, Layers, MapperNetwork, Method, Numerics, PixelNormAxis, StyleclipMapper};
-use editing::mapper::{Mapper, Shape};
+use domain::edit::{
+    CfMapper, Layers, MapperNetwork, Method, Numerics, PixelNormAxis, ReleasedMapper, SourceFile, StyleclipMapper,
+};
+use editing::mapper::{Mapper, Partition, Shape};
 use editing::score::{self, Goal};
 use editing::{EditError, EditText, raster};
 use tch::{Kind, Tensor};
@@ -18,6 +20,7 @@ const SHAPE: Shape = Shape {
     depth: 4,
     groups: Layers { coarse: true, medium: true, fine: true },
     layers: None,
+    partition: Partition::BySize,
 };
 const PUBLISHED: Shape = Shape {
     network: MapperNetwork::Published,
@@ -166,4 +169,56 @@ fn a_mapper_of_another_pack_or_version_is_refused_with_the_difference() {
     older_bytes[older..older + 8].copy_from_slice(b"mapper/1");
     let error = refusal(&older_bytes);
     assert!(error.contains("'mapper/1'") && error.contains("'mapper/2'"), "{error}");
+}
+
+/// The three kinds of released mappers, from their files to the change that their networks make.
+#[test]
+fn a_released_mapper_gets_its_text_where_it_is_used() {
+    let engine = demo::engine();
+    let latents = engine.encode(&demo::pictures(&engine, "faces/source", 0..2)).unwrap();
+    let key = editing::rng::RngKey::new("test", &domain::Digest::of(b""), &domain::Digest::of(b""), 0);
+    let feature = engine.raw_text_feature(TEXT).unwrap();
+    let told = Shape { w_dim: 128, text_dim: Some(feature.size()[0]), partition: Partition::Released, ..PUBLISHED };
+    let untold = Shape { text_dim: None, ..told };
+    let single = Shape { partition: Partition::Whole, ..untold };
+    let published = |kind| Method::repro_2022(kind).unwrap();
+    for (shape, method, other) in [
+        (told, published("cf-mapper"), published("styleclip-mapper")),
+        (untold, published("styleclip-mapper"), published("cf-mapper")),
+        (single, published("styleclip-mapper"), published("cf-mapper")),
+    ] {
+        let parameters = shape.initial(&key, engine.device()).unwrap();
+        let wanted = Mapper::with_text(&shape, &parameters, &feature).unwrap();
+        let note = |generator| ReleasedMapper {
+            format: ReleasedMapper::FORMAT.to_owned(),
+            n_latent: 10,
+            w_dim: 128,
+            text_dim: shape.text_dim.map(|width| width as u32),
+            groups: shape.groups,
+            single: shape.partition == Partition::Whole,
+            generator: Some(generator),
+            text: None,
+            source: SourceFile { file: "best_model.pt".to_owned(), sha256: domain::Digest::of("a checkpoint") },
+        };
+        let named: Vec<_> = shape.parameters().into_iter().map(|(name, _)| name).zip(&parameters).collect();
+        let write = |note: &ReleasedMapper| {
+            editing::artifact::to_bytes("mapper", &named, Some(serde_json::to_string(note).unwrap())).unwrap()
+        };
+        let bytes = write(&note(engine.generator_digest()));
+        let opened = Mapper::open(&bytes, &engine, &method, TEXT).unwrap();
+        assert!(opened.change(&latents).unwrap().equal(&wanted.change(&latents).unwrap()));
+        // 4, 4 and 2 layers, where mappers that are trained here have 4, 2 and 4
+        assert_eq!(opened.shape().partition, shape.partition);
+        let elsewhere = Mapper::open(&bytes, &engine, &method, "a face with purple hair").unwrap();
+        let same = elsewhere.change(&latents).unwrap().equal(&opened.change(&latents).unwrap());
+        assert_eq!(same, shape.text_dim.is_none(), "CF-CLIP's is told the edit's own text");
+
+        let refusal =
+            |bytes: &[u8], method: &Method| Mapper::open(bytes, &engine, method, TEXT).unwrap_err().to_string();
+        assert!(refusal(&bytes, &other).contains(&format!("use {}", method.name())));
+        let foreign = write(&note(domain::Digest::of("another generator")));
+        assert!(refusal(&foreign, &method).contains("another pack"));
+        let later = ReleasedMapper { format: "released-mapper/2".to_owned(), ..note(engine.generator_digest()) };
+        assert!(refusal(&write(&later), &method).contains("released-mapper/1"));
+    }
 }

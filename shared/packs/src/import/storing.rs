@@ -8,6 +8,7 @@ use domain::Digest;
 use half::{bf16, f16};
 use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -19,7 +20,17 @@ pub(super) struct Stored {
 }
 
 /// Writes `pieces` to `target`; `source` is named where a number is not finite.
-pub(super) fn write(mut pieces: Vec<Piece>, source: &Path, target: &Path) -> Result<Stored, ImportError> {
+pub(super) fn write(pieces: Vec<Piece>, source: &Path, target: &Path) -> Result<Stored, ImportError> {
+    write_noted(pieces, None, source, target)
+}
+
+/// As [`write`], with a note under a key.
+pub(super) fn write_noted(
+    mut pieces: Vec<Piece>,
+    note: Option<(&str, String)>,
+    source: &Path,
+    target: &Path,
+) -> Result<Stored, ImportError> {
     // As the safetensors library orders them, so that each is aligned: wide types first, then by name.
     pieces.sort_by(|a, b| b.dtype().size().cmp(&a.dtype().size()).then_with(|| a.name.cmp(&b.name)));
     let failed = |source| ImportError::Write { path: target.to_owned(), source };
@@ -30,7 +41,7 @@ pub(super) fn write(mut pieces: Vec<Piece>, source: &Path, target: &Path) -> Res
         let info = TensorInfo { dtype: stored(piece.dtype()), shape: piece.shape.clone(), data_offsets: (begin, at) };
         (piece.name.clone(), info)
     });
-    let header = Metadata::new(None, infos.collect());
+    let header = Metadata::new(note.map(|(key, text)| HashMap::from([(key.to_owned(), text)])), infos.collect());
     let header = header.map_err(|error| failed(std::io::Error::other(error.to_string())))?;
     // Safe because names are texts and shapes are integers.
     let mut json = serde_json::to_vec(&header).map_err(|error| failed(error.into()))?;
@@ -87,7 +98,7 @@ fn common(pieces: &[Piece]) -> manifest::Dtype {
 }
 
 /// A piece's numbers as they are stored.
-fn bytes(piece: &Piece) -> Result<Vec<u8>, ImportError> {
+pub(super) fn bytes(piece: &Piece) -> Result<Vec<u8>, ImportError> {
     let single = |numbers: &[f32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let (tensors, change) = match &piece.origin {
         Origin::Made(numbers) => return Ok(single(numbers)),

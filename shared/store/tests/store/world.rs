@@ -122,6 +122,7 @@ impl World {
         let new_edit = |spec: EditSpec| NewEdit {
             slug: spec.slug(),
             digest: digest_of(&spec).unwrap(),
+            mapper: spec.method.given_mapper(),
             training: spec
                 .method
                 .training()
