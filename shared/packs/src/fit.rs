@@ -2,6 +2,7 @@
 //! and whether a file holds the network it is said to hold.
 
 use crate::import::clip_shape::{ClipShapeError, ToldHeads, VisionShape, infer};
+use crate::layout::{self, Fault};
 use crate::manifest::{
     Clip, ClipArchitecture, EncoderArchitecture, GeneratorArchitecture, IdentityArchitecture, Judge, Manifest,
     PerceptualArchitecture, Resize, Role,
@@ -33,6 +34,20 @@ impl Header<'_> {
             .map_err(|_| self.misfit(name, format!("has shape {:?}, expected {N} dimensions", facts.shape)))
     }
 
+    /// All tensors of the network must be there, and no others.
+    fn whole(&self) -> Result<(), Problem> {
+        let shapes = self.tensors.iter().map(|(name, facts)| (name.clone(), facts.shape.clone())).collect();
+        layout::check(self.role, &shapes).map_err(|fault| match fault {
+            Fault::Missing(tensor) => Problem::MissingTensor { role: self.role, file: self.file.to_owned(), tensor },
+            Fault::Surplus(names) => {
+                let first = names.first().cloned().unwrap_or_default();
+                self.misfit(&first, format!("belongs to no network of this kind, nor do {} others", names.len() - 1))
+            }
+            Fault::Shape { tensor, found, expected } => self
+                .misfit(&tensor, format!("has shape {found:?}, but by the network's other tensors it is {expected:?}")),
+        })
+    }
+
     fn misfit(&self, tensor: &str, message: String) -> Problem {
         Problem::Misfit { role: self.role, file: self.file.to_owned(), tensor: tensor.to_owned(), message }
     }
@@ -54,14 +69,17 @@ pub fn check(manifest: &Manifest, headers: &BTreeMap<Role, Tensors>, merges: &BT
     let mut latent = None;
     if let Some(h) = header(Role::Generator, &manifest.generator.file) {
         match generator(&h, manifest.generator.architecture, manifest.image.size as usize) {
-            Ok(sizes) => latent = Some(sizes),
+            Ok(sizes) => {
+                latent = Some(sizes);
+                problems.extend(h.whole().err());
+            }
             Err(problem) => problems.push(problem),
         }
     }
     if let Some(part) = &manifest.encoder
         && let Some(h) = header(Role::Encoder, &part.file)
     {
-        problems.extend(encoder(&h, part.architecture, latent).err());
+        problems.extend(encoder(&h, part.architecture, latent).and_then(|()| h.whole()).err());
     }
     let clips = [
         (Role::Clip, Role::ClipMerges, Some(&manifest.clip)),

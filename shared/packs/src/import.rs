@@ -34,6 +34,7 @@ pub use error::{Cause, ImportError};
 pub use mapper::{ImportedMapper, MapperRequest, import_mapper};
 
 use crate::checkpoint::Checkpoint;
+use crate::layout::{self, Fault};
 use crate::manifest::{
     Activation, Clip, ClipArchitecture, Encoder, FORMAT, FileRef, Generator, Identity, IdentityInput, Image, Layout,
     Manifest, Normalise, Perceptual, Preprocess, Resize, Role, Source,
@@ -122,6 +123,25 @@ pub fn import(request: &Request, folder: &Path) -> Result<Pack, ImportError> {
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ImportError {
     let path = path.to_owned();
     move |source| ImportError::Write { path, source }
+}
+
+/// Refuses a network with a tensor too few, too many or of another shape, by the checkpoint's own names.
+fn whole(role: Role, pieces: &[taking::Piece], from: &Checkpoint) -> Result<(), ImportError> {
+    let shapes = pieces.iter().map(|piece| (piece.name.clone(), piece.shape.clone())).collect();
+    let theirs = |name: &str| {
+        let piece = pieces.iter().find(|piece| piece.name == name);
+        piece.map_or_else(|| name.to_owned(), |piece| piece.from.clone())
+    };
+    let cause = match layout::check(role, &shapes) {
+        Ok(()) => return Ok(()),
+        Err(Fault::Missing(key)) => Cause::Missing { key },
+        Err(Fault::Surplus(keys)) => Cause::Surplus { keys: keys.iter().map(|key| theirs(key)).collect() },
+        Err(Fault::Shape { tensor, found, expected }) => Cause::Odd {
+            key: theirs(&tensor),
+            what: format!("has shape {found:?}, but by the network's other tensors it is {expected:?}"),
+        },
+    };
+    Err(ImportError::Checkpoint { path: from.path().to_owned(), cause })
 }
 
 struct Making<'a> {
@@ -228,6 +248,7 @@ impl Making<'_> {
         family: &str,
         notes: Vec<String>,
     ) -> Result<Placed, ImportError> {
+        whole(role, &pieces, from)?;
         let file = format!("{}.safetensors", role.key());
         let target = self.aside.join(&file);
         let stored = storing::write(pieces, from.path(), &target)?;

@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod error;
 pub mod fit;
 pub mod import;
+mod layout;
 pub mod manifest;
 pub mod pack;
 pub mod seal;
