@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// Numbers of a tensor's own by name, so that a swap shows.
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
+/// What is done to a sound network.
+type Spoil = fn(&mut Tensors);
+
 fn add(to: &mut Tensors, name: impl Into<String>, shape: &[usize]) {
     let name = name.into();
     let seed = name.bytes().fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
@@ -175,7 +178,7 @@ fn a_pack_has_every_number_of_its_checkpoints_and_says_where_they_are_from() {
 
 #[test]
 fn a_network_with_a_wrong_tensor_is_refused_by_its_name_and_leaves_nothing() {
-    let cases: [(&str, fn(&mut Tensors), &[&str]); 6] = [
+    let cases: [(&str, Spoil, &[&str]); 6] = [
         ("missing", |t| drop(t.remove("convs.2.conv.weight")), &["convs.2.conv.weight is missing"]),
         ("missing at the end", |t| drop(t.remove("to_rgbs.1.bias")), &["belong to no network", "convs.2"]),
         ("surplus", |t| add(t, "convs.9.conv.weight", &[2]), &["belong to no network", "convs.9.conv.weight"]),
