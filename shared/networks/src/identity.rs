@@ -67,7 +67,7 @@ pub struct Identity {
     kind: Kind,
     wide: Kind,
     trunk: Trunk,
-    /// Per image side, the matrices of rows and of columns that bring it to the input size.
+    /// Per image side, the matrices of rows and of columns that bring it to the input size; none on the CPU.
     alignments: RefCell<HashMap<i64, [Tensor; 2]>>,
 }
 
@@ -154,6 +154,9 @@ impl Identity {
     fn aligned(&self, images: &Tensor, side: i64) -> Result<Tensor, TchError> {
         if self.input == IdentityInput::WholeImage && side == self.input_size {
             return Ok(images.shallow_clone());
+        }
+        if self.device == Device::Cpu {
+            return align::step_by_step(&images.f_to_kind(self.wide)?, self.input, side, self.input_size);
         }
         let [rows, columns] = self.alignment(side)?;
         rows.f_matmul(&images.f_to_kind(self.wide)?.f_matmul(&columns.f_transpose(0, 1)?)?) // [B, 3, S, S]

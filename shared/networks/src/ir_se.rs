@@ -1,19 +1,19 @@
 //! The residual blocks with squeeze-and-excitation of ArcFace's IR-SE networks (`Backbone(…, mode="ir_se")` of
 //! InsightFace_Pytorch): the trunk of the identity network and of the encoders of the pSp family.
 //!
-//! All batch norms are in evaluation mode. Those behind a convolution are folded into it; the one that opens each block
-//! is kept apart, because the convolution after it pads with zeros that the norm must not shift.
+//! All batch norms are in evaluation mode. Every step rounds as the reference's does, for the sake of the gradient
+//! ([`BatchNorm`]).
 
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
-use crate::error::{LoadError, all_finite};
-use crate::layers::{BATCH_NORM_EPS, Convolution};
+use crate::error::LoadError;
+use crate::layers::{BatchNorm, Convolution, Normalised};
 use crate::weights::{Scope, Weights};
 
 /// `input_layer` and `body`.
 #[derive(Debug)]
 pub(crate) struct IrSeTrunk {
-    input: Convolution,
+    input: Normalised,
     slope: Slope,
     body: Vec<Block>,
     /// Channels of the last map.
@@ -34,10 +34,10 @@ pub(crate) struct Tap {
 
 #[derive(Debug)]
 struct Block {
-    norm: Norm,
+    norm: BatchNorm,
     first: Convolution,
     slope: Slope,
-    second: Convolution,
+    second: Normalised,
     squeeze: Tensor,
     excite: Tensor,
     shortcut: Shortcut,
@@ -50,22 +50,14 @@ enum Shortcut {
     /// It keeps the width and halves the resolution: every second pixel (max pooling with a window of one).
     EverySecond,
     /// It changes the width and halves the resolution.
-    Projection(Convolution),
+    Projection(Normalised),
 }
 
-/// PReLU with one slope per channel: `slope·x + (1 - slope)·max(x, 0)`, the same function and gradient as libtorch's own,
-/// whose gradient also computes that of the slopes, at two and a half times the cost of this on a CPU.
+/// PReLU with one slope per channel: `max(x, 0) + slope·min(x, 0)`. One summand is always zero, so that values and gradients
+/// are libtorch's own to the bit; but its gradient also computes that of the slopes, at twice the cost of this on a CPU.
 #[derive(Debug)]
 pub(crate) struct Slope {
     slope: Tensor,
-    rest: Tensor,
-}
-
-/// Batch normalisation in evaluation mode: `scale·x + shift` per channel.
-#[derive(Debug)]
-pub(crate) struct Norm {
-    pub(crate) scale: Tensor,
-    pub(crate) shift: Tensor,
 }
 
 impl IrSeTrunk {
@@ -73,7 +65,7 @@ impl IrSeTrunk {
     pub(crate) fn take(weights: &mut Weights, colours: i64) -> Result<Self, LoadError> {
         let [stem, ..] = weights.dims::<4>("input_layer.0.weight")?;
         let input = Convolution::take(weights.scope("input_layer.0"), [stem, colours, 3], false, 1, 1)?;
-        let input = input.fold_batch_norm(weights.scope("input_layer.1"))?;
+        let input = input.normalised(weights.scope("input_layer.1"))?;
         let slope = Slope::take(weights.scope("input_layer.2"), stem)?;
         let depth = weights.numbered("body.").max(1);
         let mut body = Vec::new();
@@ -116,17 +108,17 @@ impl Block {
         let [outputs, ..] = scope.dims::<4>("res_layer.1.weight")?;
         let projects = outputs != inputs;
         let stride = if projects || is_first { 2 } else { 1 };
-        let norm = Norm::take(scope.scope("res_layer.0"), inputs)?;
+        let norm = BatchNorm::take(scope.scope("res_layer.0"), inputs)?;
         let first = Convolution::take(scope.scope("res_layer.1"), [outputs, inputs, 3], false, 1, 1)?;
         let slope = Slope::take(scope.scope("res_layer.2"), outputs)?;
         let second = Convolution::take(scope.scope("res_layer.3"), [outputs, outputs, 3], false, stride, 1)?;
-        let second = second.fold_batch_norm(scope.scope("res_layer.4"))?;
+        let second = second.normalised(scope.scope("res_layer.4"))?;
         let [reduced, ..] = scope.dims::<4>("res_layer.5.fc1.weight")?;
         let squeeze = scope.take("res_layer.5.fc1.weight", &[reduced, outputs, 1, 1])?;
         let excite = scope.take("res_layer.5.fc2.weight", &[outputs, reduced, 1, 1])?;
         let shortcut = if projects {
             let conv = Convolution::take(scope.scope("shortcut_layer.0"), [outputs, inputs, 1], false, stride, 0)?;
-            Shortcut::Projection(conv.fold_batch_norm(scope.scope("shortcut_layer.1"))?)
+            Shortcut::Projection(conv.normalised(scope.scope("shortcut_layer.1"))?)
         } else if is_first {
             Shortcut::EverySecond
         } else {
@@ -146,7 +138,7 @@ impl Block {
             Shortcut::EverySecond => x.f_slice(2, None, None, 2)?.f_slice(3, None, None, 2)?,
             Shortcut::Projection(conv) => conv.forward(x)?,
         };
-        shortcut.f_addcmul(&y, &gate)
+        y.f_mul(&gate)?.f_add(&shortcut)
     }
 }
 
@@ -154,41 +146,10 @@ impl Slope {
     pub(crate) fn take(mut scope: Scope<'_>, channels: i64) -> Result<Self, LoadError> {
         let slope = scope.take("weight", &[channels])?;
         let slope = scope.prepare("weight", || slope.f_view([1, -1, 1, 1]))?;
-        let rest = scope.prepare("weight", || slope.f_neg()?.f_add_scalar(1.0))?;
-        Ok(Slope { slope, rest })
+        Ok(Slope { slope })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_mul(&self.slope)?.f_addcmul(&x.f_relu()?, &self.rest)
+        x.f_clamp_max(0.0)?.f_mul(&self.slope)?.f_add(&x.f_relu()?)
     }
-}
-
-impl Norm {
-    fn take(mut scope: Scope<'_>, channels: i64) -> Result<Self, LoadError> {
-        let kind = scope.weights().kind();
-        let Norm { scale, shift } = take_norm(&mut scope, channels)?;
-        let place = |t: Tensor| scope.prepare("running_var", || t.f_view([1, -1, 1, 1])?.f_to_kind(kind));
-        Ok(Norm { scale: place(scale)?, shift: place(shift)? })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        self.shift.f_addcmul(x, &self.scale)
-    }
-}
-
-/// The batch norm of this scope, `[channels]` in double precision, for folding.
-pub(crate) fn take_norm(scope: &mut Scope<'_>, channels: i64) -> Result<Norm, LoadError> {
-    let mut take = |name: &str| {
-        let tensor = scope.take(name, &[channels])?;
-        scope.prepare(name, || tensor.f_to_kind(Kind::Double))
-    };
-    let (gain, offset) = (take("weight")?, take("bias")?);
-    let (mean, variance) = (take("running_mean")?, take("running_var")?);
-    let scale = scope.prepare("running_var", || gain.f_div(&variance.f_add_scalar(BATCH_NORM_EPS)?.f_sqrt()?))?;
-    let shift = scope.prepare("running_mean", || offset.f_sub(&mean.f_mul(&scale)?))?;
-    let name = scope.name("running_var");
-    if !all_finite(&scale).map_err(|source| scope.weights().torch_error(&name, source))? {
-        return Err(scope.weights().value_error(&name, "is negative"));
-    }
-    Ok(Norm { scale, shift })
 }

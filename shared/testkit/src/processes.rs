@@ -113,7 +113,27 @@ impl Child {
     /// # Errors
     /// When it has ended already.
     pub fn freeze(&mut self) -> Result<()> {
-        self.signal("STOP")
+        self.signal("STOP")?;
+        // The signal is on its way when `kill` returns; each thread stops when it is next scheduled.
+        for _ in 0..1000 {
+            if self.is_frozen() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        anyhow::bail!("{} does not stop within 2 s", self.name)
+    }
+
+    /// Whether every thread is stopped (state `T` in proc(5)).
+    fn is_frozen(&self) -> bool {
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else {
+            return false;
+        };
+        tasks.flatten().all(|task| {
+            // A thread that has ended meanwhile does nothing either.
+            std::fs::read_to_string(task.path().join("stat"))
+                .map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
+        })
     }
 
     /// SIGCONT: goes on after [`Child::freeze`].

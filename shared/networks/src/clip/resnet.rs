@@ -1,16 +1,12 @@
 //! CLIP's modified ResNet: a stem of three convolutions, bottlenecks that average before they stride, and attention in
 //! place of the last average (Radford et al. 2021, section 2.4; `ModifiedResNet` of OpenAI's `model.py`).
-//!
-//! Batch normalisation is computed as the reference computes it, with the running statistics, and not folded into the
-//! convolutions. Folding rounds otherwise, and where a ReLU's input lies within rounding of zero the gradient to the pixels
-//! then differs in whole units: by 1e-3 of its maximum in a full-size RN50, where the features differ by 5e-7.
 
 use tch::{Kind, TchError, Tensor};
 
 use super::image::VisionShape;
 use super::transformer::{Heads, attend};
 use crate::error::LoadError;
-use crate::layers::{BATCH_NORM_EPS, Convolution, Linear};
+use crate::layers::{Convolution, Linear, Normalised};
 use crate::weights::{Scope, Weights};
 
 /// Input pixels to one position of the last feature map, along a side: the stem's 4 and a half in each later stage.
@@ -25,51 +21,16 @@ fn halved(x: &Tensor) -> Result<Tensor, TchError> {
     x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)
 }
 
-/// A convolution without bias and the batch normalisation after it, which is computed in the wide kind.
-#[derive(Debug)]
-struct Normalised {
-    convolution: Convolution,
-    gain: Tensor,
-    shift: Tensor,
-    mean: Tensor,
-    variance: Tensor,
-    kind: Kind,
-    wide: Kind,
-}
-
-impl Normalised {
-    /// `size` is odd, and the convolution pads so that it keeps the map's size.
-    fn take(
-        scope: &mut Scope<'_>,
-        [convolution, norm]: [&str; 2],
-        [outputs, inputs, size]: [i64; 3],
-        stride: i64,
-    ) -> Result<Self, LoadError> {
-        let convolution =
-            Convolution::take(scope.scope(convolution), [outputs, inputs, size], false, stride, size / 2)?;
-        let (kind, wide) = (scope.weights().kind(), scope.weights().wide_kind());
-        let mut norm = scope.scope(norm);
-        let mut take = |name: &str| {
-            let tensor = norm.take(name, &[outputs])?;
-            norm.prepare(name, || tensor.f_to_kind(wide))
-        };
-        let (gain, shift, mean, variance) =
-            (take("weight")?, take("bias")?, take("running_mean")?, take("running_var")?);
-        let least = norm.prepare("running_var", || variance.f_min()?.f_double_value(&[]))?;
-        if least < 0.0 {
-            return Err(norm.weights().value_error(&norm.name("running_var"), format!("holds {least}, no variance")));
-        }
-        Ok(Normalised { convolution, gain, shift, mean, variance, kind, wide })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let x = self.convolution.forward(x)?.f_to_kind(self.wide)?;
-        let (gain, shift) = (Some(&self.gain), Some(&self.shift));
-        // The momentum is for training, which this is not.
-        let (mean, variance) = (Some(&self.mean), Some(&self.variance));
-        let y = x.f_batch_norm(gain, shift, mean, variance, false, 0.0, BATCH_NORM_EPS, true)?;
-        y.f_to_kind(self.kind)
-    }
+/// A convolution without bias and the batch normalisation after it. `size` is odd, and the convolution pads so that it keeps
+/// the map's size.
+fn take_normalised(
+    scope: &mut Scope<'_>,
+    [convolution, norm]: [&str; 2],
+    shape: [i64; 3],
+    stride: i64,
+) -> Result<Normalised, LoadError> {
+    let [_, _, size] = shape;
+    Convolution::take(scope.scope(convolution), shape, false, stride, size / 2)?.normalised(scope.scope(norm))
 }
 
 /// `relu(conv3(halve(relu(conv2(relu(conv1(x)))))) + shortcut(halve(x)))`, where only the first bottleneck of a stage
@@ -85,13 +46,13 @@ impl Bottleneck {
     fn take(mut scope: Scope<'_>, inputs: i64, inner: i64, first: bool, halve: bool) -> Result<Self, LoadError> {
         let outputs = EXPANSION * inner;
         let convolutions = [
-            Normalised::take(&mut scope, ["conv1", "bn1"], [inner, inputs, 1], 1)?,
-            Normalised::take(&mut scope, ["conv2", "bn2"], [inner, inner, 3], 1)?,
-            Normalised::take(&mut scope, ["conv3", "bn3"], [outputs, inner, 1], 1)?,
+            take_normalised(&mut scope, ["conv1", "bn1"], [inner, inputs, 1], 1)?,
+            take_normalised(&mut scope, ["conv2", "bn2"], [inner, inner, 3], 1)?,
+            take_normalised(&mut scope, ["conv3", "bn3"], [outputs, inner, 1], 1)?,
         ];
         // The average that OpenAI names `downsample.-1` has no parameters.
         let names = ["downsample.0", "downsample.1"];
-        let shortcut = if first { Some(Normalised::take(&mut scope, names, [outputs, inputs, 1], 1)?) } else { None };
+        let shortcut = if first { Some(take_normalised(&mut scope, names, [outputs, inputs, 1], 1)?) } else { None };
         Ok(Bottleneck { convolutions, shortcut, halve })
     }
 
@@ -181,9 +142,9 @@ impl ResNet {
 
         let mut visual = weights.scope("visual");
         let stem = [
-            Normalised::take(&mut visual, ["conv1", "bn1"], [width / 2, 3, 3], 2)?,
-            Normalised::take(&mut visual, ["conv2", "bn2"], [width / 2, width / 2, 3], 1)?,
-            Normalised::take(&mut visual, ["conv3", "bn3"], [width, width / 2, 3], 1)?,
+            take_normalised(&mut visual, ["conv1", "bn1"], [width / 2, 3, 3], 2)?,
+            take_normalised(&mut visual, ["conv2", "bn2"], [width / 2, width / 2, 3], 1)?,
+            take_normalised(&mut visual, ["conv3", "bn3"], [width, width / 2, 3], 1)?,
         ];
         let (mut bottlenecks, mut inputs, mut inner) = (Vec::new(), width, width);
         for (stage, &count) in layers.iter().enumerate() {

@@ -4,7 +4,7 @@ use tch::{TchError, Tensor};
 
 use crate::error::LoadError;
 use crate::ir_se::{IrSeTrunk, Slope, Tap};
-use crate::layers::Convolution;
+use crate::layers::{Convolution, Normalised};
 use crate::weights::{Scope, Weights};
 
 /// The trunk of an encoder; its names tell which.
@@ -15,13 +15,13 @@ pub(super) enum Trunk {
 }
 
 /// torchvision's ResNet34 without its pooling and classification, behind a stem with a PReLU (`ResNetBackboneEncoder` of
-/// ReStyle's `restyle_psp_encoders.py`). Batch norms are in evaluation mode and folded.
+/// ReStyle's `restyle_psp_encoders.py`). Batch norms are in evaluation mode.
 ///
 /// Names: `conv1`, `bn1`, `relu` (the slopes); per block `body.{i}.{conv1,bn1,conv2,bn2}` and, where the width changes,
 /// `body.{i}.downsample.{0,1}`. The stem and the blocks that change the width halve the resolution.
 #[derive(Debug)]
 pub(super) struct ResNet {
-    stem: Convolution,
+    stem: Normalised,
     slope: Slope,
     body: Vec<BasicBlock>,
     channels: i64,
@@ -31,9 +31,9 @@ pub(super) struct ResNet {
 /// `relu(BN(conv(relu(BN(conv(x))))) + shortcut(x))`.
 #[derive(Debug)]
 struct BasicBlock {
-    first: Convolution,
-    second: Convolution,
-    shortcut: Option<Convolution>,
+    first: Normalised,
+    second: Normalised,
+    shortcut: Option<Normalised>,
 }
 
 impl Trunk {
@@ -86,7 +86,7 @@ impl ResNet {
     fn take(weights: &mut Weights, colours: i64) -> Result<Self, LoadError> {
         let [stem_channels, ..] = weights.dims::<4>("conv1.weight")?;
         let stem = Convolution::take(weights.scope("conv1"), [stem_channels, colours, 7], false, 2, 3)?;
-        let stem = stem.fold_batch_norm(weights.scope("bn1"))?;
+        let stem = stem.normalised(weights.scope("bn1"))?;
         let slope = Slope::take(weights.scope("relu"), stem_channels)?;
         let depth = weights.numbered("body.").max(1);
         let mut body = Vec::new();
@@ -118,13 +118,13 @@ impl BasicBlock {
         let [outputs, ..] = scope.dims::<4>("conv1.weight")?;
         let stride = if outputs == inputs { 1 } else { 2 };
         let first = Convolution::take(scope.scope("conv1"), [outputs, inputs, 3], false, stride, 1)?;
-        let first = first.fold_batch_norm(scope.scope("bn1"))?;
+        let first = first.normalised(scope.scope("bn1"))?;
         let second = Convolution::take(scope.scope("conv2"), [outputs, outputs, 3], false, 1, 1)?;
-        let second = second.fold_batch_norm(scope.scope("bn2"))?;
+        let second = second.normalised(scope.scope("bn2"))?;
         let mut shortcut = None;
         if outputs != inputs {
             let conv = Convolution::take(scope.scope("downsample.0"), [outputs, inputs, 1], false, stride, 0)?;
-            shortcut = Some(conv.fold_batch_norm(scope.scope("downsample.1"))?);
+            shortcut = Some(conv.normalised(scope.scope("downsample.1"))?);
         }
         Ok((BasicBlock { first, second, shortcut }, outputs))
     }
