@@ -73,7 +73,7 @@ pub struct Identity {
 
 #[derive(Debug)]
 enum Trunk {
-    IrSe(IrSe),
+    IrSe(Box<IrSe>),
     EmbeddingCnn(EmbeddingCnn),
 }
 
@@ -98,7 +98,7 @@ impl Identity {
         let (trunk, input_size, dimensions) = match architecture {
             IdentityArchitecture::IrSe50 => {
                 let Loaded { trunk, input_size, dimensions } = IrSe::take(&mut weights)?;
-                (Trunk::IrSe(trunk), input_size, dimensions)
+                (Trunk::IrSe(Box::new(trunk)), input_size, dimensions)
             }
             IdentityArchitecture::EmbeddingCnn => {
                 let Loaded { trunk, input_size, dimensions } = EmbeddingCnn::take(&mut weights)?;

@@ -60,3 +60,23 @@ fn pooling(inputs: i64, outputs: i64) -> Result<Tensor, TchError> {
     }
     Tensor::f_from_slice(&weights)?.f_view([outputs, inputs])
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn both_ways_are_the_same_function() {
+        let input = [IdentityInput::WholeImage, IdentityInput::FfhqCrop];
+        for (input, side) in input.into_iter().flat_map(|input| [37, 112, 256, 300].map(|side| (input, side))) {
+            let images = Tensor::rand([2, 3, side, side], (Kind::Double, Device::Cpu));
+            let steps = step_by_step(&images, input, side, 112).unwrap();
+            let [rows, columns] = matrices(input, side, 112).unwrap();
+            let products = rows.matmul(&images.matmul(&columns.transpose(0, 1)));
+            assert_eq!(steps.size(), [2, 3, 112, 112]);
+            assert!((steps - products).abs().max().double_value(&[]) < 1e-12, "{input:?} from {side} px");
+        }
+    }
+}
