@@ -16,8 +16,11 @@ pub(super) fn check_all(taking: &Taking, gain: impl Fn(&str) -> Option<f32>) -> 
         let found = if tensor.shape() == [4, 4] { tensor.read_f32()? } else { Vec::new() };
         let close = |(found, expected): (&f32, f32)| (found - expected).abs() < 1e-3 * gain;
         if found.len() != TAPS.len().pow(2) || !found.iter().zip(expected).all(close) {
-            return Err(taking
-                .odd(&name, "is another low-pass filter than [1, 3, 3, 1], which is the one that is computed here"));
+            return Err(taking.odd(
+                &name,
+                "is another low-pass filter than [1, 3, 3, 1], which is the one that is computed here; take a network trained with \
+                 the default",
+            ));
         }
     }
     Ok(())

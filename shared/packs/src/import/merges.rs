@@ -49,11 +49,18 @@ pub(super) fn read(weights: &Path, given: Option<&Path>, vocabulary: usize) -> R
         if text.trim_start().starts_with('{') { of_tokenizer(&text).map_err(wrong)? } else { of_lines(&text) };
     let needed = vocabulary.saturating_sub(SYMBOLS);
     if lines.len() < needed {
-        return Err(wrong(format!("has {} merges, but the CLIP's vocabulary needs {needed}", lines.len())));
+        return Err(wrong(format!(
+            "has {} merges, but the CLIP's vocabulary needs {needed}: it belongs to another; give the CLIP its own with --clip-merges",
+            lines.len()
+        )));
     }
     let lines = &lines[..needed];
     if let Some(bad) = lines.iter().position(|line| line.split(' ').filter(|symbol| !symbol.is_empty()).count() != 2) {
-        return Err(wrong(format!("merge {} ({:?}) is not two symbols with a space between", bad + 1, lines[bad])));
+        return Err(wrong(format!(
+            "merge {} ({:?}) is not two symbols with a space between; copy it again, or take another with --clip-merges",
+            bad + 1,
+            lines[bad]
+        )));
     }
     let text = format!("#version: 0.2\n{}\n", lines.join("\n"));
     Ok(Merges { text, rules: lines.len() })
