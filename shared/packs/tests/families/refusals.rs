@@ -1,0 +1,207 @@
+//! What is no part of a pack, by file, fault and remedy; nothing is left of a pack that was begun.
+
+use crate::numbers::numbers;
+use crate::{clip, data, request};
+use packs::import::{Request, import};
+use packs::manifest::{Activation, IdentityInput};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A request made in a folder for files, which may be filled.
+type Ask = fn(&Path) -> Request;
+
+/// What is asked, and what the answer must say.
+const REFUSED: [(&str, Ask, &[&str]); 23] = [
+    ("cut off", |at| encoder(cut(at, "e4e.pt")), &["e4e.pt", "cut short"]),
+    ("cut off, a pickle", |at| generator(cut(at, "nvidia-stylegan2.pkl")), &["nvidia-stylegan2.pkl", "cut short"]),
+    (
+        "no options",
+        |at| encoder(spoilt(at, b"\x04\0\0\0opts", b"\x04\0\0\0junk")),
+        &["e4e.pt", "opts.encoder_type", "take the checkpoint as its program saved it"],
+    ),
+    (
+        "another type",
+        |at| encoder(spoilt(at, b"Encoder4Editing", b"Encoder5Editing")),
+        &["e4e.pt", "Encoder5Editing", "known are"],
+    ),
+    (
+        "a tensor too few",
+        |at| encoder(spoilt(at, b"encoder.body.13.res_layer.5.fc1.weight", b"encoder.body.13.res_layer.5.fc7.weight")),
+        &["e4e.pt", "tensor body.13.res_layer.5.fc1.weight is missing", "the file is cut, or holds another network"],
+    ),
+    (
+        "a tensor too many",
+        |at| encoder(spoilt(at, b"decoder.style.1.weight", b"encoder.adapter.weight")),
+        &["e4e.pt", "adapter.weight", "belong to no network of this kind", "changed program"],
+    ),
+    (
+        "no mean latent",
+        |at| encoder(spoilt(at, b"latent_avg", b"latent_sum")),
+        &["e4e.pt", "tensor latent_avg is missing"],
+    ),
+    (
+        "a number that is none",
+        |at| {
+            let number = numbers("body.0.res_layer.0.bias", &[1])[0];
+            encoder(spoilt(at, &number.to_le_bytes(), &f32::NAN.to_le_bytes()))
+        },
+        &["e4e.pt", "tensor body.0.res_layer.0.bias holds 1 numbers that are not finite", "take another checkpoint"],
+    ),
+    (
+        "a generator as encoder",
+        |_| encoder(data("rosinality.pt")),
+        &["rosinality.pt", "without encoder.*", "known are the .pt of e4e, pSp and ReStyle"],
+    ),
+    (
+        "an encoder for 16 px and a generator of 32",
+        |_| Request { encoder: Some(data("e4e.pt")), ..request("rosinality.pt") },
+        &["e4e.pt makes 6 latents", "rosinality.pt takes 8", "take two that belong together"],
+    ),
+    (
+        "no generator",
+        |_| Request { generator: None, ..request("rosinality.pt") },
+        &["a pack needs a generator", "give its checkpoint"],
+    ),
+    (
+        "a CLIP as generator",
+        |_| request("openai/ViT.pt"),
+        &["ViT.pt", "a StyleGAN2 or StyleGAN3 generator is needed", "known are"],
+    ),
+    (
+        "classes",
+        |_| request("nvidia-conditional.pkl"),
+        &["nvidia-conditional.pkl", "class labels (7 of them)", "take an unconditional one"],
+    ),
+    (
+        "another filter",
+        |at| {
+            let row = |taps: [f32; 4]| taps.map(f32::to_le_bytes).concat();
+            generator(spoilt(at, &row([0.0625, 0.1875, 0.1875, 0.0625]), &row([0.125; 4])))
+        },
+        &["e4e.pt", "convs.0.conv.blur.kernel", "another low-pass filter", "take a network trained with the default"],
+    ),
+    (
+        "no merges",
+        |at| of_clip(copy(at, "openai/ViT.pt"), Some(Activation::QuickGelu)),
+        &["ViT.pt", "tokenizer is not beside it", "--clip-merges"],
+    ),
+    (
+        "merges of a smaller vocabulary",
+        |at| {
+            fs::write(at.join("merges.txt"), "#version: 0.2\n").unwrap();
+            of_clip(copy(at, "openai/ViT.pt"), None)
+        },
+        &["merges.txt", "has 0 merges, but the CLIP's vocabulary needs 1", "its own with --clip-merges"],
+    ),
+    (
+        "merges that are none",
+        |at| {
+            fs::write(at.join("merges.txt"), "#version: 0.2\nab\n").unwrap();
+            of_clip(copy(at, "openai/ViT.pt"), None)
+        },
+        &["merges.txt", "merge 1 (\"ab\")", "is not two symbols", "copy it again"],
+    ),
+    (
+        "no activation",
+        |at| of_clip(copy(at, "open_clip/epoch_3.pt"), None),
+        &["epoch_3.pt", "open_clip_config.json", "--clip-activation"],
+    ),
+    (
+        "no heads",
+        |at| of_clip(copy(at, "open_clip/epoch_3.pt"), Some(Activation::Gelu)),
+        &["epoch_3.pt", "16 wide, which 0 heads do not divide", "open_clip_config.json"],
+    ),
+    (
+        "an encoder as identity",
+        |_| Request { identity: Some((data("e4e.pt"), IdentityInput::FfhqCrop)), ..request("rosinality-half.pt") },
+        &["e4e.pt", "tensor input_layer.0.weight is missing"],
+    ),
+    (
+        "heads without a trunk",
+        |_| Request { perceptual: Some((data("alex.pth"), None)), ..request("rosinality.pt") },
+        &["alex.pth", "--perceptual-trunk", "alexnet-owt-7be5be79.pth"],
+    ),
+    (
+        "images that are too small for LPIPS",
+        |_| Request {
+            perceptual: Some((data("alex.pth"), Some(data("alexnet.pth")))),
+            ..request("rosinality-half.pt")
+        },
+        &["perceptual.architecture", "images of 31 px and more, but image.size is 16"],
+    ),
+    (
+        "a name that is none, when all is written",
+        |_| Request { name: "A face".to_owned(), ..request("rosinality-half.pt") },
+        &["name", "lower-case letters"],
+    ),
+];
+
+#[test]
+fn each_is_told_with_file_fault_and_remedy_and_leaves_nothing() {
+    for (what, ask, said) in REFUSED {
+        let (files, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let error = match import(&ask(files.path()), &out.path().join("pack")) {
+            Ok(pack) => panic!("{what}: imported as {}", pack.digest()),
+            Err(error) => error.to_string(),
+        };
+        for part in said {
+            assert!(error.contains(part), "{what}: {error:?} does not say {part:?}");
+        }
+        let left: Vec<_> = fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{what}: {left:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_there_is_left_as_it_was() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().join("pack");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("mine.txt"), "kept").unwrap();
+    let error = import(&request("rosinality-half.pt"), &folder).unwrap_err().to_string();
+    assert!(error.contains(folder.to_str().unwrap()) && error.contains("import into a new folder"), "{error}");
+    assert_eq!(fs::read_to_string(folder.join("mine.txt")).unwrap(), "kept");
+    assert_eq!((fs::read_dir(&folder).unwrap().count(), fs::read_dir(out.path()).unwrap().count()), (1, 1));
+}
+
+fn generator(path: PathBuf) -> Request {
+    Request { generator: Some(path), ..request("rosinality-half.pt") }
+}
+
+/// An encoder with a generator that it would fit.
+fn encoder(path: PathBuf) -> Request {
+    Request { encoder: Some(path), ..request("rosinality-half.pt") }
+}
+
+fn of_clip(weights: PathBuf, activation: Option<Activation>) -> Request {
+    let mut request = request("rosinality-half.pt");
+    request.clip = packs::import::ClipRequest { weights, activation, ..clip("") };
+    request
+}
+
+fn copy(at: &Path, file: &str) -> PathBuf {
+    let to = at.join(Path::new(file).file_name().unwrap());
+    fs::copy(data(file), &to).unwrap();
+    to
+}
+
+fn cut(at: &Path, file: &str) -> PathBuf {
+    let path = copy(at, file);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    path
+}
+
+/// e4e's checkpoint, whose entries are not packed, with some bytes replaced wherever they are.
+fn spoilt(at: &Path, find: &[u8], put: &[u8]) -> PathBuf {
+    assert_eq!(find.len(), put.len());
+    let path = copy(at, "e4e.pt");
+    let mut bytes = fs::read(&path).unwrap();
+    let places: Vec<_> = (0..bytes.len() - find.len()).filter(|i| bytes[*i..].starts_with(find)).collect();
+    assert!(!places.is_empty(), "{find:?}");
+    for place in places {
+        bytes[place..place + put.len()].copy_from_slice(put);
+    }
+    fs::write(&path, bytes).unwrap();
+    path
+}
