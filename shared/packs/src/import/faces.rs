@@ -32,6 +32,14 @@ pub(super) fn perceptual(
     trunk: Option<&Checkpoint>,
 ) -> Result<(Vec<Piece>, PerceptualArchitecture), ImportError> {
     let taking = Taking::of(checkpoint, &checkpoint.root)?;
+    let whole = taking.contains("conv5_2.weight") || taking.names().any(|name| name.starts_with("net.slice"));
+    if let Some(trunk) = trunk.filter(|_| whole) {
+        return Err(ImportError::Request(format!(
+            "{} holds the network that its heads weigh, and {} would not be used; leave --perceptual-trunk out",
+            checkpoint.path().display(),
+            trunk.path().display()
+        )));
+    }
     if taking.contains("conv5_2.weight") {
         return vgg19(taking);
     }
