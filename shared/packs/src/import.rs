@@ -109,12 +109,21 @@ pub fn import(request: &Request, folder: &Path) -> Result<Pack, ImportError> {
         folder.file_name().ok_or_else(|| ImportError::Request(format!("{} is no folder's name", folder.display())))?;
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let aside = parent.join(format!(".{}.importing-{}", name.to_string_lossy(), std::process::id()));
+    // One that a killed process of the same number left: containers number theirs alike.
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&aside)(error)),
+        _ => {}
+    }
+    let above = aside.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
+    let new: Vec<&Path> = above.take_while(|dir| !dir.exists()).collect();
     std::fs::create_dir_all(&aside).map_err(failed(&aside))?;
     let made = Making { aside: &aside, sources: Vec::new(), headers: BTreeMap::new() }.make(request);
     let placed = made.and_then(|()| std::fs::rename(&aside, folder).map_err(failed(folder)));
     if let Err(error) = placed {
         // The reason for the failure matters more than that of a failed removal.
         let _ = std::fs::remove_dir_all(&aside);
+        // Stops at the first that something else is in by now.
+        let _ = new.into_iter().try_for_each(std::fs::remove_dir);
         return Err(error);
     }
     Ok(Pack::open(folder)?)

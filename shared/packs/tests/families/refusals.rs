@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 type Ask = fn(&Path) -> Request;
 
 /// What is asked, and what the answer must say.
-const REFUSED: [(&str, Ask, &[&str]); 23] = [
+const REFUSED: [(&str, Ask, &[&str]); 24] = [
     ("cut off", |at| encoder(cut(at, "e4e.pt")), &["e4e.pt", "cut short"]),
     ("cut off, a pickle", |at| generator(cut(at, "nvidia-stylegan2.pkl")), &["nvidia-stylegan2.pkl", "cut short"]),
     (
@@ -122,6 +122,14 @@ const REFUSED: [(&str, Ask, &[&str]); 23] = [
         &["alex.pth", "--perceptual-trunk", "alexnet-owt-7be5be79.pth"],
     ),
     (
+        "a trunk for what has one",
+        |_| Request {
+            perceptual: Some((data("lpips-vgg.pth"), Some(data("alexnet.pth")))),
+            ..request("rosinality.pt")
+        },
+        &["lpips-vgg.pth", "alexnet.pth would not be used", "leave --perceptual-trunk out"],
+    ),
+    (
         "images that are too small for LPIPS",
         |_| Request {
             perceptual: Some((data("alex.pth"), Some(data("alexnet.pth")))),
@@ -162,6 +170,22 @@ fn a_folder_that_is_there_is_left_as_it_was() {
     assert!(error.contains(folder.to_str().unwrap()) && error.contains("import into a new folder"), "{error}");
     assert_eq!(fs::read_to_string(folder.join("mine.txt")).unwrap(), "kept");
     assert_eq!((fs::read_dir(&folder).unwrap().count(), fs::read_dir(out.path()).unwrap().count()), (1, 1));
+}
+
+#[test]
+fn a_refused_import_leaves_no_folders_that_it_made_and_a_killed_one_hinders_none() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().join("packs/faces/pack");
+    import(&request("openai/ViT.pt"), &folder).unwrap_err();
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+
+    let left = folder.with_file_name(format!(".pack.importing-{}", std::process::id()));
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("generator.safetensors"), "half of one").unwrap();
+    let pack = import(&request("rosinality-half.pt"), &folder).unwrap();
+    assert!(pack.verify().is_sound() && !left.exists());
+    import(&request("openai/ViT.pt"), &folder.with_file_name("other")).unwrap_err();
+    assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 1, "the pack, and nothing of the other");
 }
 
 fn generator(path: PathBuf) -> Request {
