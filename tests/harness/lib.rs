@@ -117,6 +117,43 @@ impl Cluster {
         Ok(self.workers.len() - 1)
     }
 
+    /// Exchanges the database for an empty one: what was in the old one is gone. Its users should have been stopped.
+    pub async fn lose_database(&mut self) -> Result<()> {
+        self.database = TestDatabase::create_empty().await?;
+        Ok(())
+    }
+
+    /// Starts the first coordinator again at its address, after it was killed.
+    pub async fn restart_coordinator(&mut self) -> Result<()> {
+        self.coordinators.remove(0);
+        self.add_coordinator(self.server).await?;
+        let restarted = self.coordinators.len() - 1;
+        self.coordinators.swap(0, restarted);
+        Ok(())
+    }
+
+    /// `coordinator rebuild`, and what it printed.
+    pub async fn rebuild(&self) -> Result<String> {
+        let (success, printed) = self.run_rebuild().await?;
+        assert!(success, "{printed}");
+        Ok(printed)
+    }
+
+    /// `coordinator rebuild` that must fail, and what it said.
+    pub async fn try_rebuild(&self) -> Result<String> {
+        let (success, printed) = self.run_rebuild().await?;
+        assert!(!success, "{printed}");
+        Ok(printed)
+    }
+
+    async fn run_rebuild(&self) -> Result<(bool, String)> {
+        let mut settings = self.settings();
+        settings.extend([("CFX_LOG", "warn".to_owned()), ("RUST_LOG", "warn".to_owned())]);
+        let mut rebuild = Child::spawn("coordinator", ["rebuild"], settings)?;
+        let status = rebuild.wait(PATIENCE).await;
+        Ok((status.success(), rebuild.output()))
+    }
+
     fn settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = self.bucket.settings();
         settings.push(("CFX_DATABASE_URL", self.database.url().to_owned()));
@@ -207,6 +244,22 @@ impl Cluster {
         let count = sqlx::query_scalar(statement).fetch_one(&pool).await?;
         pool.close().await;
         Ok(count)
+    }
+
+    /// Waits until a count by SQL is `wanted`.
+    pub async fn until_count(&self, statement: &'static str, wanted: i64) {
+        wait_until(statement, PATIENCE, || async {
+            self.sql_count(statement).await.ok().filter(|count| *count == wanted)
+        })
+        .await;
+    }
+
+    /// Texts by SQL, for what the interface does not show.
+    pub async fn sql_texts(&self, statement: &'static str) -> Result<Vec<String>> {
+        let pool = self.database.pool().await?;
+        let texts = sqlx::query_scalar(statement).fetch_all(&pool).await?;
+        pool.close().await;
+        Ok(texts)
     }
 
     /// Downloads the results of a job and holds every file against its record: what any reader would do.

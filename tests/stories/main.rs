@@ -5,6 +5,7 @@ mod cancel;
 mod late_messages;
 mod main_job;
 mod poison;
+mod rebuild;
 mod submits;
 mod worker_loss;
 mod yields;

@@ -96,6 +96,7 @@ impl App {
         start.woken(Relay { app: self.clone() }, poll, |wake| &wake.relay);
         start.woken(ImportPrefixes { app: self.clone() }, slow, |wake| &wake.import);
         start.woken(sweep::SettleJobs { app: self.clone() }, slow, |wake| &wake.settle);
+        start.every(sweep::Archive { app: self.clone() }, slow);
         start.every(sweep::CancelSlices { app: self.clone() }, slow);
         start.every(sweep::DueRetries { app: self.clone() }, slow);
         start.every(sweep::LostWorkers { app: self.clone() }, slow);

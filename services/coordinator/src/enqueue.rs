@@ -4,12 +4,13 @@
 //! **After a crash** the next slice begins at the job's cursor, in whichever coordinator; a slice is written whole or not at all.
 
 use crate::app::App;
+use crate::archive;
 use crate::error::LoopError;
 use crate::keys::{self, EditInputs};
 use crate::sweep::Reconciler;
 use domain::{Digest, StageKey};
 use serde::{Deserialize, Serialize};
-use store::{EditRow, JobRow, NewTask, SliceOutcome, Source};
+use store::{EditRow, JobRow, NewTask, SliceOutcome, Source, Store};
 
 /// Jobs looked at in one round.
 const JOBS: i64 = 16;
@@ -55,37 +56,49 @@ impl Reconciler for Enqueue {
 }
 
 impl Enqueue {
-    /// Writes the job's next slice; the number of rows, and at least 1 when the job moved on.
     async fn slice(&self, job: &JobRow) -> Result<u64, LoopError> {
-        let edits = self.app.store.edits(job.seq).await?;
-        let mut tasks = Vec::new();
-        let mut cursor = match &job.cursor {
-            serde_json::Value::Null => {
-                tasks.extend(trainings(&edits));
-                Cursor { ordinal: 0, admitted: vec![0; edits.len()] }
-            }
-            value => serde_json::from_value(value.clone())
-                .map_err(|error| LoopError::Unreadable { job: job.seq, what: format!("its cursor: {error}") })?,
-        };
-        let per_source = 1 + edits.len() * job.spec.strengths.len() * job.spec.seeds.len();
-        let room = self.app.config.tuning.slice_rows.saturating_sub(tasks.len());
-        let wanted = (room / per_source).clamp(1, MOST_SOURCES);
-        let sources = self.app.store.sources(job.dataset, Some(cursor.ordinal - 1), wanted as i64).await?;
-        for source in &sources {
-            of_source(job, &edits, source, &mut cursor.admitted, &mut tasks)?;
-            cursor.ordinal = source.ordinal + 1;
+        let App { store, artifacts, config, .. } = &self.app;
+        if job.cursor.is_null() {
+            // before there is a task there is a way to rebuild it: invariant I12
+            archive::job(store, artifacts, job).await?;
         }
-        let finished = sources.len() < wanted;
-        let next = serde_json::to_value(&cursor)?;
-        let outcome = self.app.store.write_slice(job.seq, &job.cursor, &next, &tasks, finished).await?;
-        Ok(match outcome {
-            SliceOutcome::Written { tasks, memoised } => {
-                tracing::info!(job = %job.id, tasks, memoised, finished, "a slice of tasks was written");
-                tasks.max(1)
-            }
-            SliceOutcome::Moved { .. } | SliceOutcome::Stopped { .. } => 0,
-        })
+        write_slice(store, config.tuning.slice_rows, job).await
     }
+}
+
+/// Writes the job's next slice; the number of rows, and at least 1 when the job moved on.
+///
+/// # Errors
+/// When the cursor is another version's, or the database fails.
+pub async fn write_slice(store: &Store, slice_rows: usize, job: &JobRow) -> Result<u64, LoopError> {
+    let edits = store.edits(job.seq).await?;
+    let mut tasks = Vec::new();
+    let mut cursor = match &job.cursor {
+        serde_json::Value::Null => {
+            tasks.extend(trainings(&edits));
+            Cursor { ordinal: 0, admitted: vec![0; edits.len()] }
+        }
+        value => serde_json::from_value(value.clone())
+            .map_err(|error| LoopError::Unreadable { job: job.seq, what: format!("its cursor: {error}") })?,
+    };
+    let per_source = 1 + edits.len() * job.spec.strengths.len() * job.spec.seeds.len();
+    let room = slice_rows.saturating_sub(tasks.len());
+    let wanted = (room / per_source).clamp(1, MOST_SOURCES);
+    let sources = store.sources(job.dataset, Some(cursor.ordinal - 1), wanted as i64).await?;
+    for source in &sources {
+        of_source(job, &edits, source, &mut cursor.admitted, &mut tasks)?;
+        cursor.ordinal = source.ordinal + 1;
+    }
+    let finished = sources.len() < wanted;
+    let next = serde_json::to_value(&cursor)?;
+    let outcome = store.write_slice(job.seq, &job.cursor, &next, &tasks, finished).await?;
+    Ok(match outcome {
+        SliceOutcome::Written { tasks, memoised } => {
+            tracing::info!(job = %job.id, tasks, memoised, finished, "a slice of tasks was written");
+            tasks.max(1)
+        }
+        SliceOutcome::Moved { .. } | SliceOutcome::Stopped { .. } => 0,
+    })
 }
 
 fn trainings(edits: &[EditRow]) -> impl Iterator<Item = NewTask> {

@@ -1,8 +1,8 @@
 //! The coordinator owns jobs: it is the only HTTP surface and the only user of Postgres.
 //!
 //! **Owns** the decisions: which tasks exist ([`enqueue`]), which are handed out and when ([`dispatch`]), what becomes of
-//! what workers say ([`outcomes`]), what is done when nobody says anything ([`sweep`]), and what people see ([`http`],
-//! [`dashboard`]).
+//! what workers say ([`outcomes`]), what is done when nobody says anything ([`sweep`]), what a lost database is
+//! rebuilt from ([`archive`], [`rebuild`]), and what people see ([`http`], [`dashboard`]).
 //!
 //! **Never** touches a tensor or links libtorch, and never holds state that matters in memory: bells ([`wake`]) only make
 //! things sooner. Any number of coordinators may run at once.
@@ -11,6 +11,7 @@
 //! jobs, unpublished outbox rows, unacknowledged outcomes, hand-outs that nobody answers for.
 
 pub mod app;
+pub mod archive;
 pub mod config;
 pub mod dashboard;
 pub mod dispatch;
@@ -22,6 +23,7 @@ pub mod import;
 pub mod keys;
 pub mod measurable;
 pub mod outcomes;
+pub mod rebuild;
 pub mod relay;
 pub mod submit;
 pub mod sweep;

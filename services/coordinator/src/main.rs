@@ -27,6 +27,9 @@ enum Verb {
     Serve,
     /// Bring the database's schema up to this version.
     Migrate,
+    /// Write what a lost database held again, from the bucket alone: what was registered and asked for, and every result. Run it
+    /// on an empty database, with no coordinator serving it. Unfinished jobs come back paused.
+    Rebuild,
 }
 
 #[tokio::main]
@@ -50,6 +53,7 @@ async fn run() -> anyhow::Result<()> {
     match verb {
         Verb::Serve => serve(Config::resolve(&settings)?, metrics).await,
         Verb::Migrate => migrate(settings.database()?).await,
+        Verb::Rebuild => rebuild(&settings).await,
     }
 }
 
@@ -67,6 +71,17 @@ async fn migrate(url: String) -> anyhow::Result<()> {
     let store = Store::connect(&StoreConfig { url, max_connections: 1 }).await.context("cannot reach Postgres")?;
     store.migrate().await?;
     tracing::info!("the schema is up to date");
+    Ok(())
+}
+
+async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
+    let config = StoreConfig { url: settings.database()?, max_connections: 4 };
+    let store = Store::connect(&config).await.context("cannot reach Postgres")?;
+    store.migrate().await?;
+    let artifacts = coordinator::app::bucket(&settings.bucket()?);
+    artifacts.check().await.context("cannot use the bucket")?;
+    let report = coordinator::rebuild::run(&store, &artifacts, settings.tuning.slice_rows).await?;
+    print!("{report}");
     Ok(())
 }
 

@@ -147,6 +147,24 @@ impl Artifacts {
         }
     }
 
+    /// Writes an object under a name of its own, for what is not addressed by its content: documents of the archive.
+    ///
+    /// # Errors
+    /// When the store does not confirm it.
+    pub async fn put_at(&self, object: &str, bytes: impl Into<Bytes>, kind: &str) -> Result<(), ArtifactError> {
+        let bytes = bytes.into();
+        let digest = Digest::of(&bytes);
+        self.write(object, bytes, digest, kind).await
+    }
+
+    /// The bytes of an object that was written by [`Artifacts::put_at`].
+    ///
+    /// # Errors
+    /// Missing, or the store's.
+    pub async fn get_at(&self, object: &str) -> Result<Bytes, ArtifactError> {
+        self.read(&self.bucket, object, None).await
+    }
+
     /// Up to 1,000 objects of this bucket under `prefix`, in order, after the key `after`.
     ///
     /// # Errors

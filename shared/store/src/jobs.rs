@@ -9,7 +9,7 @@ use domain::job::JobSpec;
 use domain::job_state::JobState;
 use domain::{DatasetId, Digest, JobId, ProjectId, StageKey};
 use serde_json::Value;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 /// The pack a job was submitted on, as it was then.
@@ -300,29 +300,7 @@ impl Store {
             return self.submitted(job).await?.ok_or_else(missing);
         };
         sqlx::query("-- submit: partition\nSELECT ensure_task_partition($1)").bind(seq).execute(&mut *tx).await?;
-        for (edit_no, edit) in job.edits.iter().enumerate() {
-            let sql = "-- submit: edit
-                INSERT INTO job_edits (job_seq, edit_no, slug, method, spec, digest, gate, mapper_key, training_set, mapper)
-                VALUES ($1, $2, $3, $4, $5, $6, $7::gate_state, $8, $9, $10)";
-            let too_many = |_| StoreError::Unstorable { what: "job", cause: "it has more than 32767 edits".to_owned() };
-            sqlx::query(sql)
-                .bind(seq)
-                .bind(i16::try_from(edit_no).map_err(too_many)?)
-                .bind(&edit.slug)
-                .bind(edit.spec.method.name())
-                .bind(to_json("edit", &edit.spec)?)
-                .bind(edit.digest.as_bytes().as_slice())
-                .bind(match (&edit.training, &edit.mapper) {
-                    (_, Some(_)) => "open",
-                    (Some(_), None) => "waiting",
-                    (None, None) => "none",
-                })
-                .bind(edit.training.as_ref().map(|t| t.mapper_key.0.as_bytes().as_slice()))
-                .bind(edit.training.as_ref().map(|t| t.training_set.as_bytes().as_slice()))
-                .bind(edit.mapper.as_ref().map(|mapper| mapper.as_bytes().as_slice()))
-                .execute(&mut *tx)
-                .await?;
-        }
+        write_edits(&mut tx, seq, &job.edits).await?;
         let row = job_by_seq(&mut *tx, seq).await?;
         tx.commit().await?;
         let row = row.ok_or_else(|| StoreError::Missing { what: format!("job {seq}") })?;
@@ -395,6 +373,34 @@ impl Store {
     pub async fn edits(&self, job_seq: i64) -> Result<Vec<EditRow>, StoreError> {
         edits_of(&self.pool, job_seq, None).await
     }
+}
+
+/// The edits of a job that is being written.
+pub(crate) async fn write_edits(conn: &mut PgConnection, seq: i64, edits: &[NewEdit]) -> Result<(), StoreError> {
+    for (edit_no, edit) in edits.iter().enumerate() {
+        let sql = "-- submit: edit
+            INSERT INTO job_edits (job_seq, edit_no, slug, method, spec, digest, gate, mapper_key, training_set, mapper)
+            VALUES ($1, $2, $3, $4, $5, $6, $7::gate_state, $8, $9, $10)";
+        let too_many = |_| StoreError::Unstorable { what: "job", cause: "it has more than 32767 edits".to_owned() };
+        sqlx::query(sql)
+            .bind(seq)
+            .bind(i16::try_from(edit_no).map_err(too_many)?)
+            .bind(&edit.slug)
+            .bind(edit.spec.method.name())
+            .bind(to_json("edit", &edit.spec)?)
+            .bind(edit.digest.as_bytes().as_slice())
+            .bind(match (&edit.training, &edit.mapper) {
+                (_, Some(_)) => "open",
+                (Some(_), None) => "waiting",
+                (None, None) => "none",
+            })
+            .bind(edit.training.as_ref().map(|t| t.mapper_key.0.as_bytes().as_slice()))
+            .bind(edit.training.as_ref().map(|t| t.training_set.as_bytes().as_slice()))
+            .bind(edit.mapper.as_ref().map(|mapper| mapper.as_bytes().as_slice()))
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn job_by_seq(executor: impl PgExecutor<'_>, seq: i64) -> Result<Option<JobRow>, StoreError> {

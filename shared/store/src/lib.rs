@@ -18,6 +18,7 @@
 //! `stage_artifacts`, then the tasks that wait for them. Where two transactions still meet crosswise Postgres ends one of them,
 //! and it is run again here.
 
+mod archive;
 mod audit;
 mod columns;
 mod counts;
@@ -33,12 +34,14 @@ mod outbox;
 mod outcomes;
 mod packs;
 mod projects;
+mod rebuild;
 mod results;
 pub mod sweep;
 mod tasks;
 mod verdicts;
 mod workers;
 
+pub use archive::DatasetArchive;
 pub use audit::AuditEntry;
 pub use counts::{Count, Mismatch, Phase, ReasonCount};
 pub use datasets::{Added, Dataset, Duplicate, Import, Source, SourceRow};
@@ -56,6 +59,7 @@ pub use outbox::{OutboxKind, OutboxMessage, OutboxRow, Relayed};
 pub use outcomes::{Applied, EditedRow, OutcomeRow};
 pub use packs::{PackAdded, PackRow};
 pub use projects::Project;
+pub use rebuild::{PointedAt, Pointer, Restored};
 pub use results::{RecordRow, ResultFilter, ResultRow};
 pub use tasks::{Fence, TaskRow};
 pub use verdicts::{EditVerdicts, UnknownVerdict, VerdictKind};

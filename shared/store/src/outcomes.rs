@@ -364,7 +364,7 @@ async fn finish_edited(
         .bind(rows.iter().map(|r| r.record.outcome.verdict.map(verdict_name)).collect::<Vec<_>>())
         .bind(json(|r| to_json("record", &r.record))?)
         .bind(boot.as_uuid())
-        .bind(rows.iter().map(|r| reasons_text(r)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| reasons_text(&r.record)).collect::<Vec<_>>())
         .fetch_all(conn)
         .await?;
     applied.changed.extend(moved.into_iter().map(|(job, no)| TaskId { job, no }));
@@ -372,8 +372,8 @@ async fn finish_edited(
 }
 
 /// The reasons of a rejection, joined by commas; none has one in its name.
-fn reasons_text(row: &EditedRow) -> String {
-    let reasons = &row.record.outcome.rejected_for;
+pub(crate) fn reasons_text(record: &Record) -> String {
+    let reasons = &record.outcome.rejected_for;
     reasons.iter().map(|reason| reason.name()).collect::<Vec<_>>().join(",")
 }
 

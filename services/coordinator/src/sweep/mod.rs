@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+mod archive;
 mod cancels;
 mod dead_gates;
 mod deltas;
@@ -18,6 +19,7 @@ mod never_started;
 mod producers;
 mod settle;
 
+pub use archive::Archive;
 pub use cancels::CancelSlices;
 pub use dead_gates::DeadGates;
 pub use deltas::FoldDeltas;
