@@ -40,6 +40,9 @@ async fn a_lost_database_is_rebuilt_from_the_bucket() -> Result<()> {
     cluster.dataset("training", &pictures[8..]).await?.expect_code(0);
     let ended = cluster.submit(WITH_MAPPER).await?;
     assert_eq!(cluster.ended(ended).await.state, JobState::Succeeded);
+    // the same edits once more: equal keys, and records of their own
+    let twin = cluster.submit(WITH_MAPPER).await?;
+    assert_eq!(cluster.ended(twin).await.state, JobState::Succeeded);
     let cancelled = cluster.submit(&per_image("faces", 5000)).await?;
     cluster.cfx(["job", "cancel", &cancelled.to_string()]).await?.expect_code(0);
     cluster.ended(cancelled).await;
@@ -50,11 +53,11 @@ async fn a_lost_database_is_rebuilt_from_the_bucket() -> Result<()> {
     cluster.workers[0].kill()?;
     cluster.coordinators[0].kill()?;
     let (results, jobs) = (cluster.sql_texts(RESULTS).await?, cluster.sql_texts(JOBS).await?);
-    assert!(results.len() > 22, "{} results", results.len());
+    assert!(results.len() > 44, "{} results", results.len());
 
     cluster.lose_database().await?;
     let told = cluster.rebuild().await?;
-    assert!(told.contains("3 jobs with") && told.contains(&format!("{} results", results.len())), "{told}");
+    assert!(told.contains("4 jobs with") && told.contains(&format!("{} results", results.len())), "{told}");
     assert!(!told.contains("left out"), "{told}");
     let found = cluster.sql_texts(RESULTS).await?;
     // those that were uploaded and not yet told are results too
@@ -70,12 +73,14 @@ async fn a_lost_database_is_rebuilt_from_the_bucket() -> Result<()> {
     cluster.restart_coordinator().await?;
     cluster.add_worker()?;
     assert_eq!(cluster.job(ended).await?.state, JobState::Succeeded);
+    assert_eq!(cluster.job(twin).await?.state, JobState::Succeeded);
     assert_eq!(cluster.ended(cancelled).await.state, JobState::Cancelled);
     assert_eq!(cluster.job(begun).await?.state, JobState::Paused);
     cluster.cfx(["job", "resume", &begun.to_string()]).await?.expect_code(0);
     let job = cluster.ended(begun).await;
     assert_eq!((job.state, by_state(&job)), (JobState::Succeeded, [("succeeded".to_owned(), 8)].into()));
     assert_eq!(cluster.fetch_and_verify(ended).await?.len(), 22);
+    assert_eq!(cluster.fetch_and_verify(twin).await?.len(), 22);
     assert_eq!(cluster.fetch_and_verify(begun).await?.len(), 8);
     // hand-outs of the lost database cannot be taken for those of this one
     assert_eq!(cluster.sql_count("SELECT count(*) FROM tasks WHERE epoch < 1000000000000").await?, 0);

@@ -248,15 +248,16 @@ impl Reading<'_> {
 
     /// One pointer, or why it cannot be used.
     async fn pointer(&self, object: &str) -> anyhow::Result<Result<Pointer, String>> {
-        let pointer: ResultPointer = match self.artifacts.get_result_at(object).await {
+        let pointer: ResultPointer = match self.artifacts.get_result(object).await {
             Ok(Some(pointer)) => pointer,
             Ok(None) => return Ok(Err(format!("{object} went while it was read"))),
             Err(error) if error.class() == ArtifactClass::Unavailable => return Err(error.into()),
             Err(error) => return Ok(Err(format!("{object}: {error}"))),
         };
-        let key = pointer.key;
-        if key.result_key() != object {
-            return Ok(Err(format!("{object} speaks of {key}")));
+        let (key, place) = (pointer.key, pointer.object());
+        // that of an image may lie under its key alone: earlier versions had one for all tasks of a key
+        if place != object && key.result_key() != object {
+            return Ok(Err(format!("{object} is the pointer of {place}")));
         }
         let (needs, result): (Vec<Digest>, PointedAt) = match pointer.outcome {
             Outcome::Stored { artifact, .. } => (vec![artifact], PointedAt::Artifact(artifact)),

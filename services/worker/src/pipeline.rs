@@ -16,7 +16,7 @@ use crate::settle::Taken;
 use crate::stages::ended::Ended;
 use crate::stages::upload;
 use artifacts::Artifacts;
-use domain::{Reason, StageKey};
+use domain::Reason;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -124,24 +124,19 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// What an earlier hand-out of this very task has left in the bucket, if it was handed out before.
-    async fn earlier(&self, fence: Fence, key: StageKey) -> Option<Outcome> {
+    /// What an earlier hand-out of this very task has left in the bucket at `object`, if it was handed out before.
+    async fn earlier(&self, fence: Fence, object: &str) -> Option<Outcome> {
         if fence.epoch <= 1 {
             return None;
         }
-        match upload::earlier(&self.line.artifacts, key).await? {
-            // The same edit in another job has the same key, and a record that speaks of that job.
-            Outcome::Edited(edited) if edited.record.links.task != fence.task => None,
-            outcome => {
-                tracing::info!(task = %fence.task, "found the result of an earlier hand-out");
-                Some(outcome)
-            }
-        }
+        let outcome = upload::earlier(&self.line.artifacts, object).await?;
+        tracing::info!(task = %fence.task, "found the result of an earlier hand-out");
+        Some(outcome)
     }
 
-    /// How the item `index` ends before anything is fetched for it: its result is there, or it is not to be begun.
-    async fn settled(&self, index: usize, fence: Fence, key: StageKey) -> Option<Told> {
-        if let Some(outcome) = self.earlier(fence, key).await {
+    /// How the item `index` ends before anything is fetched for it: its result is there, at `object`, or it is not to be begun.
+    async fn settled(&self, index: usize, fence: Fence, object: &str) -> Option<Told> {
+        if let Some(outcome) = self.earlier(fence, object).await {
             return Some(Told { result: Ok(outcome), gpu_ms: 0.0 });
         }
         self.ready(index).err().map(Told::without_work)

@@ -176,7 +176,7 @@ async fn a_face_is_inverted_and_edited_and_a_poison_image_hurts_nobody() -> Resu
         .collect();
     assert_eq!(reasons, [Some(Reason::NotAnImage), Some(Reason::MissingSource)]);
     let latent = stored(&ends[0]);
-    let pointer: ResultPointer = place.artifacts.get_result(&key("invert 0")).await?.unwrap();
+    let pointer: ResultPointer = place.artifacts.get_result(&key("invert 0").result_key()).await?.unwrap();
     assert_eq!(pointer.outcome, ends[0].outcome);
 
     let item =

@@ -1,6 +1,6 @@
 //! The only crate with aws-sdk-s3: immutable objects named by their SHA-256, and the pointers to finished results.
 //!
-//! **Owns** the layout of the bucket: `cas/sha256/<aa>/<bb>/<digest>` for every artifact and `results/<stage_key>.json` for
+//! **Owns** the layout of the bucket: `cas/sha256/<aa>/<bb>/<digest>` for every artifact and `results/<stage_key>[/<job>-<no>].json` for
 //! the pointer to a finished result. Every upload carries our own `ChecksumSHA256`, and every download of an artifact is
 //! hashed before it is handed out: stores differ in what they verify, so nothing is taken on trust.
 //!

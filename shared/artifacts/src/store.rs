@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use domain::{Digest, StageKey};
+use domain::Digest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -112,31 +112,21 @@ impl Artifacts {
         }
     }
 
-    /// Writes the pointer to a finished result; everything it points at must be stored before.
+    /// Writes the pointer to a finished result, at the key that its stage key gives; everything it points at must be stored before.
     ///
     /// # Errors
     /// When it has no JSON form or the store does not confirm it.
-    pub async fn put_result<T: Serialize>(&self, key: &StageKey, result: &T) -> Result<(), ArtifactError> {
-        let object = key.result_key();
+    pub async fn put_result<T: Serialize>(&self, object: &str, result: &T) -> Result<(), ArtifactError> {
         let json = serde_json::to_vec(result);
-        let json = json.map_err(|source| ArtifactError::Unwritable { object: object.clone(), source })?;
-        let digest = Digest::of(&json);
-        self.write(&object, json.into(), digest, "application/json").await
+        let json = json.map_err(|source| ArtifactError::Unwritable { object: object.to_owned(), source })?;
+        self.put_at(object, json, "application/json").await
     }
 
     /// The pointer to a finished result, if there is one.
     ///
     /// # Errors
     /// When it is not what this version writes, or the store's.
-    pub async fn get_result<T: DeserializeOwned>(&self, key: &StageKey) -> Result<Option<T>, ArtifactError> {
-        self.get_result_at(&key.result_key()).await
-    }
-
-    /// As [`Artifacts::get_result`], by object key: what [`Artifacts::list`] of `results/` gives.
-    ///
-    /// # Errors
-    /// As [`Artifacts::get_result`].
-    pub async fn get_result_at<T: DeserializeOwned>(&self, object: &str) -> Result<Option<T>, ArtifactError> {
+    pub async fn get_result<T: DeserializeOwned>(&self, object: &str) -> Result<Option<T>, ArtifactError> {
         match self.read(&self.bucket, object, None).await {
             Ok(json) => {
                 let object = object.to_owned();

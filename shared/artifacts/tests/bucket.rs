@@ -47,7 +47,7 @@ async fn what_is_not_there_is_missing_and_not_a_fault() -> Result<()> {
     assert!(!artifacts.exists(nothing).await?);
     let error = artifacts.get(nothing).await.unwrap_err();
     assert_eq!((error.class(), error.reason()), (ArtifactClass::Missing, Reason::MissingSource));
-    assert_eq!(artifacts.get_result::<String>(&StageKey(nothing)).await?, None);
+    assert_eq!(artifacts.get_result::<String>(&StageKey(nothing).result_key()).await?, None);
     Ok(())
 }
 
@@ -55,7 +55,7 @@ async fn what_is_not_there_is_missing_and_not_a_fault() -> Result<()> {
 async fn a_result_pointer_is_found_by_its_stage_key() -> Result<()> {
     let bucket = TestBucket::create().await?;
     let artifacts = Artifacts::connect(&config(&bucket));
-    let key = StageKey(Digest::of(b"key"));
+    let key = StageKey(Digest::of(b"key")).result_key();
     artifacts.put_result(&key, &vec![1, 2, 3]).await?;
     assert_eq!(artifacts.get_result::<Vec<u8>>(&key).await?, Some(vec![1, 2, 3]));
     let error = artifacts.get_result::<String>(&key).await.unwrap_err();

@@ -1,6 +1,7 @@
 //! Stages and their keys: the identity of a piece of computation, so that equal work is done once.
 
 use crate::digest::{CanonicalError, Digest, digest_of};
+use crate::ids::JobId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -83,9 +84,15 @@ impl StageKey {
         digest_of(&Key { stage, numerics: NUMERICS_VERSION, weights, inputs, parameters, precision }).map(Self)
     }
 
-    /// Where the pointer to the finished result lies in the bucket.
+    /// Where the pointer to the finished result lies in the bucket, for results that tasks share: latents and mappers.
     pub fn result_key(&self) -> String {
         format!("results/{}.json", self.0)
+    }
+
+    /// Where the pointer to an edited image lies. Equal edits of two jobs have one key and two records, each with a file of its own,
+    /// so each task has its own pointer.
+    pub fn image_key(&self, job: JobId, no: i32) -> String {
+        format!("results/{}/{job}-{no}.json", self.0)
     }
 }
 

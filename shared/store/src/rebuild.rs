@@ -2,8 +2,8 @@
 //! it had, and every result that tasks of it have. Each operation may be repeated.
 //!
 //! Tasks are written by [`Store::write_slice`] as they were the first time: their numbers depend only on the job and its dataset.
-//! Results come through a table of pointers of their own, because one pointer may serve several jobs, and a join a job beats a
-//! look-up a pointer.
+//! Results come through a table of pointers of their own, because a latent's pointer may serve several jobs, and a join a job beats
+//! a look-up a pointer.
 
 use crate::columns::to_json;
 use crate::counts::deltas_of_moved;
@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use domain::record::Record;
 use domain::{DatasetId, Digest, JobId, ProjectId, StageKey};
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 /// Tasks looked at in one transaction.
 const SLICE: i32 = 10_000;
@@ -206,9 +207,9 @@ impl Store {
         self.end_pointers().await?;
         let sql = "-- begin_pointers
             CREATE UNLOGGED TABLE rebuild_pointers (
-                key digest PRIMARY KEY, artifact digest, image digest, reconstruction digest, record_digest digest, record jsonb,
+                key digest NOT NULL, job uuid NOT NULL, no integer NOT NULL, artifact digest, image digest, reconstruction digest, record_digest digest, record jsonb,
                 metrics jsonb, verdict text, reasons text, gpu_ms double precision, epoch bigint, boot uuid, made_at timestamptz,
-                used boolean NOT NULL DEFAULT false)";
+                used boolean NOT NULL DEFAULT false, PRIMARY KEY (key, job, no))";
         sqlx::query(sql).execute(&self.pool).await?;
         Ok(())
     }
@@ -220,11 +221,12 @@ impl Store {
     #[tracing::instrument(name = "db.add_pointers", skip_all, fields(n = pointers.len()))]
     pub async fn add_pointers(&self, pointers: &[Pointer]) -> Result<(), StoreError> {
         let sql = "-- add_pointers
-            INSERT INTO rebuild_pointers (key, artifact, image, reconstruction, record_digest, record, metrics, verdict, reasons,
+            INSERT INTO rebuild_pointers (key, job, no, artifact, image, reconstruction, record_digest, record, metrics, verdict, reasons,
                                           gpu_ms, epoch, boot, made_at)
-            SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::jsonb[],
-                                 $8::text[], $9::text[], $10::float8[], $11::bigint[], $12::uuid[], $13::timestamptz[])
-            ON CONFLICT (key) DO NOTHING";
+            SELECT * FROM unnest($1::bytea[], $14::uuid[], $15::integer[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
+                                 $6::jsonb[], $7::jsonb[], $8::text[], $9::text[], $10::float8[], $11::bigint[], $12::uuid[],
+                                 $13::timestamptz[])
+            ON CONFLICT DO NOTHING";
         let column = |pick: fn(&PointedAt) -> Option<Digest>| {
             pointers.iter().map(|p| pick(&p.result).map(|d| d.as_bytes().to_vec())).collect::<Vec<_>>()
         };
@@ -246,6 +248,9 @@ impl Store {
             .bind(records.iter().map(|r| r.map(|r| r.execution.epoch)).collect::<Vec<_>>())
             .bind(records.iter().map(|r| r.map(|r| r.execution.boot.as_uuid())).collect::<Vec<_>>())
             .bind(records.iter().map(|r| r.map(|r| r.execution.finished_at)).collect::<Vec<_>>())
+            // an image is its task's own; what tasks share belongs to none
+            .bind(records.iter().map(|r| r.map_or(Uuid::nil(), |r| r.links.job.as_uuid())).collect::<Vec<_>>())
+            .bind(records.iter().map(|r| r.map_or(-1, |r| r.links.task.no)).collect::<Vec<_>>())
             .execute(&self.pool)
             .await?;
         Ok(())
@@ -277,9 +282,12 @@ impl Store {
         let sql = concat!(
             "-- apply_pointers
             WITH held AS (
-                SELECT t.job_seq, t.no, t.state AS was, p.* FROM tasks t JOIN rebuild_pointers p ON p.key = t.key
-                WHERE t.job_seq = $1 AND t.no >= $2 AND t.no - $2 < $3 AND t.state IN ('blocked', 'ready', 'retry_wait')
-                    AND (t.stage = 'edit') = (p.artifact IS NULL)
+                SELECT t.job_seq, t.no, t.state AS was, p.artifact, p.image, p.reconstruction, p.record_digest, p.record, p.metrics,
+                       p.verdict, p.reasons, p.gpu_ms, p.epoch, p.boot, p.made_at
+                FROM jobs j JOIN tasks t ON t.job_seq = j.seq JOIN rebuild_pointers p ON p.key = t.key
+                WHERE j.seq = $1 AND t.job_seq = $1 AND t.no >= $2 AND t.no - $2 < $3
+                    AND t.state IN ('blocked', 'ready', 'retry_wait')
+                    AND CASE WHEN t.stage = 'edit' THEN p.job = j.id AND p.no = t.no ELSE p.artifact IS NOT NULL END
                 ORDER BY t.no FOR UPDATE OF t),
             moved AS (
                 UPDATE tasks t SET state = 'succeeded', next_at = NULL, reason = NULL, detail = NULL, done = 1, updated_at = now()
@@ -307,7 +315,9 @@ impl Store {
                 FROM moved WHERE stage <> 'edit' ORDER BY key, no
                 ON CONFLICT (key) DO UPDATE SET state = 'done', artifact = excluded.artifact, done_at = now()
                 WHERE a.state <> 'done'),
-            used AS (UPDATE rebuild_pointers SET used = true WHERE key IN (SELECT key FROM moved))
+            used AS (
+                UPDATE rebuild_pointers p SET used = true FROM moved m
+                WHERE p.key = m.key AND (p.artifact IS NOT NULL OR p.no = m.no))
             SELECT key, stage = 'edit' FROM moved"
         );
         let mut tx = self.pool.begin().await?;

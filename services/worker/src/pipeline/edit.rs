@@ -35,7 +35,8 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
     };
     let staged = fetch::all(0..items.len(), async |index: usize| {
         let item = &items[index];
-        if let Some(told) = desk.settled(index, item.fence, item.key).await {
+        let object = item.key.image_key(desk.batch.job, item.fence.task.no);
+        if let Some(told) = desk.settled(index, item.fence, &object).await {
             return Way::Ended(told);
         }
         stage(desk, asked.edit, item, pack.resolution()).await.into()

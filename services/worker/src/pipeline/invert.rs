@@ -23,7 +23,7 @@ pub(super) async fn run(
     };
     let staged = fetch::all(0..items.len(), async |index: usize| {
         let item = &items[index];
-        if let Some(told) = desk.settled(index, item.fence, item.key).await {
+        if let Some(told) = desk.settled(index, item.fence, &item.key.result_key()).await {
             return Way::Ended(told);
         }
         fetch::source(&line.artifacts, &item.source, pack.resolution()).await.into()

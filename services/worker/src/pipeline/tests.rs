@@ -102,8 +102,8 @@ async fn assert_sound(rig: &Rig, edited: &Edited) {
     let reconstruction = rig.get(edited.reconstruction).await;
     assert_eq!(edited.reconstruction, record.outcome.reconstruction);
     assert_eq!(credentials::raster::decode(&reconstruction).expect("a PNG").0, 64);
-    let pointer: ResultPointer =
-        rig.line.artifacts.get_result(&edited.key).await.expect("readable").expect("a pointer");
+    let object = edited.key.image_key(record.links.job, record.links.task.no);
+    let pointer: ResultPointer = rig.line.artifacts.get_result(&object).await.expect("readable").expect("a pointer");
     assert_eq!(pointer.outcome, Outcome::Edited(Box::new(edited.clone())));
 }
 

@@ -36,7 +36,7 @@ async fn train(
     busy: &mut Duration,
 ) -> Result<Outcome, Ended> {
     let line = desk.line;
-    if let Some(outcome) = desk.earlier(item.fence, item.key).await {
+    if let Some(outcome) = desk.earlier(item.fence, &item.key.result_key()).await {
         return Ok(outcome);
     }
     let pack = line.packs.pack(&desk.batch.pack).await?;
@@ -78,7 +78,7 @@ async fn latents(desk: Desk<'_>, pack: &Arc<LocalPack>, set: Digest, busy: &mut 
     let by = Inversion::Encoder {};
     let key =
         StageKey::new(Stage::Invert, pack.digest, &[set], &("training-set", by), PRECISION).map_err(Ended::internal)?;
-    if let Some(Outcome::Stored { artifact, .. }) = upload::earlier(&line.artifacts, key).await {
+    if let Some(Outcome::Stored { artifact, .. }) = upload::earlier(&line.artifacts, &key.result_key()).await {
         return fetch::artifact(&line.artifacts, artifact).await;
     }
     let list = fetch::artifact(&line.artifacts, set).await?;

@@ -25,16 +25,17 @@ pub async fn artifact(artifacts: &Artifacts, bytes: Vec<u8>) -> Result<Digest, E
 /// As [`artifact`].
 pub async fn pointer(artifacts: &Artifacts, key: StageKey, outcome: Outcome) -> Result<Outcome, Ended> {
     let pointer = ResultPointer { key, outcome, written_at: Utc::now() };
-    patiently(|| artifacts.put_result(&key, &pointer)).await?;
+    let object = pointer.object();
+    patiently(|| artifacts.put_result(&object, &pointer)).await?;
     Ok(pointer.outcome)
 }
 
-/// What an earlier hand-out of the same work left behind, if it is all there.
-pub async fn earlier(artifacts: &Artifacts, key: StageKey) -> Option<Outcome> {
-    let pointer: ResultPointer = match artifacts.get_result(&key).await {
+/// What an earlier hand-out of the same work left behind at `object` of the bucket, if it is all there.
+pub async fn earlier(artifacts: &Artifacts, object: &str) -> Option<Outcome> {
+    let pointer: ResultPointer = match artifacts.get_result(object).await {
         Ok(found) => found?,
         Err(error) => {
-            tracing::warn!(%key, %error, "an earlier result cannot be read; computing it again");
+            tracing::warn!(object, %error, "an earlier result cannot be read; computing it again");
             return None;
         }
     };

@@ -280,7 +280,8 @@ pub struct Edited {
     pub record: Record,
 }
 
-/// What lies at `results/<stage_key>.json`: how a redelivered task finds its own work, and how a lost database is rebuilt.
+/// What lies at `results/<stage_key>.json`, or for an edited image at `results/<stage_key>/<job>-<no>.json`: how a redelivered task
+/// finds its own work, and how a lost database is rebuilt.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ResultPointer {
     /// Identity of the result.
@@ -289,6 +290,19 @@ pub struct ResultPointer {
     pub outcome: Outcome,
     /// When it was written (informative).
     pub written_at: DateTime<Utc>,
+}
+
+impl ResultPointer {
+    /// Where it lies.
+    pub fn object(&self) -> String {
+        match &self.outcome {
+            Outcome::Edited(edited) => {
+                let links = &edited.record.links;
+                self.key.image_key(links.job, links.task.no)
+            }
+            Outcome::Stored { .. } | Outcome::Yielded { .. } | Outcome::Failed { .. } => self.key.result_key(),
+        }
+    }
 }
 
 /// What the coordinator tells every worker.
