@@ -141,7 +141,12 @@ fn message(claimed: &ClaimedBatch) -> OutboxMessage {
             inversion: job.spec.inversion.clone(),
             items: tasks
                 .iter()
-                .map(|t| InvertItem { fence: fence(t.fence), key: t.key, source: source(&t.source) })
+                .map(|t| InvertItem {
+                    fence: fence(t.fence),
+                    key: t.key,
+                    source: source(&t.source),
+                    checkpoint: t.checkpoint,
+                })
                 .collect(),
         },
         ClaimedTasks::Train { edit, task } => Work::Train {
@@ -170,6 +175,7 @@ fn message(claimed: &ClaimedBatch) -> OutboxMessage {
                     mask: t.mask,
                     strength: t.strength,
                     seed: t.seed,
+                    checkpoint: t.checkpoint,
                 })
                 .collect(),
         },

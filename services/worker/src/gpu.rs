@@ -250,7 +250,7 @@ impl Thread {
 }
 
 fn begin(watch: &Watch) -> Result<(), Ended> {
-    if watch.may_begin() { Ok(()) } else { Err(Ended::Yielded) }
+    if watch.may_begin() { Ok(()) } else { Err(Ended::Yielded(None)) }
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -13,7 +13,7 @@ use crate::gpu::Gpu;
 use crate::held::{Held, HeldTask};
 use crate::report::Reporter;
 use crate::settle::Taken;
-use crate::stages::ended::Ended;
+use crate::stages::ended::{Ended, Halted};
 use crate::stages::upload;
 use artifacts::Artifacts;
 use domain::Reason;
@@ -39,7 +39,7 @@ pub struct Line {
     pub held: Arc<Held>,
     /// Whether the worker ends.
     pub drain: Drain,
-    /// Longest slice of training.
+    /// Longest slice of long work.
     pub slice: Duration,
     /// Places for batches that are being uploaded.
     pub finishing: Arc<Semaphore>,
@@ -103,7 +103,7 @@ async fn work(
 ) -> Vec<Told> {
     if line.drain.is_begun() {
         // Handed back before anything is fetched for it.
-        return all_ended(tasks.len(), &Ended::Yielded);
+        return all_ended(tasks.len(), &Ended::Yielded(None));
     }
     let desk = Desk { line: &line, batch: &batch, tasks: &tasks };
     match &batch.work {
@@ -147,7 +147,7 @@ impl Desk<'_> {
         if self.tasks[index].is_cancelled() {
             return Err(Ended::Cancelled);
         }
-        if self.line.drain.is_begun() { Err(Ended::Yielded) } else { Ok(()) }
+        if self.line.drain.is_begun() { Err(Ended::Yielded(None)) } else { Ok(()) }
     }
 
     /// Gives up the slot for a place among the finishing: the next batch may be taken.
@@ -156,6 +156,15 @@ impl Desk<'_> {
         let place = Arc::clone(&self.line.finishing).acquire_owned().await.ok();
         drop(slot);
         place
+    }
+}
+
+impl Desk<'_> {
+    /// Stores the checkpoint of an item that ended without a result, if it left one: what is told then.
+    async fn halted(&self, ended: Ended) -> Result<Outcome, Ended> {
+        let Ended::Yielded(Some(Halted { checkpoint, done })) = ended else { return Err(ended) };
+        let checkpoint = Some(upload::artifact(&self.line.artifacts, checkpoint).await?);
+        Ok(Outcome::Yielded { checkpoint, done })
     }
 }
 

@@ -20,11 +20,11 @@ use crate::stages::train::{Trained, Training, encode_part, join_parts};
 use crate::watch::Watch;
 use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
-use domain::Digest;
 use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
 use domain::inversion::{Inversion, Refinement};
 use domain::record::{Links, Record, Verdict};
+use domain::{Digest, StageKey};
 use editing::Engine;
 use editing::batch::MemoryModel;
 use networks::device;
@@ -34,6 +34,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use wire::broker::v1::Fence;
+
+/// Work at the command line is run to its end: no checkpoint will name it.
+const UNNAMED: StageKey = StageKey(Digest::from_bytes([0; 32]));
 
 /// Edits one image and says what came of it.
 ///
@@ -108,7 +111,7 @@ impl Bench {
     fn source(&self, path: &Path) -> Result<Source> {
         let (bytes, prepared) = self.image(path)?;
         let facts = facts(Digest::of(&bytes), &prepared);
-        Ok(Source { prepared, facts })
+        Ok(Source { prepared, facts, key: UNNAMED, checkpoint: None })
     }
 
     fn image(&self, path: &Path) -> Result<(Vec<u8>, Prepared)> {
@@ -120,7 +123,7 @@ impl Bench {
     }
 
     fn invert(&mut self, inversion: &Inversion, source: Source) -> Result<invert::Inverted> {
-        let mut watch = Watch::finishing(vec![one_task()], Drain::default());
+        let mut watch = Watch::finishing(vec![one_task()], Drain::default(), Duration::MAX);
         let mut ends = invert::compute(&self.engine, &mut self.memory, inversion, &[source], &mut watch);
         ends.swap_remove(0).map_err(failure)
     }
@@ -151,11 +154,13 @@ impl Bench {
             mask: mask.map(<[u8]>::to_vec),
             strength,
             seed: args.seed,
+            key: UNNAMED,
+            checkpoint: None,
         };
         let inputs: Vec<_> = args.strengths.iter().map(input).collect();
         let plan = Plan { edit: spec.clone(), mapper, goal: self.pack.goal(&spec.text) };
         let tasks = inputs.iter().map(|_| one_task()).collect();
-        let mut watch = Watch::finishing(tasks, Drain::default());
+        let mut watch = Watch::finishing(tasks, Drain::default(), Duration::MAX);
         edit::compute(&self.engine, &mut self.memory, &plan, &inputs, &mut watch).map_err(failure)
     }
 
@@ -274,7 +279,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 fn failure(ended: Ended) -> anyhow::Error {
     match ended {
         Ended::Failed { reason, detail } => anyhow::anyhow!("{detail} ({reason})"),
-        Ended::Cancelled | Ended::Yielded => anyhow::anyhow!("interrupted"),
+        Ended::Cancelled | Ended::Yielded(_) => anyhow::anyhow!("interrupted"),
     }
 }
 

@@ -13,6 +13,10 @@ pub struct Watch {
     tasks: Vec<Arc<HeldTask>>,
     drain: Drain,
     rule: Rule,
+    /// How long it may compute without a checkpoint. Of computing and not of waiting for the device, so the end is known at the first
+    /// step; a slice that is longer than time itself has none.
+    slice: Duration,
+    end: Option<Option<Instant>>,
     /// The items of the present part.
     part: Range<usize>,
 }
@@ -20,23 +24,24 @@ pub struct Watch {
 /// When a batch stops before its end.
 #[derive(Clone, Copy, Debug)]
 enum Rule {
-    /// A micro-batch: finishes during the grace period.
+    /// A micro-batch: stops at the end of its slice, and when the worker drains, at the end of the grace period: most batches finish
+    /// within it.
     Finish,
-    /// Long work with checkpoints: stops at the end of its slice, or as soon as the worker drains. The slice is of computing and
-    /// not of waiting for the device, so its end is known at the first step.
-    Slice { length: Duration, end: Option<Instant> },
+    /// One long task: stops at the end of its slice, or as soon as the worker drains.
+    Slice,
 }
 
 impl Watch {
-    /// For items that are too short to be interrupted without need. `tasks` are in the order of the items.
-    pub fn finishing(tasks: Vec<Arc<HeldTask>>, drain: Drain) -> Self {
+    /// For items that are interrupted only after a slice of `length`, or when the grace period ends. `tasks` are in the order of the
+    /// items.
+    pub fn finishing(tasks: Vec<Arc<HeldTask>>, drain: Drain, length: Duration) -> Self {
         let part = 0..tasks.len();
-        Self { tasks, drain, rule: Rule::Finish, part }
+        Self { tasks, drain, rule: Rule::Finish, slice: length, end: None, part }
     }
 
     /// For one long task, `length` of it.
     pub fn slicing(task: Arc<HeldTask>, drain: Drain, length: Duration) -> Self {
-        Self { tasks: vec![task], drain, rule: Rule::Slice { length, end: None }, part: 0..1 }
+        Self { tasks: vec![task], drain, rule: Rule::Slice, slice: length, end: None, part: 0..1 }
     }
 
     /// The items that are computed from now on.
@@ -60,16 +65,15 @@ impl Control for Watch {
         // Safe: a ratio of counts.
         let done = f64::from(step) / f64::from(steps.max(1));
         self.tasks[self.part.clone()].iter().for_each(|task| task.set_done(done as f32));
-        let stop = match &mut self.rule {
-            Rule::Finish => self.drain.is_over(),
-            Rule::Slice { length, end } => {
-                let now = Instant::now();
-                // At least one step a slice, however short: or the work would never end.
-                let over = end.is_some_and(|end| now >= end);
-                end.get_or_insert(now + *length);
-                self.drain.is_begun() || over || self.tasks[0].is_cancelled()
-            }
-        };
+        let now = Instant::now();
+        // At least one step a slice, however short: or the work would never end.
+        let over = self.end.flatten().is_some_and(|end| now >= end);
+        self.end.get_or_insert(now.checked_add(self.slice));
+        let stop = over
+            || match self.rule {
+                Rule::Finish => self.drain.is_over(),
+                Rule::Slice => self.drain.is_begun() || self.tasks[0].is_cancelled(),
+            };
         if stop { Directive::Yield } else { Directive::Continue }
     }
 

@@ -165,6 +165,7 @@ async fn a_face_is_inverted_and_edited_and_a_poison_image_hurts_nobody() -> Resu
         fence: fence(1, no, 1),
         key: key(&format!("invert {no}")),
         source,
+        checkpoint: None,
     });
     let work = Work::Invert { inversion: Inversion::default(), items: items.collect() };
     let batch = place.send(1, work).await?;
@@ -179,8 +180,16 @@ async fn a_face_is_inverted_and_edited_and_a_poison_image_hurts_nobody() -> Resu
     let pointer: ResultPointer = place.artifacts.get_result(&key("invert 0").result_key()).await?.unwrap();
     assert_eq!(pointer.outcome, ends[0].outcome);
 
-    let item =
-        EditItem { fence: fence(1, 7, 1), key: key("edit"), source: face, latent, mask: None, strength: 1.0, seed: 3 };
+    let item = EditItem {
+        fence: fence(1, 7, 1),
+        key: key("edit"),
+        source: face,
+        latent,
+        mask: None,
+        strength: 1.0,
+        seed: 3,
+        checkpoint: None,
+    };
     let edit = |epoch| Work::Edit {
         edit: optimising(40),
         inversion: Inversion::default(),
@@ -221,7 +230,7 @@ async fn a_cancel_stops_running_work_and_a_drain_gives_back_what_is_staged() -> 
     let mut place = Place::new().await?;
     let mut worker = place.worker(&[("CFX_GRACE_SECONDS", "1")])?;
     let face = place.face(1).await?;
-    let invert = InvertItem { fence: fence(1, 0, 1), key: key("invert"), source: face.clone() };
+    let invert = InvertItem { fence: fence(1, 0, 1), key: key("invert"), source: face.clone(), checkpoint: None };
     let batch = place.send(1, Work::Invert { inversion: Inversion::default(), items: vec![invert] }).await?;
     let latent = stored(&place.outcomes(batch.batch).await[0]);
     let long = |job, no| Work::Edit {
@@ -236,6 +245,7 @@ async fn a_cancel_stops_running_work_and_a_drain_gives_back_what_is_staged() -> 
             mask: None,
             strength: 1.0,
             seed: 0,
+            checkpoint: None,
         }],
     };
     // Job 2 runs, with progress; its cancel stops it at the next step and nothing is told of it.

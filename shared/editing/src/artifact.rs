@@ -4,7 +4,7 @@ use crate::error::EditError;
 use networks::weights::Weights;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use tch::{Device, Kind, Tensor};
 
 /// The key of the one note a file may carry. One, because the order of several would not be fixed.
@@ -44,6 +44,17 @@ pub fn to_bytes(what: &'static str, tensors: &[(String, &Tensor)], note: Option<
 pub fn note(what: &'static str, bytes: &[u8]) -> Result<Option<String>, EditError> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|source| EditError::Malformed { what, source })?;
     Ok(header.metadata().as_ref().and_then(|notes| notes.get(NOTE).cloned()))
+}
+
+/// The shapes of a file's tensors.
+///
+/// # Errors
+/// When the bytes do not begin as a safetensors file does.
+pub fn shapes(what: &'static str, bytes: &[u8]) -> Result<BTreeMap<String, Vec<i64>>, EditError> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|source| EditError::Malformed { what, source })?;
+    // Safe to narrow: sizes of tensors in memory.
+    let shape = |shape: &[usize]| shape.iter().map(|&n| n as i64).collect();
+    Ok(header.tensors().into_iter().map(|(name, info)| (name, shape(&info.shape))).collect())
 }
 
 /// Reads named tensors onto `device` as f32, and the note. The tensors are taken one by one, and leftovers refused, with

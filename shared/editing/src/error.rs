@@ -1,8 +1,10 @@
 //! Why an edit, or one item of it, has no result.
 
+use crate::descent::Checkpoint;
 use domain::Reason;
 use networks::error::{LoadError, NetworkError};
 use networks::tokenizer::TokenizeError;
+use std::rc::Rc;
 use tch::TchError;
 
 /// A fault. [`EditError::reason`] says under which code it is kept with the task.
@@ -116,5 +118,8 @@ pub enum Stop {
     Cancelled,
     /// The worker was asked to hand the work back; nothing is wrong with the item.
     #[error("handed back")]
-    Yielded,
+    Yielded(
+        /// Where it can go on; none if nothing of it is worth keeping.
+        Option<Rc<Checkpoint>>,
+    ),
 }

@@ -11,6 +11,7 @@ mod pivotal;
 pub mod quality;
 
 use crate::control::{Control, Directive};
+use crate::descent::Begun;
 use crate::draw::Own;
 use crate::engine::Engine;
 use crate::error::{EditError, Stop};
@@ -35,7 +36,7 @@ pub struct Inverted {
 }
 
 /// Inverts images `[B, 3, R, R]` in [-1, 1]; `ids` name them for [`Control::is_cancelled`]. Results are in the order of
-/// the images, and each depends on its own image alone.
+/// the images, and each depends on its own image alone. Images with a checkpoint in `begun` (empty: none) go on from there.
 ///
 /// # Errors
 /// When the pack lacks what the method compares images by, or the batch as a whole cannot be computed: no memory, wrong
@@ -45,6 +46,7 @@ pub fn invert(
     method: &Inversion,
     images: &Tensor,
     ids: &[usize],
+    begun: Begun<'_>,
     control: &mut dyn Control,
 ) -> Result<Vec<Result<Inverted, Stop>>, EditError> {
     if ids.is_empty() {
@@ -53,9 +55,9 @@ pub fn invert(
     let images = images.f_to_device(engine.device())?;
     match method {
         Inversion::Encoder {} => hybrid::encode(engine, &images, ids, control),
-        Inversion::Hybrid(refinement) => hybrid::refine(engine, refinement, &images, ids, control),
-        Inversion::Optimise(projection) => optimise::project(engine, projection, &images, ids, control),
-        Inversion::Pivotal(tuning) => pivotal::tune(engine, tuning, &images, ids, control),
+        Inversion::Hybrid(refinement) => hybrid::refine(engine, refinement, &images, ids, begun, control),
+        Inversion::Optimise(projection) => optimise::project(engine, projection, &images, ids, begun, control),
+        Inversion::Pivotal(tuning) => pivotal::tune(engine, tuning, &images, ids, begun, control),
     }
 }
 

@@ -3,7 +3,7 @@
 //! `clip-nce`, `styleclip` and `directional` differ in their [`objective`](crate::objective) alone.
 
 use crate::control::Control;
-use crate::descent::{Descended, Plan, descend};
+use crate::descent::{Checkpoint, Descended, Plan, descend};
 use crate::engine::Engine;
 use crate::error::{EditError, Stop};
 use crate::guidance::{Draw, Guidance};
@@ -11,6 +11,7 @@ use crate::rng::RngKey;
 use crate::schedule::warm_up_then_cosine;
 use crate::text::EditText;
 use domain::edit::Method;
+use std::rc::Rc;
 use tch::{Kind, Tensor};
 
 /// Steps over which the learning rate rises.
@@ -25,6 +26,8 @@ pub struct Item<'a> {
     pub latent: &'a Tensor,
     /// The key of its random views.
     pub key: RngKey,
+    /// Where it goes on, if it was begun before.
+    pub begun: Option<Rc<Checkpoint>>,
 }
 
 /// Edits every item; results are in the order of `items`, and a result depends on its own item alone (up to the rounding
@@ -67,7 +70,8 @@ pub fn edit(
         };
         Ok(guidance.losses(rows, &latents, &guidance.arrange(views))?.total(method)?)
     };
-    descend(&start, &ids, &plan, &mut losses, control)
+    let begun: Vec<_> = items.iter().map(|item| item.begun.clone()).collect();
+    descend(&start, &ids, &begun, &plan, &mut losses, control)
 }
 
 /// 1 for the layers of W+ that may change and 0 for the others, `[1, L, 1]`; none if all may.

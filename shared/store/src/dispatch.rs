@@ -165,6 +165,8 @@ pub struct ClaimedEdit {
     pub strength: f64,
     /// The job's seed.
     pub seed: u64,
+    /// Where an earlier slice of work stopped.
+    pub checkpoint: Option<Digest>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -422,6 +424,7 @@ impl Picked {
             mask: None,
             strength: at.required("strength", self.strength)?,
             seed: seed_value(at.required("seed", self.seed)?),
+            checkpoint: at.digest_opt("checkpoint", self.checkpoint.as_deref())?,
         })
     }
 }

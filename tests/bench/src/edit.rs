@@ -132,8 +132,11 @@ pub fn edit_all(
                     RngKey::new("quality/views", &source, &identity, seed)
                 };
                 let rows = start.f_unbind(0)?;
-                let items: Vec<_> =
-                    part.iter().zip(&rows).map(|(&id, latent)| Item { id, latent, key: key(id) }).collect();
+                let items: Vec<_> = part
+                    .iter()
+                    .zip(&rows)
+                    .map(|(&id, latent)| Item { id, latent, key: key(id), begun: None })
+                    .collect();
                 let method = &spec.method;
                 let region = region.as_ref().map(Tensor::shallow_clone);
                 let ends = per_image::edit(engine, engine, text, method, &items, region, &mut Unhindered)?;

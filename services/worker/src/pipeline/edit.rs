@@ -55,7 +55,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
         inputs.push(input);
     }
     let tasks = places.iter().map(|&place| Arc::clone(&desk.tasks[place])).collect();
-    let watch = Watch::finishing(tasks, line.drain.clone());
+    let watch = Watch::finishing(tasks, line.drain.clone(), line.slice);
     let plan = Plan { edit: asked.edit.clone(), mapper, goal: pack.goal(&asked.edit.text) };
     let computed = line.gpu.edit(&pack, plan, inputs, watch).await;
     let _finishing = desk.finish(slot).await;
@@ -83,7 +83,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
     let stored = fetch::all(places.into_iter().zip(notes).zip(edited), async |((place, note), edited)| {
         let result = match edited {
             Ok(edited) => store(desk, &context, &items[place], &note, edited).await,
-            Err(ended) => Err(ended),
+            Err(ended) => desk.halted(ended).await,
         };
         (place, Told { result, gpu_ms })
     })
@@ -120,6 +120,8 @@ async fn stage(
         mask,
         strength: item.strength,
         seed: item.seed,
+        key: item.key,
+        checkpoint: fetch::checkpoint(artifacts, item.checkpoint).await?,
     };
     Ok((latent.note, input))
 }

@@ -2,7 +2,7 @@
 
 use super::{Desk, Told, Way, all_ended, join, share, split};
 use crate::stages::ended::Ended;
-use crate::stages::invert::Inverted;
+use crate::stages::invert::{Inverted, Source};
 use crate::stages::{fetch, upload};
 use crate::watch::Watch;
 use domain::inversion::Inversion;
@@ -26,7 +26,7 @@ pub(super) async fn run(
         if let Some(told) = desk.settled(index, item.fence, &item.key.result_key()).await {
             return Way::Ended(told);
         }
-        fetch::source(&line.artifacts, &item.source, pack.resolution()).await.into()
+        stage(desk, item, pack.resolution()).await.into()
     })
     .await;
     let (on, ends) = split(staged);
@@ -36,7 +36,7 @@ pub(super) async fn run(
         return join(ends, []);
     }
     let tasks = places.iter().map(|&place| Arc::clone(&desk.tasks[place])).collect();
-    let watch = Watch::finishing(tasks, line.drain.clone());
+    let watch = Watch::finishing(tasks, line.drain.clone(), line.slice);
     let computed = line.gpu.invert(&pack, inversion.clone(), sources, watch).await;
     let _finishing = desk.finish(slot).await;
     line.reporter.add_busy(computed.time);
@@ -48,12 +48,18 @@ pub(super) async fn run(
     let stored = fetch::all(places.into_iter().zip(inverted), async |(place, inverted)| {
         let result = match inverted {
             Ok(inverted) => store(desk, &items[place], inverted).await,
-            Err(ended) => Err(ended),
+            Err(ended) => desk.halted(ended).await,
         };
         (place, Told { result, gpu_ms })
     })
     .await;
     join(ends, stored)
+}
+
+async fn stage(desk: Desk<'_>, item: &InvertItem, resolution: u32) -> Result<Source, Ended> {
+    let artifacts = &desk.line.artifacts;
+    let (prepared, facts) = fetch::source(artifacts, &item.source, resolution).await?;
+    Ok(Source { prepared, facts, key: item.key, checkpoint: fetch::checkpoint(artifacts, item.checkpoint).await? })
 }
 
 async fn store(desk: Desk<'_>, item: &InvertItem, inverted: Inverted) -> Result<Outcome, Ended> {

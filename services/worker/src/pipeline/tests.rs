@@ -12,7 +12,7 @@ use image::{GrayImage, Luma};
 use rig::{Rig, fence};
 use std::time::{Duration, Instant};
 use wire::broker::v1::{
-    EditItem, Edited, InvertItem, ItemOutcome, Outcome, ResultPointer, SourceRef, TrainItem, TrainingSet, Work,
+    EditItem, Edited, Fence, InvertItem, ItemOutcome, Outcome, ResultPointer, SourceRef, TrainItem, TrainingSet, Work,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ fn invert_items(rig: &Rig, sources: &[Digest], epoch: i64) -> Vec<InvertItem> {
     let item = |(no, &sha256): (i32, &Digest)| {
         let key = StageKey::new(Stage::Invert, rig.pack.digest, &[sha256], &Inversion::default(), "fp32");
         let source = SourceRef { sha256, uri: format!("file:///faces/{no}.png"), ordinal: i64::from(no) };
-        InvertItem { fence: fence(no, epoch), key: key.expect("a key"), source }
+        InvertItem { fence: fence(no, epoch), key: key.expect("a key"), source, checkpoint: None }
     };
     (0..).zip(sources).map(item).collect()
 }
@@ -69,6 +69,7 @@ fn edit_work(
             mask: None,
             strength,
             seed: 5,
+            checkpoint: None,
         }
     };
     let items = (0..).zip(latents).zip(strengths).map(item).collect();
@@ -204,19 +205,8 @@ async fn a_mapper_trains_in_slices_to_the_same_bytes_and_edits_a_batch() {
         let item = TrainItem { fence: fence(7, epoch), key, training_set, checkpoint };
         Work::Train { edit: spec.clone(), item }
     };
-    let (mut checkpoint, mut parts) = (None, Vec::new());
-    let mapper = loop {
-        let outcomes = rig.run(work(1 + parts.len() as i64, checkpoint)).await;
-        match outcomes[0].outcome {
-            Outcome::Yielded { checkpoint: Some(at), done } => {
-                checkpoint = Some(at);
-                parts.push(done);
-            }
-            Outcome::Stored { artifact, .. } => break artifact,
-            ref other => panic!("{other:?}"),
-        }
-        assert!(parts.len() < 6, "a slice takes at least one step: {parts:?}");
-    };
+    let (parts, end) = in_slices(&mut rig, work).await;
+    let Outcome::Stored { artifact: mapper, .. } = end else { panic!("{end:?}") };
     assert_eq!(parts, [0.2, 0.4, 0.6, 0.8]);
     rig.set_slice(MINUTE);
     let whole = rig.run(work(1, None)).await;
@@ -231,6 +221,66 @@ async fn a_mapper_trains_in_slices_to_the_same_bytes_and_edits_a_batch() {
     let unmoved = edited(&outcomes[2]);
     let reconstruction = credentials::raster_digest(&rig.get(unmoved.reconstruction).await).expect("a PNG");
     assert_eq!(unmoved.record.outcome.raster_sha256, reconstruction, "strength 0 is the reconstruction");
+}
+
+/// Work until it ends, handing each checkpoint back; how far it was at each, and the end.
+async fn in_slices(rig: &mut Rig, work: impl Fn(i64, Option<Digest>) -> Work) -> (Vec<f32>, Outcome) {
+    let (mut checkpoint, mut parts) = (None, Vec::new());
+    loop {
+        let mut outcomes = rig.run(work(1 + parts.len() as i64, checkpoint)).await;
+        match outcomes.swap_remove(0).outcome {
+            Outcome::Yielded { checkpoint: Some(at), done } => {
+                checkpoint = Some(at);
+                parts.push(done);
+            }
+            end => return (parts, end),
+        }
+        assert!(parts.len() < 8, "a slice takes at least one step: {parts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_inversions_and_edits_go_on_from_slice_to_slice() {
+    let mut rig = Rig::new(Duration::ZERO).await;
+    let face = rig.put_demo("faces/source/000.png").await;
+    let item = invert_items(&rig, &[face], 1).remove(0);
+    let inversion = Inversion::Hybrid(domain::inversion::Refinement { steps: 4, ..Default::default() });
+    let inverting = |epoch, checkpoint| {
+        let fence = Fence { epoch, ..item.fence };
+        Work::Invert { inversion: inversion.clone(), items: vec![InvertItem { fence, checkpoint, ..item.clone() }] }
+    };
+    let (parts, inverted) = in_slices(&mut rig, inverting).await;
+    assert_eq!(parts, [0.25, 0.5, 0.75]);
+    rig.set_slice(MINUTE);
+    let whole = rig.run(inverting(1, None)).await.remove(0).outcome;
+    assert_eq!(inverted, whole, "slices leave no trace in the latent");
+    let Outcome::Stored { artifact, .. } = whole else { panic!("not inverted: {whole:?}") };
+
+    let spec = edit_spec(r#"{"kind":"clip-nce","steps":4,"views":2}"#);
+    let work = edit_work(&spec, None, &[(item.source.clone(), artifact)], 1, &[1.0]);
+    let Work::Edit { edit, inversion, mapper, items } = work else { panic!("an edit") };
+    let editing = |epoch, checkpoint| {
+        let fence = Fence { epoch, ..items[0].fence };
+        let items = vec![EditItem { fence, checkpoint, ..items[0].clone() }];
+        Work::Edit { edit: edit.clone(), inversion: inversion.clone(), mapper, items }
+    };
+    let raster = |outcome: &Outcome| match outcome {
+        Outcome::Edited(edited) => (edited.record.outcome.raster_sha256, edited.record.outcome.loss.clone()),
+        other => panic!("not edited: {other:?}"),
+    };
+    let whole = rig.run(editing(1, None)).await.remove(0).outcome;
+    rig.set_slice(Duration::ZERO);
+    // another task, so that the result of the first does not answer for it
+    let other = |epoch, checkpoint| match editing(epoch, checkpoint) {
+        Work::Edit { edit, inversion, mapper, mut items } => {
+            items[0].fence.task.no += 1;
+            Work::Edit { edit, inversion, mapper, items }
+        }
+        other => other,
+    };
+    let (parts, edited) = in_slices(&mut rig, other).await;
+    assert_eq!(parts, [0.25, 0.5, 0.75]);
+    assert_eq!(raster(&edited), raster(&whole), "slices leave no trace in the image");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -41,10 +41,7 @@ async fn train(
     }
     let pack = line.packs.pack(&desk.batch.pack).await?;
     let latents = latents(desk, &pack, item.training_set, busy).await?;
-    let checkpoint = match item.checkpoint {
-        Some(digest) => Some(fetch::artifact(&line.artifacts, digest).await?),
-        None => None,
-    };
+    let checkpoint = fetch::checkpoint(&line.artifacts, item.checkpoint).await?;
     desk.ready(0)?;
     let watch = Watch::slicing(Arc::clone(&desk.tasks[0]), line.drain.clone(), line.slice);
     let training = Training { edit: edit.clone(), set: item.training_set, latents, checkpoint };

@@ -6,7 +6,7 @@ use super::judge::{self, Rubric, Scores};
 use crate::watch::Watch;
 use domain::edit::EditSpec;
 use domain::record::{MicroBatch, TextFacts};
-use domain::{Digest, Stage};
+use domain::{Digest, Stage, StageKey};
 use editing::batch::{MemoryModel, run_in_parts};
 use editing::draw::Painter;
 use editing::guidance::Draw;
@@ -44,6 +44,10 @@ pub struct Input {
     pub strength: f64,
     /// The job's seed.
     pub seed: u64,
+    /// Identity of the result, which checkpoints name.
+    pub key: StageKey,
+    /// Where an earlier slice stopped, for methods that optimise per image.
+    pub checkpoint: Option<Vec<u8>>,
 }
 
 /// An edited image.
@@ -105,7 +109,10 @@ pub fn compute(
         }
         Ok(ends)
     });
-    Ok((text.facts, results.into_iter().map(|end| end.map_err(Ended::from)).collect()))
+    Ok((
+        text.facts,
+        results.into_iter().zip(items).map(|(end, item)| end.map_err(|stop| Ended::of(stop, item.key))).collect(),
+    ))
 }
 
 /// The constants of a batch.

@@ -2,8 +2,10 @@
 
 use super::prepare::Reject;
 use artifacts::ArtifactError;
-use domain::Reason;
+use domain::{Reason, StageKey};
+use editing::descent::Checkpoint;
 use editing::{EditError, Stop};
+use std::rc::Rc;
 use wire::broker::v1::Outcome;
 
 /// The end of an item without a result.
@@ -18,8 +20,17 @@ pub enum Ended {
     },
     /// Nobody wants it any more: nothing is told about it.
     Cancelled,
-    /// Handed back: the worker drains.
-    Yielded,
+    /// Handed back: the worker drains, or the slice is over.
+    Yielded(Option<Halted>),
+}
+
+/// Where handed-back work can go on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Halted {
+    /// The checkpoint's file.
+    pub checkpoint: Vec<u8>,
+    /// Part done, 0 to 1.
+    pub done: f32,
 }
 
 impl Ended {
@@ -37,7 +48,8 @@ impl Ended {
     pub fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Failed { reason, detail } => Some(Outcome::Failed { reason, detail }),
-            Self::Yielded => Some(Outcome::Yielded { checkpoint: None, done: 0.0 }),
+            // A checkpoint that was not stored is none.
+            Self::Yielded(_) => Some(Outcome::Yielded { checkpoint: None, done: 0.0 }),
             Self::Cancelled => None,
         }
     }
@@ -49,12 +61,41 @@ impl From<EditError> for Ended {
     }
 }
 
+/// The end of an item whose work leaves no checkpoint.
 impl From<Stop> for Ended {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Failed(error) => error.into(),
             Stop::Cancelled => Self::Cancelled,
-            Stop::Yielded => Self::Yielded,
+            Stop::Yielded(_) => Self::Yielded(None),
+        }
+    }
+}
+
+impl Ended {
+    /// The end of an item whose work is named `key`.
+    pub fn of(stop: Stop, key: StageKey) -> Self {
+        match stop {
+            Stop::Yielded(Some(halted)) => match halted.to_bytes(&key.to_string()) {
+                Ok(checkpoint) => Self::Yielded(Some(Halted { checkpoint, done: halted.done() })),
+                Err(error) => {
+                    tracing::warn!(%key, error = with_causes(&error), "a checkpoint cannot be written; its steps are lost");
+                    Self::Yielded(None)
+                }
+            },
+            stop => stop.into(),
+        }
+    }
+}
+
+/// Reads an item's checkpoint of the work named `key`. One that cannot be read can only be from another version: time is lost, and
+/// nothing else.
+pub fn read_checkpoint(bytes: &[u8], key: StageKey, device: tch::Device) -> Option<Rc<Checkpoint>> {
+    match Checkpoint::from_bytes(bytes, &key.to_string(), device) {
+        Ok(checkpoint) => Some(Rc::new(checkpoint)),
+        Err(error) => {
+            tracing::warn!(%key, error = with_causes(&error), "a checkpoint cannot be continued; starting again");
+            None
         }
     }
 }

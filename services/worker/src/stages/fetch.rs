@@ -1,7 +1,7 @@
 //! Bytes from the bucket, decoded where that needs no tensors. This is what "staging" a batch means.
 
 use super::ended::Ended;
-use super::invert::{LatentNote, Source, read_note};
+use super::invert::{LatentNote, read_note};
 use super::prepare::{Limits, Prepared, prepare, prepare_mask};
 use artifacts::Artifacts;
 use credentials::raster;
@@ -21,14 +21,18 @@ where
     stream::iter(items.into_iter().map(each)).buffered(PARALLEL).collect().await
 }
 
-/// A source image, decoded to `resolution`.
+/// A source image, decoded to `resolution`, and what a latent's note says about it.
 ///
 /// # Errors
 /// The item's own fault, or the bucket's.
-pub async fn source(artifacts: &Artifacts, wanted: &SourceRef, resolution: u32) -> Result<Source, Ended> {
+pub async fn source(
+    artifacts: &Artifacts,
+    wanted: &SourceRef,
+    resolution: u32,
+) -> Result<(Prepared, SourceFacts), Ended> {
     let prepared = image(artifacts, wanted.sha256, resolution).await?;
     let facts = facts(wanted.sha256, &prepared);
-    Ok(Source { prepared, facts })
+    Ok((prepared, facts))
 }
 
 /// What a latent's note says about its source; the `uri` is left to the record.
@@ -119,6 +123,17 @@ pub async fn mask(
 /// When it is missing or damaged, or the bucket fails.
 pub async fn artifact(artifacts: &Artifacts, digest: Digest) -> Result<Vec<u8>, Ended> {
     Ok(artifacts.get(digest).await.map_err(ours)?.to_vec())
+}
+
+/// The file of a checkpoint, if there is one.
+///
+/// # Errors
+/// As [`artifact`].
+pub async fn checkpoint(artifacts: &Artifacts, digest: Option<Digest>) -> Result<Option<Vec<u8>>, Ended> {
+    match digest {
+        Some(digest) => artifact(artifacts, digest).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// An artifact that an earlier stage wrote and that is not there is no fault of the user's data.

@@ -1,12 +1,12 @@
 //! Source rasters to W+ latents, with the reconstruction each latent gives.
 
 use super::encode::encode_png;
-use super::ended::Ended;
+use super::ended::{Ended, read_checkpoint};
 use super::prepare::Prepared;
 use crate::watch::Watch;
 use domain::inversion::Inversion;
 use domain::record::SourceFacts;
-use domain::{Digest, Stage};
+use domain::{Digest, Stage, StageKey};
 use editing::batch::{MemoryModel, run_in_parts};
 use editing::draw::Painter;
 use editing::guidance::Draw;
@@ -41,6 +41,10 @@ pub struct Source {
     pub prepared: Prepared,
     /// For the note.
     pub facts: SourceFacts,
+    /// Identity of the result, which checkpoints name.
+    pub key: StageKey,
+    /// Where an earlier slice stopped.
+    pub checkpoint: Option<Vec<u8>>,
 }
 
 /// An inverted source.
@@ -69,7 +73,9 @@ pub fn compute(
             return Ok(part.map(|_| Err(Stop::Cancelled)).collect());
         }
         let images = raster::from_rgb8(&rasters, engine.resolution(), engine.device())?;
-        let found = invert::invert(engine, inversion, &images, &wanted, watch)?;
+        let begun = wanted.iter().map(|&i| &sources[i]);
+        let begun = begun.map(|s| s.checkpoint.as_ref().and_then(|c| read_checkpoint(c, s.key, engine.device())));
+        let found = invert::invert(engine, inversion, &images, &wanted, &begun.collect::<Vec<_>>(), watch)?;
         let mut ends: Vec<Result<Inverted, Stop>> = part.clone().map(|_| Err(Stop::Cancelled)).collect();
         for (place, (item, end)) in wanted.into_iter().zip(found).enumerate() {
             ends[item - part.start] = match end {
@@ -81,7 +87,7 @@ pub fn compute(
         }
         Ok(ends)
     });
-    results.into_iter().map(|result| result.map_err(Ended::from)).collect()
+    results.into_iter().zip(sources).map(|(end, source)| end.map_err(|stop| Ended::of(stop, source.key))).collect()
 }
 
 /// The latent's two files. Rendered one by one, so that the reconstruction does not depend on the batch.

@@ -91,7 +91,7 @@ impl Run<'_> {
         let batches = faces.chunks(self.batch).flat_map(|faces| {
             let images = self.images.narrow(0, faces[0], faces.len() as i64);
             let ids: Vec<_> = (0..faces.len()).collect();
-            invert(self.engine, method, &images, &ids, &mut Unhindered).expect("the batch is computed")
+            invert(self.engine, method, &images, &ids, &[], &mut Unhindered).expect("the batch is computed")
         });
         batches.map(|end| end.expect("a face is inverted")).collect()
     }

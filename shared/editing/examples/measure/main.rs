@@ -144,7 +144,7 @@ fn per_image(
             .iter()
             .map(|(id, latent)| {
                 let source = Digest::of(id.to_le_bytes());
-                Item { id: *id, latent, key: RngKey::new("views", &source, &edit, 0) }
+                Item { id: *id, latent, key: RngKey::new("views", &source, &edit, 0), begun: None }
             })
             .collect();
         let results = per_image::edit(engine, engine, text, method, &items, None, &mut Unhindered).expect("edits");

@@ -3,7 +3,7 @@
 use super::Inverted;
 use super::fit::{Target, per_item, pixels, places, pyramid};
 use crate::control::Control;
-use crate::descent::{Descended, Plan, descend};
+use crate::descent::{Begun, Descended, Plan, descend};
 use crate::draw::Own;
 use crate::engine::Engine;
 use crate::error::{EditError, Stop};
@@ -19,7 +19,7 @@ pub(super) fn encode(
     control: &mut dyn Control,
 ) -> Result<Vec<Result<Inverted, Stop>>, EditError> {
     // No steps: the descent only checks each item's latent and hands it back.
-    refine(engine, &Refinement { steps: 0, learning_rate: 0.0, pull: 0.0 }, images, ids, control)
+    refine(engine, &Refinement { steps: 0, learning_rate: 0.0, pull: 0.0 }, images, ids, &[], control)
 }
 
 /// The encoder's latents, moved towards the images by Adam.
@@ -28,6 +28,7 @@ pub(super) fn refine(
     refinement: &Refinement,
     images: &Tensor,
     ids: &[usize],
+    begun: Begun<'_>,
     control: &mut dyn Control,
 ) -> Result<Vec<Result<Inverted, Stop>>, EditError> {
     let encoded = engine.encode(images)?;
@@ -41,7 +42,7 @@ pub(super) fn refine(
         let pull = per_item(&latents.f_sub(&encoded.f_index_select(0, &places)?)?.f_square()?)?;
         Ok(fit.f_add(&pull.f_multiply_scalar(refinement.pull)?)?)
     };
-    let ends = descend(&encoded, ids, &plan, &mut losses, control)?;
+    let ends = descend(&encoded, ids, begun, &plan, &mut losses, control)?;
     Ok(ends.into_iter().map(|end| end.map(latent_alone)).collect())
 }
 

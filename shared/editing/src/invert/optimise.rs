@@ -8,7 +8,7 @@ use super::Inverted;
 use super::fit::{Target, pixels, places};
 use super::noise::{autocorrelation, normalise};
 use crate::control::Control;
-use crate::descent::{Landscape, Plan, Settled, descend_all};
+use crate::descent::{Begun, Landscape, Plan, Settled, descend_all};
 use crate::draw::Own;
 use crate::engine::Engine;
 use crate::error::{EditError, Stop};
@@ -28,6 +28,7 @@ pub(super) fn project(
     projection: &Projection,
     images: &Tensor,
     ids: &[usize],
+    begun: Begun<'_>,
     control: &mut dyn Control,
 ) -> Result<Vec<Result<Inverted, Stop>>, EditError> {
     let target =
@@ -55,7 +56,7 @@ pub(super) fn project(
         Projector { generator, projection, target, deviation, layers, key: key("inversion/latent", projection.seed) };
     let rate = |step| projection.learning_rate * projector_rate(step, projection.steps);
     let plan = Plan { steps: projection.steps, rate: &rate, early_stop: None };
-    let ends = descend_all(&start, ids, &plan, &mut landscape, control)?;
+    let ends = descend_all(&start, ids, begun, &plan, &mut landscape, control)?;
     Ok(ends.into_iter().map(|end| end.and_then(|end| landscape.inverted(end).map_err(Stop::Failed))).collect())
 }
 

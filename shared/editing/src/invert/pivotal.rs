@@ -16,13 +16,14 @@ use super::hybrid::refine;
 use super::optimise::{key, standard_normal};
 use super::{Inverted, Stretch};
 use crate::control::Control;
-use crate::descent::{Landscape, Plan, descend_all};
+use crate::descent::{Begun, Checkpoint, Earlier, Landscape, Plan, descend_all};
 use crate::draw::Own;
 use crate::engine::Engine;
 use crate::error::{EditError, Stop};
 use domain::inversion::PivotalTuning;
 use networks::Generator;
 use networks::stylegan2::{Delta, LowRank};
+use std::rc::Rc;
 use tch::{Kind, Tensor};
 
 /// What the file of a change of weights costs.
@@ -40,29 +41,72 @@ pub(super) fn tune(
     tuning: &PivotalTuning,
     images: &Tensor,
     ids: &[usize],
+    begun: Begun<'_>,
     control: &mut dyn Control,
 ) -> Result<Vec<Result<Inverted, Stop>>, EditError> {
     let steps = tuning.pivot.steps + tuning.steps.saturating_mul(ids.len() as u32);
-    let pivots = refine(engine, &tuning.pivot, images, ids, &mut Stretch { control, before: 0, steps })?;
+    let mut pivots =
+        pivots(engine, tuning, images, ids, begun, &mut Stretch { control, before: 0, steps })?.into_iter();
     let mut ends = Vec::with_capacity(ids.len());
-    for (place, (pivot, &id)) in pivots.into_iter().zip(ids).enumerate() {
+    for (place, &id) in ids.iter().enumerate() {
         // Safe to narrow: items of a batch.
         let before = tuning.pivot.steps + tuning.steps.saturating_mul(place as u32);
         let image = images.f_narrow(0, place as i64, 1)?;
+        let tuned = begun.get(place).and_then(Option::as_ref).filter(|checkpoint| checkpoint.earlier.is_some());
+        let pivot = match tuned.and_then(|checkpoint| checkpoint.earlier.as_ref()) {
+            Some(Earlier { latent, loss, steps }) => {
+                Ok(Pivot { latent: latent.f_to_device(engine.device())?, loss: loss.clone(), steps: *steps })
+            }
+            None => pivots.next().unwrap_or(Err(Stop::Cancelled)),
+        };
         ends.push(match pivot {
-            Ok(pivot) => tune_one(engine, tuning, pivot, &image, id, &mut Stretch { control, before, steps })?,
+            Ok(pivot) => {
+                let begun = [tuned.cloned()];
+                tune_one(engine, tuning, pivot, &image, id, &begun, &mut Stretch { control, before, steps })?
+            }
             Err(stop) => Err(stop),
         });
     }
     Ok(ends)
 }
 
+/// What the tuning turns around.
+struct Pivot {
+    /// `[L, w_dim]`
+    latent: Tensor,
+    loss: Vec<f64>,
+    steps: u32,
+}
+
+/// The pivots that are not known yet, in order.
+fn pivots(
+    engine: &Engine,
+    tuning: &PivotalTuning,
+    images: &Tensor,
+    ids: &[usize],
+    begun: Begun<'_>,
+    control: &mut dyn Control,
+) -> Result<Vec<Result<Pivot, Stop>>, EditError> {
+    let at = |place: usize| begun.get(place).and_then(Option::as_ref);
+    let wanted: Vec<usize> = (0..ids.len()).filter(|&p| at(p).is_none_or(|c| c.earlier.is_none())).collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let images = images.f_index_select(0, &places(&wanted, images.device())?)?;
+    let own: Vec<usize> = wanted.iter().map(|&place| ids[place]).collect();
+    let begun: Vec<_> = wanted.iter().map(|&place| at(place).cloned()).collect();
+    let pivots = refine(engine, &tuning.pivot, &images, &own, &begun, control)?;
+    let pivot = |found: Inverted| Pivot { latent: found.latent, loss: found.loss, steps: found.steps };
+    Ok(pivots.into_iter().map(|found| found.map(pivot)).collect())
+}
+
 fn tune_one(
     engine: &Engine,
     tuning: &PivotalTuning,
-    pivot: Inverted,
+    pivot: Pivot,
     image: &Tensor,
     id: usize,
+    begun: Begun<'_>,
     control: &mut dyn Control,
 ) -> Result<Result<Inverted, Stop>, EditError> {
     let generator = engine.generator();
@@ -72,8 +116,11 @@ fn tune_one(
     let mut landscape = Tuning { generator, names, latent, target, stop_below: tuning.stop_below, distance: None };
     let rate = |_| tuning.learning_rate;
     let plan = Plan { steps: tuning.steps, rate: &rate, early_stop: None };
-    let settled = match descend_all(&start, &[id], &plan, &mut landscape, control)?.pop() {
+    let settled = match descend_all(&start, &[id], begun, &plan, &mut landscape, control)?.pop() {
         Some(Ok(settled)) => settled,
+        Some(Err(Stop::Yielded(halted))) => {
+            return Ok(Err(Stop::Yielded(Some(with_pivot(halted, &start, plan.steps, pivot)?))));
+        }
         Some(Err(stop)) => return Ok(Err(stop)),
         None => return Err(EditError::Input { what: "the tuning of one item has no end".to_owned() }),
     };
@@ -85,6 +132,27 @@ fn tune_one(
     let own = Own { noise: None, delta: Some(rounded) };
     let steps = pivot.steps + settled.steps;
     Ok(Ok(Inverted { latent: pivot.latent, own, rounding: Some(rounding), loss, steps }))
+}
+
+/// The checkpoint of a tuning, which keeps the pivot; also where it has taken no step yet.
+fn with_pivot(
+    halted: Option<Rc<Checkpoint>>,
+    start: &[Tensor],
+    steps: u32,
+    pivot: Pivot,
+) -> Result<Rc<Checkpoint>, EditError> {
+    let Pivot { latent, loss, steps: taken } = pivot;
+    let own = start.iter().map(|tensor| tensor.f_get(0)).collect::<Result<Vec<_>, _>>()?;
+    let zeros = || own.iter().map(Tensor::f_zeros_like).collect::<Result<Vec<_>, _>>();
+    let mut checkpoint = match halted.and_then(Rc::into_inner) {
+        Some(checkpoint) => checkpoint,
+        None => {
+            let (first, second) = (zeros()?, zeros()?);
+            Checkpoint { step: 0, steps, values: own, first, second, loss: Vec::new(), earlier: None }
+        }
+    };
+    checkpoint.earlier = Some(Earlier { latent, loss, steps: taken });
+    Ok(Rc::new(checkpoint))
 }
 
 /// The names of the convolutions, and `u` `[1, out, r]` and `v` `[1, r, in·k·k]` for each, one after the other.

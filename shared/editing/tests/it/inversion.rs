@@ -29,7 +29,7 @@ fn tune(pivot: u32, steps: u32) -> Inversion {
 
 fn inverted(engine: &Engine, method: &Inversion, images: &Tensor) -> Vec<Inverted> {
     let ids: Vec<_> = (0..images.size()[0] as usize).collect();
-    let results = invert(engine, method, images, &ids, &mut Unhindered).expect("the batch is computed");
+    let results = invert(engine, method, images, &ids, &[], &mut Unhindered).expect("the batch is computed");
     results.into_iter().map(Result::unwrap).collect()
 }
 
@@ -136,7 +136,7 @@ fn an_image_that_is_not_finite_fails_alone() {
     let images = demo::pictures(&engine, "faces/source", 0..3);
     let _ = images.get(1).fill_(f64::NAN);
     for method in [Inversion::Encoder {}, refine(3), project(LatentSpace::WPlus, 3), tune(2, 2)] {
-        let results = invert(&engine, &method, &images, &[0, 1, 2], &mut Unhindered).unwrap();
+        let results = invert(&engine, &method, &images, &[0, 1, 2], &[], &mut Unhindered).unwrap();
         let reasons: Vec<_> = results
             .iter()
             .map(|result| match result {
@@ -171,10 +171,10 @@ fn a_pivotal_inversion_stops_between_its_items_and_keeps_what_is_done() {
     let engine = demo::engine();
     let images = demo::pictures(&engine, "faces/source", 0..3);
     let mut control = Interruption { at: 8, seen: Vec::new() };
-    let ends = invert(&engine, &tune(2, 3), &images, &[5, 7, 9], &mut control).unwrap();
+    let ends = invert(&engine, &tune(2, 3), &images, &[5, 7, 9], &[], &mut control).unwrap();
     assert!(ends[0].is_ok(), "the first is done");
     assert!(matches!(ends[1], Err(Stop::Cancelled)), "cancelled in the pivot already");
-    assert!(matches!(ends[2], Err(Stop::Yielded)), "the last was handed back");
+    assert!(matches!(ends[2], Err(Stop::Yielded(_))), "the last was handed back");
     assert_eq!(control.seen, [(0, 11), (1, 11), (2, 11), (3, 11), (4, 11), (8, 11)]);
 }
 

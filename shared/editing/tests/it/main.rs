@@ -10,6 +10,7 @@ mod perspective;
 mod ranger;
 mod repro;
 mod search;
+mod slices;
 mod texts;
 mod training;
 

@@ -40,7 +40,8 @@ impl Bench {
         control: &mut dyn Control,
     ) -> Vec<Result<Descended, Stop>> {
         let key = |id: usize| RngKey::new("views", &Digest::of(id.to_le_bytes()), &Digest::of(b"green"), seed);
-        let items: Vec<_> = faces.iter().map(|&id| Item { id, latent: &self.latents[id], key: key(id) }).collect();
+        let items: Vec<_> =
+            faces.iter().map(|&id| Item { id, latent: &self.latents[id], key: key(id), begun: None }).collect();
         edit(&self.engine, &self.engine, &self.text, method, &items, None, control).expect("the batch is computed")
     }
 
@@ -158,7 +159,7 @@ fn a_cancelled_item_goes_and_a_yield_hands_all_back() {
 
     let mut drain = Interruption { cancel: None, yield_at: Some(1), step: 0 };
     let results = bench.results(&method, 0, &[0, 1], &mut drain);
-    assert!(results.iter().all(|result| matches!(result, Err(Stop::Yielded))));
+    assert!(results.iter().all(|result| matches!(result, Err(Stop::Yielded(_)))));
 }
 
 /// Every method goes down its own loss, and moves the latent.
@@ -189,8 +190,12 @@ fn closed_layers_stay_where_they_were() {
     }
     let beyond = Guards { layers: Some([4, 10]), ..Guards::default() };
     let method = Method::ClipNce(ClipNce { steps: 3, guards: beyond, ..ClipNce::default() });
-    let items =
-        [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let items = [Item {
+        id: 0,
+        latent: &bench.latents[0],
+        key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0),
+        begun: None,
+    }];
     let refused = edit(&bench.engine, &bench.engine, &bench.text, &method, &items, None, &mut Unhindered).unwrap_err();
     assert!(refused.to_string().contains("0 to 9"), "{refused}");
 }
@@ -202,8 +207,12 @@ fn only_the_region_is_guided() {
     let region = Region { source: RegionSource::Box([0.0, 0.0, 1.0, 0.5]), feather: 0.0 };
     let guards = Guards { region: Some(region.clone()), ..Guards::default() };
     let method = Method::ClipNce(ClipNce { steps: 4, latent_l2: 0.0, guards, ..ClipNce::default() });
-    let items =
-        [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let items = [Item {
+        id: 0,
+        latent: &bench.latents[0],
+        key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0),
+        begun: None,
+    }];
     let run = |mask: Tensor| {
         let ends =
             edit(&bench.engine, &bench.engine, &bench.text, &method, &items, Some(mask), &mut Unhindered).unwrap();
@@ -228,8 +237,12 @@ fn a_guide_may_be_smaller_than_the_image() {
     // CLIP reads 64 pixels; a smaller guide is enlarged to that.
     let guards = Guards { guide_resolution: Some(32), ..Guards::default() };
     let method = Method::ClipNce(ClipNce { steps: 5, guards, ..ClipNce::default() });
-    let items =
-        [Item { id: 0, latent: &bench.latents[0], key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0) }];
+    let items = [Item {
+        id: 0,
+        latent: &bench.latents[0],
+        key: RngKey::new("v", &Digest::of(b""), &Digest::of(b""), 0),
+        begun: None,
+    }];
     let smaller = edit(&bench.engine, &bench.engine, &bench.text, &method, &items, None, &mut Unhindered).unwrap();
     let smaller = smaller.into_iter().next().unwrap().unwrap();
     assert!(smaller.loss[4] < smaller.loss[0], "{:?}", smaller.loss);

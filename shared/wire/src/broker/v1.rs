@@ -119,6 +119,9 @@ pub struct InvertItem {
     pub key: StageKey,
     /// The image.
     pub source: SourceRef,
+    /// Where an earlier slice stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Digest>,
 }
 
 /// One mapper to train.
@@ -159,6 +162,9 @@ pub struct EditItem {
     pub strength: f64,
     /// The job's seed.
     pub seed: u64,
+    /// Where an earlier slice stopped, for methods that optimise per image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Digest>,
 }
 
 /// What a worker says.

@@ -1,8 +1,9 @@
 //! From inverted latents to edited ones: the method once per distinct image and seed, the strength per item.
 
 use super::{Input, Pass};
+use crate::stages::ended::read_checkpoint;
 use crate::watch::Watch;
-use editing::descent::Descended;
+use editing::descent::{Checkpoint, Descended};
 use editing::draw::{Own, Painter};
 use editing::mapper::Mapper;
 use editing::per_image::{self, Item};
@@ -98,7 +99,8 @@ impl Pass<'_> {
                 let painter = Painter::new(engine, owns.iter().map(Some).collect())?;
                 let key = |i: usize| RngKey::new("clip-nce/views", &items[i].source, &self.identity, items[i].seed);
                 let entries = distinct.iter().zip(&sources);
-                let entries: Vec<_> = entries.map(|(&id, latent)| Item { id, latent, key: key(id) }).collect();
+                let entry = |(&id, latent)| Item { id, latent, key: key(id), begun: self.begun(items, id) };
+                let entries: Vec<_> = entries.map(entry).collect();
                 let regions = self.regions(distinct.iter().map(|&i| &items[i]))?;
                 per_image::edit(engine, &painter, self.text, &self.plan.edit.method, &entries, regions, watch)?
             }
@@ -107,6 +109,13 @@ impl Pass<'_> {
             end.map(|end| Full { source, own: Rc::new(own), edited: end.latent, loss: end.loss, steps: end.steps })
         });
         Ok(full.collect())
+    }
+
+    /// Where the edit of the item `id` goes on. Its other strengths are the same edit, so the one that came furthest tells.
+    fn begun(&self, items: &[Input], id: usize) -> Option<Rc<Checkpoint>> {
+        let alike = items.iter().filter(|other| self.same_edit(other, &items[id]));
+        let begun = alike.filter_map(|i| read_checkpoint(i.checkpoint.as_ref()?, i.key, self.engine.device()));
+        begun.max_by_key(|checkpoint| checkpoint.step)
     }
 
     /// Replaces each item's strength by the smallest that reaches the target, where the edit asks for it.
@@ -151,7 +160,7 @@ fn mapped(mapper: &Mapper, sources: &[Tensor]) -> Result<Vec<Result<Descended, S
 fn again(stop: &Stop) -> Stop {
     match stop {
         Stop::Cancelled => Stop::Cancelled,
-        Stop::Yielded => Stop::Yielded,
+        Stop::Yielded(halted) => Stop::Yielded(halted.clone()),
         Stop::Failed(error) => Stop::Failed(EditError::Input { what: error.to_string() }),
     }
 }

@@ -60,7 +60,7 @@ fn a_projection_may_compare_by_the_perceptual_network_alone_where_there_is_one()
     }
 
     let without = demo::engine();
-    let refused = invert(&without, &method, &images, &[0, 1], &mut Unhindered).unwrap_err();
+    let refused = invert(&without, &method, &images, &[0, 1], &[], &mut Unhindered).unwrap_err();
     assert_eq!(refused.reason(), Reason::PackInvalid);
     assert!(refused.to_string().contains("pixel_weight"), "{refused}");
 }
