@@ -33,6 +33,32 @@ pub(super) fn import(checkpoint: &Checkpoint, told: Option<Activation>) -> Resul
     } else {
         "open_clip"
     };
+    // Before the activation is asked for, which no user could tell of these.
+    if let Some((tensor, network)) = clip_shape::other_network(taking.names()) {
+        let what = format!("{network} (tensor {tensor})");
+        return Err(taking.wrong(Cause::Unsupported { what, remedy: "take a CLIP of OpenAI's layout" }));
+    }
+    let towers = [["vision_model.", "visual."], ["text_model.", "transformer."]];
+    let has = |tower: [&str; 2]| taking.names().any(|name| tower.iter().any(|start| name.starts_with(start)));
+    let custom = taking.contains("text.token_embedding.weight");
+    if let [vision, text] = towers.map(has)
+        && vision != (text || custom)
+    {
+        let tower = if vision { "image" } else { "text" };
+        return Err(taking.wrong(Cause::OtherKind {
+            found: format!("the {tower} tower of a CLIP alone"),
+            wanted: "a CLIP with both towers",
+            remedy: "take the whole model, in which images and texts meet".to_owned(),
+        }));
+    }
+    if !has(towers[0]) {
+        let example = taking.names().next().unwrap_or("none");
+        return Err(taking.wrong(Cause::OtherKind {
+            found: format!("a checkpoint whose tensors have names such as {example}"),
+            wanted: "a CLIP",
+            remedy: "known are OpenAI's .pt, and the weights of open_clip and of Hugging Face's CLIPModel".to_owned(),
+        }));
+    }
     if let Some(cause) = beside.unlike() {
         return Err(taking.wrong(cause));
     }

@@ -25,12 +25,6 @@ pub(super) fn import(checkpoint: &Checkpoint, mut taking: Taking) -> Result<Gene
     let &[_, w_dim] = taking.shape("conv1.conv.modulation.weight")? else {
         return Err(taking.odd("conv1.conv.modulation.weight", "is no matrix"));
     };
-    let &[first_width, _] = taking.shape("style.1.weight")? else {
-        return Err(taking.odd("style.1.weight", "is no matrix"));
-    };
-    if first_width != w_dim {
-        return Err(taking.odd("style.1.weight", format!("makes {first_width} numbers, but a latent has {w_dim}")));
-    }
     fir::check_all(&taking, |name| {
         (name.ends_with("blur.kernel") || name.ends_with("upsample.kernel")).then_some(UPSAMPLING)
     })?;
