@@ -129,7 +129,7 @@ pub struct ImportArgs {
     /// What else a user must know about rights.
     #[arg(long, default_value = "")]
     pub license_notes: String,
-    /// Generator: rosinality .pt, or .pkl of stylegan2-ada-pytorch or stylegan3. Without it, the decoder in --encoder.
+    /// Generator: rosinality .pt, or NVIDIA's .pkl of stylegan2, stylegan2-ada or stylegan3. Without it, the decoder in --encoder.
     #[arg(long)]
     pub generator: Option<PathBuf>,
     /// Inversion encoder: .pt of e4e, pSp or ReStyle.

@@ -1,11 +1,13 @@
 //! The worker: owns one device, speaks RabbitMQ and S3, and has no access to the database.
 //!
-//! `run` takes batches from the queue until told to end; `edit` makes one edit with no services at all. The way of a batch:
+//! `run` takes batches from the queue until told to end; `edit` makes one edit with no services at all; `compute` runs a pack's
+//! networks on given tensors. The way of a batch:
 //! [`consume`] (a slot is free, so ask for a batch) → [`settle`] (say `Started`, then acknowledge) → [`pipeline`] (stage, compute on
 //! the thread of [`gpu`], upload) → [`report`] (tell the outcomes until they are confirmed). Beside it: heartbeats ([`report`]),
 //! revocations ([`control`]), and the end in good order ([`drain`]).
 
 mod cache;
+mod compute;
 mod config;
 mod consume;
 mod control;
@@ -38,6 +40,8 @@ enum Verb {
     Run(Box<config::Settings>),
     /// Edit one image with no services at all; the result carries its record.
     Edit(Box<single::EditArgs>),
+    /// Run a pack's networks on your own tensors, and write outputs and gradients: how an import is proved against its program.
+    Compute(Box<compute::ComputeArgs>),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +71,6 @@ fn perform(verb: Verb) -> Result<()> {
             let _telemetry = telemetry::init("worker", &telemetry::LogConfig::default())?;
             single::run(&args)
         }
+        Verb::Compute(args) => compute::run(&args),
     }
 }

@@ -117,8 +117,10 @@ fn generator(h: &Header<'_>, architecture: GeneratorArchitecture, size: usize) -
     }
     h.dims::<4>("input.input")?;
     let [_, w_dim] = h.dims("conv1.conv.modulation.weight")?;
-    let [mapped, _] = h.dims("style.1.weight")?;
-    h.expect("style.1.weight", "the size of w", mapped, w_dim, "the first convolution takes")?;
+    let mapping = (2..).take_while(|i| h.dims::<2>(&format!("style.{i}.weight")).is_ok()).last().unwrap_or(1);
+    let last = format!("style.{mapping}.weight");
+    let [mapped, _] = h.dims(&last)?;
+    h.expect(&last, "the size of w", mapped, w_dim, "the first convolution takes")?;
     h.dims::<4>("to_rgb1.bias")?;
     let doublings = (0..).take_while(|i| h.tensors.contains_key(&format!("to_rgbs.{i}.bias"))).count();
     let last = if doublings == 0 { "to_rgb1.bias".to_owned() } else { format!("to_rgbs.{}.bias", doublings - 1) };

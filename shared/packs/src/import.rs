@@ -29,6 +29,7 @@ mod rosinality;
 mod storing;
 mod stylegan3;
 mod taking;
+mod tensorflow;
 
 pub use error::{Cause, ImportError};
 pub use mapper::{ImportedMapper, MapperRequest, import_mapper};

@@ -98,7 +98,10 @@ impl Arena {
     pub(super) fn charge_text(&mut self, bytes: u64) -> Result<(), Fault> {
         self.text = self.text.saturating_add(bytes);
         if self.text > limits::TEXT {
-            return Err(Fault::Limit(format!("texts of more than {} MiB", limits::TEXT >> 20)));
+            return Err(Fault::Limit(format!(
+                "texts of more than {} MiB (a pickle of protocol 2 or older writes numbers as text: save it anew with protocol 4)",
+                limits::TEXT >> 20
+            )));
         }
         Ok(())
     }

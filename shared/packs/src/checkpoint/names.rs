@@ -112,7 +112,7 @@ pub(super) fn script_call(name: &str) -> Option<Call> {
 }
 
 /// Classes whose objects are nothing but their attributes: namespaces of settings, modules and optimisers of PyTorch itself, and
-/// NVIDIA's network of the TensorFlow age (told apart later, so that the message can name a remedy).
+/// NVIDIA's network of the TensorFlow age, which is a list of numpy arrays.
 fn is_object(name: &str) -> bool {
     const CLASSES: [&str; 4] =
         ["argparse.Namespace", "types.SimpleNamespace", "dnnlib.tflib.network.Network", "torch.nn.parameter.Parameter"];

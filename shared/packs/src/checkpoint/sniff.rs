@@ -80,6 +80,7 @@ pub(super) fn container(file: &Blob) -> Result<Container, Fault> {
     if [&b"(d"[..], b"(S'", b"(l", b"(i", b"}", b"]", b"ccollections\n", b"ccopy_reg\n"]
         .iter()
         .any(|start| head.starts_with(start))
+        || names_a_class(&head)
     {
         return Ok(Container::Pickle);
     }
@@ -91,6 +92,16 @@ pub(super) fn container(file: &Blob) -> Result<Container, Fault> {
         &format!("of a kind unknown here (it begins with {start})"),
         "read are torch.save, torch.jit.save, pickle and safetensors",
     )
+}
+
+/// A name of two lines, by which protocols 0 and 1 open a call of anything: read, so that the refusal says what would be called.
+fn names_a_class(head: &[u8]) -> bool {
+    let Some(rest) = head.strip_prefix(b"(").unwrap_or(head).strip_prefix(b"c") else { return false };
+    let mut lines = rest.split(|&byte| byte == b'\n');
+    let is_name = |line: &[u8]| {
+        !line.is_empty() && line.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+    };
+    lines.next().is_some_and(is_name) && lines.next().is_some_and(is_name) && lines.next().is_some()
 }
 
 fn starts_in_any_case(text: &[u8], start: &[u8]) -> bool {

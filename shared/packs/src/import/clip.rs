@@ -8,6 +8,10 @@ use crate::manifest::Activation;
 use serde_json::Value as Json;
 use std::path::Path;
 
+/// How pixels are normalised for all CLIPs here: OpenAI's numbers, as open_clip writes them.
+const MEAN: [f64; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+const DEVIATION: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+
 /// A CLIP as the pack will have it.
 pub(super) struct Clip {
     pub(super) pieces: Vec<Piece>,
@@ -29,6 +33,35 @@ pub(super) fn import(checkpoint: &Checkpoint, told: Option<Activation>) -> Resul
     } else {
         "open_clip"
     };
+    // Before the activation is asked for, which no user could tell of these.
+    if let Some((tensor, network)) = clip_shape::other_network(taking.names()) {
+        let what = format!("{network} (tensor {tensor})");
+        return Err(taking.wrong(Cause::Unsupported { what, remedy: "take a CLIP of OpenAI's layout" }));
+    }
+    let towers = [["vision_model.", "visual."], ["text_model.", "transformer."]];
+    let has = |tower: [&str; 2]| taking.names().any(|name| tower.iter().any(|start| name.starts_with(start)));
+    let custom = taking.contains("text.token_embedding.weight");
+    if let [vision, text] = towers.map(has)
+        && vision != (text || custom)
+    {
+        let tower = if vision { "image" } else { "text" };
+        return Err(taking.wrong(Cause::OtherKind {
+            found: format!("the {tower} tower of a CLIP alone"),
+            wanted: "a CLIP with both towers",
+            remedy: "take the whole model, in which images and texts meet".to_owned(),
+        }));
+    }
+    if !has(towers[0]) {
+        let example = taking.names().next().unwrap_or("none");
+        return Err(taking.wrong(Cause::OtherKind {
+            found: format!("a checkpoint whose tensors have names such as {example}"),
+            wanted: "a CLIP",
+            remedy: "known are OpenAI's .pt, and the weights of open_clip and of Hugging Face's CLIPModel".to_owned(),
+        }));
+    }
+    if let Some(cause) = beside.unlike() {
+        return Err(taking.wrong(cause));
+    }
     let mut notes = Vec::new();
     let activation = told.or_else(|| beside.activation(&mut notes)).or_else(|| {
         // Only OpenAI has ever published CLIPs as scripts, and all of its models have this one.
@@ -151,6 +184,51 @@ impl Beside {
         let quick = config.get("quick_gelu").and_then(Json::as_bool).unwrap_or(false);
         notes.push(format!("activation from open_clip_config.json beside the weights: quick_gelu = {quick}"));
         Some(if quick { Activation::QuickGelu } else { Activation::Gelu })
+    }
+
+    /// A setting by which the network computes otherwise than all CLIPs here, and that no tensor shows.
+    fn unlike(&self) -> Option<Cause> {
+        let odd = |file: &str, key: String, value: &Json, expected: &str| Cause::Unsupported {
+            what: format!("a CLIP whose {file} sets {key} to {value}, where {expected} is computed here,"),
+            remedy: "take one with the usual setting, or remove the line if it says something else than how it was trained",
+        };
+        if let Some(config) = &self.hugging_face {
+            let eps = |tower: &str| config.get(tower).and_then(|tower| tower.get("layer_norm_eps"));
+            for (tower, value) in ["text_config", "vision_config"].map(|tower| (tower, eps(tower))) {
+                if let Some(value) = value.filter(|value| value.as_f64().is_none_or(|eps| (eps - 1e-5).abs() > 1e-9)) {
+                    return Some(odd("config.json", format!("{tower}.layer_norm_eps"), value, "1e-5"));
+                }
+            }
+            let act = |tower: &str| config.get(tower).and_then(|tower| tower.get("hidden_act"));
+            if let (Some(text), Some(vision)) = (act("text_config"), act("vision_config"))
+                && text != vision
+            {
+                let expected = format!("vision_config.hidden_act, {vision}, for both towers alike");
+                return Some(odd("config.json", "text_config.hidden_act".to_owned(), text, &expected));
+            }
+            return None;
+        }
+        let config = self.open_clip.as_ref()?;
+        let known: [(&str, Json); 11] = [
+            ("/model_cfg/vision_cfg/pool_type", "tok".into()),
+            ("/model_cfg/vision_cfg/act_kwargs", Json::Null),
+            ("/model_cfg/vision_cfg/norm_kwargs", Json::Null),
+            ("/model_cfg/vision_cfg/final_ln_after_pool", false.into()),
+            ("/model_cfg/text_cfg/pool_type", "argmax".into()),
+            ("/model_cfg/text_cfg/act_kwargs", Json::Null),
+            ("/model_cfg/text_cfg/norm_kwargs", Json::Null),
+            ("/model_cfg/text_cfg/no_causal_mask", false.into()),
+            ("/model_cfg/text_cfg/correct_cls_mask", false.into()),
+            ("/preprocess_cfg/mean", MEAN.as_slice().into()),
+            ("/preprocess_cfg/std", DEVIATION.as_slice().into()),
+        ];
+        let nothing = |value: &Json| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+        known.into_iter().find_map(|(place, usual)| {
+            let value = config.pointer(place).filter(|value| **value != usual && !nothing(value))?;
+            let key = place.trim_start_matches('/').replace('/', ".");
+            let expected = if usual.is_null() { "nothing".to_owned() } else { usual.to_string() };
+            Some(odd("open_clip_config.json", key, value, &expected))
+        })
     }
 
     fn heads(&self) -> ToldHeads {

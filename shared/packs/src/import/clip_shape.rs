@@ -147,16 +147,23 @@ const OTHER_NETWORKS: [(&str, &str); 6] = [
     ("vision_model.head.", "a SigLIP"),
 ];
 
+/// A network that is known and not computed here, and the tensor that shows it.
+pub(crate) fn other_network<'a>(names: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'static str)> {
+    let known = |name: &'a str| {
+        let (_, network) = OTHER_NETWORKS.iter().find(|(start, _)| name.starts_with(start))?;
+        Some((name, *network))
+    };
+    names.filter_map(known).next()
+}
+
 /// Tells the sizes, and checks that every tensor they imply is there in its shape and no other. Tensors that
 /// [carry no weight](carries_no_weight) are passed over.
 ///
 /// # Errors
 /// Names the first tensor that is missing or odd, or all that are surplus.
 pub fn infer(shapes: &Shapes, told: ToldHeads) -> Result<ClipShape, ClipShapeError> {
-    for (start, network) in OTHER_NETWORKS {
-        if let Some((tensor, _)) = shapes.range(start.to_owned()..).next().filter(|(name, _)| name.starts_with(start)) {
-            return Err(ClipShapeError::Unsupported { tensor: tensor.clone(), network });
-        }
+    if let Some((tensor, network)) = other_network(shapes.keys().map(String::as_str)) {
+        return Err(ClipShapeError::Unsupported { tensor: tensor.to_owned(), network });
     }
     let [_, embed] = dims(shapes, "text_projection")?;
     let [vocabulary, width] = dims(shapes, "token_embedding.weight")?;

@@ -2,7 +2,7 @@
 
 use super::error::{Cause, ImportError};
 use super::taking::{Piece, Taking};
-use super::{nvidia, rosinality, stylegan3};
+use super::{nvidia, rosinality, stylegan3, tensorflow};
 use crate::checkpoint::{Checkpoint, Value};
 use crate::manifest::{GeneratorArchitecture, StyleGan3Settings};
 
@@ -34,7 +34,9 @@ const NVIDIA_3: &str = "synthesis.input.freqs";
 
 /// The generator of a checkpoint.
 pub(super) fn import(checkpoint: &Checkpoint) -> Result<Generator, ImportError> {
-    refuse_tensorflow(checkpoint)?;
+    if let Some(network) = tensorflow::find(checkpoint) {
+        return tensorflow::import(checkpoint, network);
+    }
     for place in PLACES {
         let value = if place.is_empty() { Some(&checkpoint.root) } else { checkpoint.root.child(place) };
         let Some(value) = value.filter(|value| !matches!(value, Value::None)) else { continue };
@@ -58,21 +60,8 @@ pub(super) fn import(checkpoint: &Checkpoint) -> Result<Generator, ImportError> 
     Err(taking.wrong(Cause::OtherKind {
         found: format!("a checkpoint with {example}"),
         wanted: "a StyleGAN2 or StyleGAN3 generator",
-        remedy: "known are rosinality's .pt, NVIDIA's .pkl of stylegan2-ada-pytorch and stylegan3, and the decoder of e4e, pSp and \
+        remedy: "known are rosinality's .pt, NVIDIA's .pkl of stylegan2, stylegan2-ada and stylegan3, and the decoder of e4e, pSp and \
                  ReStyle"
             .to_owned(),
     }))
-}
-
-/// Three networks that TensorFlow's dnnlib pickled: numpy arrays under other names.
-fn refuse_tensorflow(checkpoint: &Checkpoint) -> Result<(), ImportError> {
-    let network = checkpoint.root.items().first().and_then(Value::as_object);
-    if network.is_none_or(|network| network.class != "dnnlib.tflib.network.Network") {
-        return Ok(());
-    }
-    let cause = Cause::Unsupported {
-        what: "a generator pickled by TensorFlow".to_owned(),
-        remedy: "convert it once with `legacy.py` of stylegan2-ada-pytorch, and import the .pkl that makes",
-    };
-    Err(ImportError::Checkpoint { path: checkpoint.path().to_owned(), cause })
 }

@@ -137,6 +137,12 @@ fn refuse_variants(network: &Value, taking: &Taking) -> Result<(), ImportError> 
             "take one trained with \"skip\", the default",
         );
     }
+    if !taking.contains("synthesis.b4.torgb.bias") && taking.names().any(|name| name.ends_with(".torgb.bias")) {
+        return unsupported(
+            "a generator of architecture \"orig\", which makes colours at its last resolution alone,".to_owned(),
+            "take one trained with \"skip\", the default",
+        );
+    }
     for layer in ["mapping.fc0", "synthesis.b4.conv1"] {
         let activation = network.get(&format!("{layer}.activation")).and_then(Value::as_text).unwrap_or("lrelu");
         if activation != "lrelu" {
@@ -146,10 +152,20 @@ fn refuse_variants(network: &Value, taking: &Taking) -> Result<(), ImportError> 
             );
         }
     }
+    refuse_multiplier(network, taking)
+}
+
+/// Refuses a mapping network whose stored weights are to be multiplied by something else than is computed.
+pub(super) fn refuse_multiplier(network: &Value, taking: &Taking) -> Result<(), ImportError> {
     let gain = network.get("mapping.fc0.bias_gain").and_then(Value::as_float);
-    if let Some(gain) = gain.filter(|gain| (gain - 0.01).abs() > 1e-6) {
-        return Err(taking
-            .odd("mapping.fc0.bias_gain", format!("is {gain}: a learning rate multiplier of 0.01 is computed here")));
+    match gain.filter(|gain| (gain - 0.01).abs() > 1e-6) {
+        None => Ok(()),
+        Some(gain) => Err(taking.odd(
+            "mapping.fc0.bias_gain",
+            format!(
+                "is {gain}: a learning rate multiplier of 0.01 is computed here; take a network trained with the default \
+                 lr_multiplier"
+            ),
+        )),
     }
-    Ok(())
 }

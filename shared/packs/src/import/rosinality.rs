@@ -1,7 +1,7 @@
 //! StyleGAN2 by rosinality/stylegan2-pytorch, whose names are the pack's own: `g_ema` of its checkpoints, and the decoders of e4e,
 //! pSp and ReStyle.
 
-use super::error::ImportError;
+use super::error::{Cause, ImportError};
 use super::generator::Generator;
 use super::taking::{Change, Taking};
 use super::{average, fir, noise};
@@ -12,6 +12,12 @@ use crate::manifest::GeneratorArchitecture;
 const UPSAMPLING: f32 = 4.0;
 
 pub(super) fn import(checkpoint: &Checkpoint, mut taking: Taking) -> Result<Generator, ImportError> {
+    if let Some(name) = taking.names().find(|name| name.contains(".iwt.") || name.contains(".dwt.")) {
+        return Err(taking.wrong(Cause::Unsupported {
+            what: format!("a SWAGAN, which draws wavelets in place of colours (tensor {name}),"),
+            remedy: "take one trained with --arch stylegan2, the default",
+        }));
+    }
     let mut notes = Vec::new();
     let doublings = (0..).take_while(|i| taking.contains(&format!("to_rgbs.{i}.bias"))).count();
     let resolution = 4u32.checked_shl(doublings as u32).filter(|size| *size <= 4096);
@@ -19,12 +25,6 @@ pub(super) fn import(checkpoint: &Checkpoint, mut taking: Taking) -> Result<Gene
     let &[_, w_dim] = taking.shape("conv1.conv.modulation.weight")? else {
         return Err(taking.odd("conv1.conv.modulation.weight", "is no matrix"));
     };
-    let &[first_width, _] = taking.shape("style.1.weight")? else {
-        return Err(taking.odd("style.1.weight", "is no matrix"));
-    };
-    if first_width != w_dim {
-        return Err(taking.odd("style.1.weight", format!("makes {first_width} numbers, but a latent has {w_dim}")));
-    }
     fir::check_all(&taking, |name| {
         (name.ends_with("blur.kernel") || name.ends_with("upsample.kernel")).then_some(UPSAMPLING)
     })?;

@@ -115,11 +115,30 @@ pub(super) fn bytes(piece: &Piece) -> Result<Vec<u8>, ImportError> {
                 let scaled: Vec<f32> = tensor.read_f32()?.into_iter().map(|number| number * factor).collect();
                 out.extend::<Vec<u8>>(single(&scaled));
             }
+            (Change::PlusOne, _) => {
+                let more: Vec<f32> = tensor.read_f32()?.into_iter().map(|number| number + 1.0).collect();
+                out.extend::<Vec<u8>>(single(&more));
+            }
+            (Change::Filters { turned }, _) => {
+                out.extend::<Vec<u8>>(single(&filters(&tensor.read_f32()?, tensor.shape(), *turned)));
+            }
             (Change::Transpose, true) => out.extend(transposed::<2>(&tensor.read()?, tensor.shape())),
             (Change::Transpose, false) => out.extend(transposed::<4>(&single(&tensor.read_f32()?), tensor.shape())),
         }
     }
     Ok(out)
+}
+
+/// TensorFlow's filters in PyTorch's order.
+fn filters(numbers: &[f32], shape: &[usize], turned: bool) -> Vec<f32> {
+    let &[height, width, inputs, outputs] = shape else { return numbers.to_vec() };
+    let places = height * width;
+    let at = |output, input, place| {
+        let place = if turned { places - 1 - place } else { place };
+        numbers.get((place * inputs + input) * outputs + output).copied().unwrap_or(f32::NAN)
+    };
+    let pairs = (0..outputs).flat_map(|output| (0..inputs).map(move |input| (output, input)));
+    pairs.flat_map(|(output, input)| (0..places).map(move |place| at(output, input, place))).collect()
 }
 
 fn transposed<const N: usize>(bytes: &[u8], shape: &[usize]) -> Vec<u8> {

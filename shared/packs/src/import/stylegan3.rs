@@ -2,6 +2,7 @@
 
 use super::error::{Cause, ImportError};
 use super::generator::Generator;
+use super::nvidia;
 use super::taking::Taking;
 use crate::checkpoint::Value;
 use crate::manifest::{GeneratorArchitecture, StyleGan3Settings};
@@ -13,6 +14,7 @@ pub(super) fn import(network: &Value, mut taking: Taking) -> Result<Generator, I
             remedy: "take an unconditional one; there is no label to give with a photograph",
         }));
     }
+    nvidia::refuse_multiplier(network, &taking)?;
     let known = |key: &str| network.get(&format!("synthesis.{key}"));
     let number =
         |key: &str| known(key).and_then(Value::as_float).ok_or_else(|| taking.missing(&format!("synthesis.{key}")));

@@ -5,6 +5,9 @@ use crate::checkpoint::{Checkpoint, Dtype, Tensor, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Beginnings of all names of a network that was saved inside another.
+const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+
 /// What is done to a tensor's numbers on the way.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Change {
@@ -14,6 +17,10 @@ pub(super) enum Change {
     Scale(f32),
     /// Rows become columns.
     Transpose,
+    /// `[height, width, in, out]` becomes `[out, in, height, width]`, turned by 180 degrees or not.
+    Filters { turned: bool },
+    /// Each plus one.
+    PlusOne,
 }
 
 /// Where a tensor of the pack comes from.
@@ -57,13 +64,23 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    /// All tensors under `value`, by the names they have there. `module.`, which data-parallel training puts before each, goes.
+    /// All tensors under `value`, by the names they have there. What wrappers put before each goes: `module.` of data-parallel
+    /// training, `_orig_mod.` of `torch.compile`.
     pub(super) fn of(checkpoint: &Checkpoint, value: &Value) -> Result<Self, ImportError> {
         let mut tensors = checkpoint.tensors(value)?;
-        if !tensors.is_empty() && tensors.keys().all(|name| name.starts_with("module.")) {
-            tensors = tensors.into_iter().map(|(name, tensor)| (name["module.".len()..].to_owned(), tensor)).collect();
+        while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| tensors.keys().all(|name| name.starts_with(**wrapper)))
+        {
+            if tensors.is_empty() {
+                break;
+            }
+            tensors = tensors.into_iter().map(|(name, tensor)| (name[wrapper.len()..].to_owned(), tensor)).collect();
         }
         Ok(Self { path: checkpoint.path().to_owned(), tensors, pieces: Vec::new() })
+    }
+
+    /// Tensors under names that the caller has made.
+    pub(super) fn named(checkpoint: &Checkpoint, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self { path: checkpoint.path().to_owned(), tensors, pieces: Vec::new() }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -8,8 +8,12 @@ pub(super) fn stylegan2(shapes: &Shapes) -> Result<(), Fault> {
     let [_, w_dim] = walk.look("conv1.conv.modulation.weight")?;
     let [_, z_dim] = walk.look("style.1.weight")?;
     let mapping = (1..).take_while(|i| walk.contains(&format!("style.{i}.weight"))).count();
+    let mut inputs = z_dim;
     for i in 1..=mapping {
-        walk.affine(&format!("style.{i}"), &[w_dim, if i == 1 { z_dim } else { w_dim }])?;
+        // Only the last is as wide as a latent must be: NVIDIA's program can be told of other widths (`layer_features`).
+        let [outputs, _] = walk.look(&format!("style.{i}.weight"))?;
+        walk.affine(&format!("style.{i}"), &[if i == mapping { w_dim } else { outputs }, inputs])?;
+        inputs = outputs;
     }
     walk.meet("latent_avg", &[w_dim])?;
     let [_, mut channels, _, _] = walk.look("input.input")?;

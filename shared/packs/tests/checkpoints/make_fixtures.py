@@ -189,6 +189,7 @@ def hostile():
     plain("hostile-import.pkl", Runs(__import__, "os"))
     torch.save({"a": Runs(os.system, "echo this was run")}, OUT / "hostile-torch.pt")
     (OUT / "hostile-inst.pkl").write_bytes(b"(S'echo this was run'\nios\nsystem\n.")
+    (OUT / "hostile-protocol0.pkl").write_bytes(b"cos\nsystem\n(S'echo this was run'\ntR.")
     ring = []
     ring.append(ring)
     plain("cycle.pkl", ring)

@@ -4,13 +4,14 @@ use crate::{data, open};
 use std::time::{Duration, Instant};
 
 /// Files and what the message must say.
-const REFUSED: [(&str, &[&str]); 36] = [
+const REFUSED: [(&str, &[&str]); 37] = [
     ("hostile-system.pkl", &["wants to call", "system", "do not load this file anywhere"]),
     ("hostile-eval.pkl", &["wants to call builtins.eval"]),
     ("hostile-getattr.pkl", &["wants to call builtins.getattr"]),
     ("hostile-import.pkl", &["wants to call builtins.__import__"]),
     ("hostile-torch.pt", &["wants to call", "system"]),
     ("hostile-inst.pkl", &["wants to call os.system"]),
+    ("hostile-protocol0.pkl", &["wants to call os.system", "do not load this file anywhere"]),
     ("cycle.pkl", &["contains itself"]),
     ("deep.pkl", &["nested deeper than"]),
     ("huge-bytes.pkl", &["cut short", "needs 1152921504606846976 bytes"]),

@@ -98,6 +98,49 @@ fn nvidias_stylegan2_has_the_packs_names_and_its_own_numbers() {
 }
 
 #[test]
+fn tensorflows_stylegan2_is_turned_into_the_packs_layout() {
+    let imported = Imported::of(&request("tensorflow.pkl"));
+    assert_eq!(imported.pack.manifest().image.size, 16);
+    assert_eq!(imported.source(Role::Generator, "tensorflow.pkl").family, "nvidia-tensorflow");
+    let tensors = imported.tensors(Role::Generator);
+    for (ours, theirs) in [
+        ("latent_avg", "dlatent_avg"),
+        ("style.2.bias", "Dense1/bias"),
+        ("input.input", "4x4/Const/const"),
+        ("conv1.noise.weight", "4x4/Conv/noise_strength"),
+        ("convs.0.activate.bias", "8x8/Conv0_up/bias"),
+        ("to_rgbs.1.bias", "16x16/ToRGB/bias"),
+        ("noises.noise_3", "noise3"),
+    ] {
+        let shape = tensors[ours].shape();
+        let theirs_shape = if shape == [1, 3, 1, 1] { &[3] } else { shape };
+        assert_numbers(&tensors[ours], theirs, theirs_shape);
+    }
+    let turned = numbers("Dense0/weight", &[8, 8]);
+    let turned: Vec<f32> = (0..64).map(|i| turned[i % 8 * 8 + i / 8]).collect();
+    assert_same(&tensors["style.1.weight"], &turned, "a matrix has its rows for columns");
+    let lifted: Vec<f32> = numbers("8x8/Conv1/mod_bias", &[6]).iter().map(|number| number + 1.0).collect();
+    assert_same(&tensors["convs.1.conv.modulation.bias"], &lifted, "a style's one is part of its bias");
+    for (ours, theirs, turned) in [("convs.0", "8x8/Conv0_up/weight", true), ("convs.1", "8x8/Conv1/weight", false)] {
+        let stored = numbers(theirs, &[3, 3, 6, 6]);
+        let at = |i: usize| {
+            let (output, input, place) = (i / 54, i / 9 % 6, if turned { 8 - i % 9 } else { i % 9 });
+            stored[(place * 6 + input) * 6 + output]
+        };
+        let expected: Vec<f32> = (0..324).map(at).collect();
+        assert_same(&tensors[&format!("{ours}.conv.weight")], &expected, theirs);
+    }
+}
+
+#[test]
+fn wrappers_names_go_and_a_mapping_may_be_wider_in_between() {
+    let imported = Imported::of(&request("rosinality-wrapped.pt"));
+    let tensors = imported.tensors(Role::Generator);
+    assert_eq!((tensors["style.1.weight"].shape(), tensors["style.2.weight"].shape()), (&[16, 8][..], &[8, 16][..]));
+    assert_numbers(&tensors["convs.3.conv.weight"], "convs.3.conv.weight", &[1, 6, 6, 3, 3]);
+}
+
+#[test]
 fn stylegan3_keeps_its_names_and_gets_its_settings() {
     let imported = Imported::of(&request("nvidia-stylegan3.pkl"));
     let generator = &imported.pack.manifest().generator;

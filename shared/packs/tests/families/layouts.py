@@ -237,6 +237,30 @@ def stylegan2(size=16, channels=6):
     return t
 
 
+def tensorflow(size=16, channels=6):
+    """Variables of the mapping network and of synthesis, as dnnlib of StyleGAN2 names and shapes them."""
+    mapping, t = Network(), Network()
+    for i in range(2):
+        mapping.put(f"Dense{i}/weight", WIDTH, WIDTH)
+        mapping.put(f"Dense{i}/bias", WIDTH)
+    t.put("4x4/Const/const", 1, channels, 4, 4)
+    sides = [2**i for i in range(2, int(math.log2(size)) + 1)]
+    for side in sides:
+        block = f"{side}x{side}"
+        for layer in ("Conv", "ToRGB") if side == 4 else ("Conv0_up", "Conv1", "ToRGB"):
+            name, outputs, kernel = f"{block}/{layer}", 3 if layer == "ToRGB" else channels, 1 if layer == "ToRGB" else 3
+            t.put(f"{name}/weight", kernel, kernel, channels, outputs)
+            t.put(f"{name}/mod_weight", WIDTH, channels)
+            t.put(f"{name}/mod_bias", channels)
+            if layer != "ToRGB":
+                t.put(f"{name}/noise_strength")
+            t.put(f"{name}/bias", outputs)
+    for i in range(2 * len(sides) - 1):
+        side = 2 ** ((i + 5) // 2)
+        t.put(f"noise{i}", 1, 1, side, side)
+    return mapping, t
+
+
 def stylegan3(channels=(8, 8, 6, 4, 3), sides=(28, 36, 36, 32, 32)):
     t = Network()
     for i in range(2):

@@ -77,6 +77,15 @@ def generators():
     torch.save(dict(g=trained, d={}, g_ema=trained) | tail, OUT / "rosinality.pt", _use_new_zipfile_serialization=False)
     converted = OrderedDict(rosinality(16, noises=False, half=True))
     (OUT / "rosinality-half.pt").write_bytes(repacked(dict(g_ema=converted, latent_avg=mean(1)[0])))
+    # Of `torch.compile` under data-parallel training, and with a layer in the middle of its mapping that is wider than a latent.
+    wrapped = rosinality(16)
+    wrapped.put("style.1.weight", 2 * WIDTH, WIDTH)
+    wrapped.put("style.1.bias", 2 * WIDTH)
+    wrapped.put("style.2.weight", WIDTH, 2 * WIDTH)
+    wrapped |= {"latent_avg": mean(1)[0]}
+    (OUT / "rosinality-wrapped.pt").write_bytes(repacked(dict(g_ema=wrapped.below("module._orig_mod"))))
+    wavelets = {"input.input": torch.zeros(1, 2, 4, 4), "style.1.weight": torch.zeros(2, 2), "to_rgbs.0.iwt.ll": torch.zeros(2, 2)}
+    (OUT / "swagan.pt").write_bytes(repacked(dict(g_ema=wavelets)))
 
 
 class Persistent:
@@ -124,12 +133,46 @@ def nvidia():
     convolution = [name.removesuffix(".affine.weight") for name in two if name.endswith(".affine.weight")]
     attributes = {f"{name}.conv_clamp": 256 for name in convolution} | {"c_dim": 0, "mapping.fc0.activation": "lrelu"}
     file("nvidia-stylegan2.pkl", persistent(two, attributes))
+    orig = {name: two[name] for name in ("synthesis.b4.const", "synthesis.b16.torgb.bias")}
+    file("nvidia-orig.pkl", persistent(orig, {"c_dim": 0}))
+    file("nvidia-multiplier.pkl", persistent({"synthesis.input.freqs": torch.zeros(2, 2)}, {"mapping.fc0.bias_gain": 0.1}))
     labels = {"mapping.embed.weight": torch.zeros(2, 2), "synthesis.b4.const": two["synthesis.b4.const"]}
     file("nvidia-conditional.pkl", persistent(labels, {"c_dim": 7}))
     three = layouts.stylegan3()
     attributes = {f"{name.removesuffix('.magnitude_ema')}.conv_clamp": 256 for name in three if name.endswith(".magnitude_ema")}
     attributes |= {f"synthesis.{key}": value for key, value in dict(num_critical=2, margin_size=10, output_scale=0.25, img_resolution=32).items()}
     file("nvidia-stylegan3.pkl", persistent(three, attributes | {"_init_kwargs": {"first_cutoff": 3.0}}))
+
+
+class Network:
+    """A network as TensorFlow's dnnlib pickles it: numpy arrays by name, parts, and the source of its program as text."""
+
+    def __init__(self, variables, components=None, version=4, **static_kwargs):
+        self.state = dict(version=version, name="G", static_kwargs=static_kwargs, components=components or {})
+        self.state |= dict(build_module_src="raise SystemExit('this source was run')", build_func_name="G_main", variables=variables)
+
+    def __getstate__(self):
+        return self.state
+
+
+def tensorflow():
+    module = types.ModuleType("dnnlib.tflib.network")
+    Network.__module__, module.Network = module.__name__, Network
+    sys.modules |= {"dnnlib": types.ModuleType("dnnlib"), "dnnlib.tflib": types.ModuleType("dnnlib.tflib"), module.__name__: module}
+    variables = lambda t: [(name, tensor.contiguous().numpy().copy()) for name, tensor in t.items()]
+    top = layouts.Network()
+    top.put("dlatent_avg", WIDTH)
+    top.put("lod")
+
+    def file(name, **kwargs):
+        mapping, synthesis = layouts.tensorflow()
+        parts = dict(mapping=Network(variables(mapping)), synthesis=Network(variables(synthesis)))
+        averaged = Network(variables(top), parts, **(dict(num_channels=3, resolution=16, label_size=0, truncation_psi=0.5) | kwargs))
+        (OUT / name).write_bytes(pickle.dumps((Network([]), Network([]), averaged), protocol=3))
+
+    file("tensorflow.pkl")
+    (OUT / "tensorflow-other.pkl").write_bytes(pickle.dumps((Network([]), Network([]), Network([], architecture="resnet")), protocol=3))
+    (OUT / "tensorflow-old.pkl").write_bytes(pickle.dumps((Network([]), Network([]), Network([], version=3)), protocol=3))
 
 
 def scripted(tensors):
@@ -199,6 +242,7 @@ if __name__ == "__main__":
     generators()
     encoders()
     nvidia()
+    tensorflow()
     clips()
     faces()
 

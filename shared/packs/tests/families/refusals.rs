@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 type Ask = fn(&Path) -> Request;
 
 /// What is asked, and what the answer must say.
-const REFUSED: [(&str, Ask, &[&str]); 24] = [
+const REFUSED: [(&str, Ask, &[&str]); 36] = [
     ("cut off", |at| encoder(cut(at, "e4e.pt")), &["e4e.pt", "cut short"]),
     ("cut off, a pickle", |at| generator(cut(at, "nvidia-stylegan2.pkl")), &["nvidia-stylegan2.pkl", "cut short"]),
     (
@@ -71,6 +71,65 @@ const REFUSED: [(&str, Ask, &[&str]); 24] = [
         "classes",
         |_| request("nvidia-conditional.pkl"),
         &["nvidia-conditional.pkl", "class labels (7 of them)", "take an unconditional one"],
+    ),
+    (
+        "colours at the last resolution alone",
+        |_| request("nvidia-orig.pkl"),
+        &["nvidia-orig.pkl", "architecture \"orig\"", "take one trained with \"skip\""],
+    ),
+    (
+        "another multiplier in StyleGAN3",
+        |_| request("nvidia-multiplier.pkl"),
+        &["nvidia-multiplier.pkl", "mapping.fc0.bias_gain is 0.1", "take a network trained with the default"],
+    ),
+    ("wavelets", |_| request("swagan.pt"), &["swagan.pt", "a SWAGAN", "--arch stylegan2"]),
+    (
+        "TensorFlow's with another architecture",
+        |_| request("tensorflow-other.pkl"),
+        &["tensorflow-other.pkl", "architecture = \"resnet\"", "trained with the default"],
+    ),
+    (
+        "TensorFlow's of 2018",
+        |_| request("tensorflow-old.pkl"),
+        &["tensorflow-old.pkl", "version 3", "take a StyleGAN2 or StyleGAN3"],
+    ),
+    (
+        "a CLIP that averages patches",
+        |at| set_up(at, "vision_cfg", "pool_type", "avg"),
+        &["epoch_3.pt", "model_cfg.vision_cfg.pool_type to \"avg\"", "where \"tok\" is computed"],
+    ),
+    (
+        "a CLIP that reads the last token",
+        |at| set_up(at, "text_cfg", "pool_type", "last"),
+        &["epoch_3.pt", "model_cfg.text_cfg.pool_type to \"last\"", "take one with the usual setting"],
+    ),
+    (
+        "a CLIP whose activation is approximate",
+        |at| set_up(at, "text_cfg", "act_kwargs", serde_json::json!({ "approximate": "tanh" })),
+        &["epoch_3.pt", "model_cfg.text_cfg.act_kwargs", "approximate"],
+    ),
+    (
+        "a CLIP with another normalisation",
+        |at| set_up(at, "preprocess_cfg", "mean", serde_json::json!([0.5, 0.5, 0.5])),
+        &["epoch_3.pt", "preprocess_cfg.mean to [0.5,0.5,0.5]"],
+    ),
+    (
+        "a CLIP of two activations",
+        |at| {
+            let beside = r#"{"text_config": {"hidden_act": "gelu"}, "vision_config": {"hidden_act": "quick_gelu"}}"#;
+            hugging_face(at, beside)
+        },
+        &["model.safetensors", "text_config.hidden_act to \"gelu\"", "for both towers alike"],
+    ),
+    (
+        "a CLIP with another epsilon",
+        |at| hugging_face(at, r#"{"text_config": {"layer_norm_eps": 0.001}, "vision_config": {}}"#),
+        &["model.safetensors", "text_config.layer_norm_eps to 0.001", "1e-5 is computed here"],
+    ),
+    (
+        "a generator as CLIP",
+        |_| of_clip(data("rosinality.pt"), None),
+        &["rosinality.pt", "a CLIP is needed here", "known are OpenAI's .pt"],
     ),
     (
         "another filter",
@@ -201,6 +260,23 @@ fn of_clip(weights: PathBuf, activation: Option<Activation>) -> Request {
     let mut request = request("rosinality-half.pt");
     request.clip = packs::import::ClipRequest { weights, activation, ..clip("") };
     request
+}
+
+/// open_clip's CLIP, whose configuration has one setting changed.
+fn set_up(at: &Path, part: &str, key: &str, value: impl Into<serde_json::Value>) -> Request {
+    let weights = copy(at, "open_clip/epoch_3.pt");
+    let config = fs::read(data("open_clip/open_clip_config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let part = if part == "preprocess_cfg" { &mut config[part] } else { &mut config["model_cfg"][part] };
+    part[key] = value.into();
+    fs::write(at.join("open_clip_config.json"), config.to_string()).unwrap();
+    of_clip(weights, None)
+}
+
+/// Hugging Face's CLIP beside this configuration.
+fn hugging_face(at: &Path, config: &str) -> Request {
+    fs::write(at.join("config.json"), config).unwrap();
+    of_clip(copy(at, "hugging-face/model.safetensors"), None)
 }
 
 fn copy(at: &Path, file: &str) -> PathBuf {
