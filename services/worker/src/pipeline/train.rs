@@ -39,7 +39,7 @@ async fn train(
     if let Some(outcome) = desk.earlier(item.fence, item.key).await {
         return Ok(outcome);
     }
-    let pack = line.packs.pack(&desk.batch.pack).await?;
+    let pack = desk.pack().await?;
     let latents = latents(desk, &pack, item.training_set, busy).await?;
     let checkpoint = match item.checkpoint {
         Some(digest) => Some(fetch::artifact(&line.artifacts, digest).await?),
