@@ -3,7 +3,7 @@
 //! `<digest>.file` is whole; `<digest>.part` is on its way and becomes the other by a rename. The locks are the system's (`flock`)
 //! and on the files themselves, so they go with the file through the rename and are released when a process dies, however it dies:
 //!
-//! - who **fetches** holds the part exclusively; others that want the file wait for that lock and then find the file;
+//! - who **fetches** holds the part exclusively; others that want the file ask until the part is free, and then find the file;
 //! - who **uses** a file holds it shared, from before it is looked at until the networks are loaded and longer;
 //! - who **makes room** removes only what it can lock exclusively at once: what nobody uses and nobody fetches.
 //!
@@ -19,6 +19,9 @@ use std::time::{Duration, SystemTime};
 
 /// How long what a dead process has fetched of a file waits for somebody to go on.
 const PART_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Pause of one that waits for another's fetch.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The folder and its limit.
 #[derive(Clone, Debug)]
@@ -99,9 +102,13 @@ impl Shelf {
         let path = self.folder.join(format!("{digest}.part"));
         loop {
             let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-            file.lock()?;
-            if leads_to(&path, &file)? {
-                return Ok(Part { file, path });
+            // Asked again and again: who waited for the lock itself would go on waiting after the rename, for as long as the
+            // file is in use.
+            match file.try_lock() {
+                Ok(()) if leads_to(&path, &file)? => return Ok(Part { file, path }),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => std::thread::sleep(ASK_AGAIN),
+                Err(TryLockError::Error(error)) => return Err(error),
             }
         }
     }
@@ -194,8 +201,11 @@ fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
 
 /// Removes a file unless somebody holds it; whether it is gone.
 fn remove_unused(path: &Path) -> io::Result<bool> {
-    let file = match File::open(path) {
+    // For writing, because network file systems lock exclusively only what may be written.
+    let file = match OpenOptions::new().read(true).append(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        // Another user's, who makes room for it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
         other => other?,
     };
     match file.try_lock() {
