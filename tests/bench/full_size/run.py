@@ -24,8 +24,8 @@ import numpy as np
 
 import checkpoints
 
-PICTURES = 3
-STEPS = 4
+PICTURES = int(os.environ.get("FULL_SIZE_PICTURES", "3"))
+STEPS = int(os.environ.get("FULL_SIZE_STEPS", "4"))
 GIB = 1 << 30
 MIB = 1 << 20
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -190,15 +190,21 @@ def main(binaries, work, report):
         cfx("dataset", "add", dataset, work / "faces").ok()
         worker(binaries, work, environment, cfx, row, name, dataset, coordinator)
         row("all", "coordinator", (0, processor(coordinator.process.pid), coordinator.peak), "whole resident set, at its peak")
+        write(work, report, binaries, weights, rows)
+        print(f"report in {report}")
     finally:
         coordinator.stop()
+        # What was measured before an interruption, beside the report of the last whole run.
+        write(work, work / "PARTIAL.md", binaries, weights, rows)
+
+
+def write(work, report, binaries, weights, rows):
     facts = dict(
         pack_bytes=weights, pictures=PICTURES, steps=STEPS, profile=pathlib.Path(binaries).name, rows=rows,
         cores=os.cpu_count(), memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     )
     (work / "report.json").write_text(json.dumps(facts, indent=1))
     report.write_text(markdown(facts))
-    print(f"report in {report}")
 
 
 def ready(server):
