@@ -166,7 +166,8 @@ async fn what_is_damaged_on_the_disk_is_fetched_again() -> Result<()> {
     cluster.add_worker()?;
     let id = cluster.submit(&job("facesjs-64", "faces")).await?;
     assert_eq!(cluster.ended(id).await.state, JobState::Succeeded);
-    assert_eq!((said(&cluster, "a cached file is damaged"), said(&cluster, "is damaged: fetching all of it")), (1, 1));
+    assert!(said(&cluster, "a cached file is damaged") > 0);
+    assert_eq!(said(&cluster, "is damaged: fetching all of it"), 1);
     assert_eq!(names(&cache), whole(&pack));
     for digest in pack.files.keys() {
         assert_eq!(Digest::of(std::fs::read(cache.join(format!("{digest}.file")))?), *digest);
