@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench quality up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,9 @@ bench: install libtorch build up ## measurements, written to tests/bench/RESULTS
 
 quality: install libtorch facesjs ## every method against the drawn truth, hours: tests/bench/QUALITY.md, quality.json, gallery/
 	@tests/bench/quality.sh
+
+full-size: install libtorch up ## networks of true size on the CPU, their memory and time: tests/bench/FULL_SIZE.md (10 GB of disk)
+	@tests/bench/full_size.sh
 
 up: ## start the private PostgreSQL, RabbitMQ and S3
 	@$(local)/up.sh

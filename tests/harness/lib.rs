@@ -2,9 +2,11 @@
 //! ship, and `cfx` to speak to them. Everything ends with the story.
 
 mod cfx;
+mod packs;
 mod pictures;
 
 pub use cfx::Answer;
+pub use packs::{PackFolder, padded_pack};
 pub use pictures::{Picture, faces, pictures_of_every_trouble};
 
 use anyhow::{Context as _, Result};
@@ -106,15 +108,30 @@ impl Cluster {
 
     /// Starts one more worker; returns its place in `workers`.
     pub fn add_worker(&mut self) -> Result<usize> {
-        let cache = self.folder.path().join("packs");
+        self.add_worker_with(&[])
+    }
+
+    /// The same with some settings of its own.
+    pub fn add_worker_with(&mut self, own: &[(&'static str, String)]) -> Result<usize> {
+        self.workers.push(Child::spawn("worker", ["run"], self.worker_settings(own))?);
+        Ok(self.workers.len() - 1)
+    }
+
+    /// What a worker is started with, `own` last.
+    pub fn worker_settings(&self, own: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
         let mut settings = self.settings();
         settings.extend([
-            ("CFX_CACHE_DIR", cache.to_string_lossy().into_owned()),
+            ("CFX_CACHE_DIR", self.cache().to_string_lossy().into_owned()),
             ("CFX_HEARTBEAT_SECONDS", "1".to_owned()),
             ("CFX_THREADS", "1".to_owned()),
         ]);
-        self.workers.push(Child::spawn("worker", ["run"], settings)?);
-        Ok(self.workers.len() - 1)
+        settings.extend(own.iter().cloned());
+        settings
+    }
+
+    /// The folder of packs that its workers share.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.path().join("packs")
     }
 
     /// Exchanges the database for an empty one: what was in the old one is gone. Its users should have been stopped.
@@ -176,6 +193,20 @@ impl Cluster {
     /// `cfx` with these arguments against the first coordinator.
     pub async fn cfx<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Answer> {
         cfx::run(&format!("http://{}", self.server), arguments).await
+    }
+
+    /// `cfx` with these arguments against another address that leads here, such as a [`testkit::FaultProxy`]'s.
+    pub async fn cfx_through<A: AsRef<str>>(
+        &self,
+        address: SocketAddr,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Answer> {
+        cfx::run(&format!("http://{address}"), arguments).await
+    }
+
+    /// Where the first coordinator listens.
+    pub fn server(&self) -> SocketAddr {
+        self.server
     }
 
     /// Registers pictures under a name: writes them to a folder, then `cfx dataset add`.
@@ -264,10 +295,14 @@ impl Cluster {
 
     /// Downloads the results of a job and holds every file against its record: what any reader would do.
     pub async fn fetch_and_verify(&self, id: JobId) -> Result<Vec<PathBuf>> {
+        self.fetch_and_verify_with(id, &workspace_root().join("deploy/demo/pack")).await
+    }
+
+    /// The same for a job on the pack in the folder `pack`.
+    pub async fn fetch_and_verify_with(&self, id: JobId, pack: &Path) -> Result<Vec<PathBuf>> {
         let to = self.folder.path().join(format!("results-{id}"));
         let to_text = to.to_string_lossy().into_owned();
         self.cfx(["result", "fetch", &id.to_string(), "--to", &to_text]).await?.expect_code(0);
-        let pack = workspace_root().join("deploy/demo/pack");
         self.cfx(["verify", &to_text, "--pack", &pack.to_string_lossy()]).await?.expect_code(0);
         let mut files = Vec::new();
         for edit in std::fs::read_dir(&to)?.filter_map(Result::ok).filter(|e| e.path().is_dir()) {

@@ -4,6 +4,7 @@ mod broker_loss;
 mod cancel;
 mod late_messages;
 mod main_job;
+mod packs;
 mod poison;
 mod rebuild;
 mod submits;

@@ -1,54 +1,117 @@
 //! Packs fetched from the bucket on demand, kept in a folder as files named by their digest.
 //!
 //! A file enters the folder whole (fetched aside, verified, then renamed); one that lies there from an earlier process is hashed
-//! once before it is used. A fetch that was cut short goes on where it was. Several processes may share the folder: a lock beside
-//! each file lets one of them fetch it.
+//! once before this one uses it. A fetch that was cut short goes on where it was, in this process or another. Several processes may
+//! share the folder ([`shelf`]): one fetches a file, and none removes what another uses.
+//!
+//! The limit holds for what is not in use: the packs that this process used last are kept, however large they are, and a pack that is
+//! larger than the limit is used with a warning. It can be exceeded for the length of a fetch, by what other processes fetch
+//! meanwhile.
+
+mod shelf;
 
 use crate::engine::LocalPack;
 use crate::stages::ended::{Ended, with_causes};
-use artifacts::Artifacts;
+use artifacts::{ArtifactClass, ArtifactError, Artifacts};
 use domain::{Digest, Reason};
 use packs::Manifest;
 use sha2::{Digest as _, Sha256};
-use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use shelf::{Kept, Room, Shelf, Stamp};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
-use tokio::sync::Mutex;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::broker::v1::PackRef;
 
 /// The folder, and the packs that this process has opened.
 pub struct PackCache {
-    folder: PathBuf,
-    limit: u64,
+    shelf: Shelf,
     artifacts: Artifacts,
-    /// Held while a pack is fetched, so that two batches of one pack fetch it once.
-    open: Mutex<HashMap<Digest, Arc<LocalPack>>>,
+    /// Packs that stay open when no batch uses them.
+    most: usize,
+    known: Mutex<Known>,
+    /// Held while a pack is brought here, so that two batches of one pack fetch it once.
+    bringing: tokio::sync::Mutex<()>,
+}
+
+/// What this process knows of the folder.
+#[derive(Default)]
+struct Known {
+    /// The packs used last, the latest at the end. Each keeps its files here.
+    open: Vec<Arc<LocalPack>>,
+    /// Files that this process has read whole and found sound.
+    sound: HashMap<Digest, Stamp>,
 }
 
 impl PackCache {
-    /// A cache in `folder` (made when needed) of at most `limit` bytes.
-    pub fn new(folder: PathBuf, limit: u64, artifacts: Artifacts) -> Self {
-        Self { folder, limit, artifacts, open: Mutex::default() }
+    /// A cache in `folder` (made when needed) of at most `limit` bytes, of which the `most` packs used last stay in use.
+    pub fn new(folder: PathBuf, limit: u64, most: usize, artifacts: Artifacts) -> Self {
+        let shelf = Shelf::new(folder, limit);
+        Self { shelf, artifacts, most: most.max(1), known: Mutex::default(), bringing: tokio::sync::Mutex::default() }
     }
 
-    /// The pack, fetched if it is not here.
+    /// The pack, fetched if it is not here. Its files stay while the answer lives.
     ///
     /// # Errors
     /// `storage_unavailable` when the bucket or the folder fails; `pack_invalid` when it is not the pack it should be.
     pub async fn pack(&self, wanted: &PackRef) -> Result<Arc<LocalPack>, Ended> {
-        let mut open = self.open.lock().await;
-        if let Some(pack) = open.get(&wanted.digest) {
-            if pack.manifest.files().iter().all(|file| self.path(file.sha256).is_file()) {
-                return Ok(Arc::clone(pack));
-            }
-            // Another worker's eviction took a file: fetch again.
-            open.remove(&wanted.digest);
+        if let Some(pack) = self.opened(wanted.digest) {
+            return Ok(pack);
         }
+        let _bringing = self.bringing.lock().await;
+        if let Some(pack) = self.opened(wanted.digest) {
+            return Ok(pack);
+        }
+        let manifest = self.manifest(wanted).await?;
+        // Two roles may share a file.
+        let named =
+            |file: packs::PackFile<'_>| (file.sha256, format!("{}: {} ({})", wanted.name, file.file, file.role));
+        let files: BTreeMap<Digest, String> = manifest.files().into_iter().map(named).collect();
+        let (mut kept, mut missing) = (Vec::new(), Vec::new());
+        for (&digest, what) in &files {
+            match self.sound(digest).await? {
+                Some(file) => kept.push(file),
+                None => missing.push((digest, what)),
+            }
+        }
+        let mut incoming = 0;
+        for (digest, what) in &missing {
+            incoming += self.artifacts.size(*digest).await.map_err(|e| self.failed(what, &e))?.unwrap_or(0);
+        }
+        let digests = files.keys().copied().collect();
+        self.make_room(&wanted.name, incoming, digests).await;
+        for (digest, what) in missing {
+            kept.push(self.fetch(digest, what).await?);
+        }
+        let pack = LocalPack::new(manifest, |file| self.shelf.path(file.sha256));
+        let pack = Arc::new(pack.keeping(kept.into_iter().map(Kept::into_file).collect()));
+        let mut known = self.known();
+        known.open.push(Arc::clone(&pack));
+        let surplus = known.open.len().saturating_sub(self.most);
+        known.open.drain(..surplus);
+        Ok(pack)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Every change of it is one step, so a panic leaves nothing half done.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pack, if this process has it open. Its files cannot be evicted, but whoever owns the folder may have emptied it.
+    fn opened(&self, digest: Digest) -> Option<Arc<LocalPack>> {
+        let mut known = self.known();
+        let at = known.open.iter().position(|pack| pack.digest == digest)?;
+        let pack = known.open.remove(at);
+        if pack.manifest.files().iter().any(|file| !self.shelf.path(file.sha256).is_file()) {
+            return None;
+        }
+        known.open.push(Arc::clone(&pack));
+        Some(pack)
+    }
+
+    async fn manifest(&self, wanted: &PackRef) -> Result<Manifest, Ended> {
         let invalid = |what: String| Ended::failed(Reason::PackInvalid, format!("the pack {}: {what}", wanted.name));
-        let text = self.artifacts.get(wanted.manifest).await.map_err(|e| self.of_bucket(&wanted.name, &e))?;
+        let text = self.artifacts.get(wanted.manifest).await.map_err(|e| self.failed(&wanted.name, &e))?;
         let text = std::str::from_utf8(&text).map_err(|e| invalid(e.to_string()))?;
         let manifest = Manifest::from_toml(text).map_err(|e| invalid(with_causes(&e)))?;
         if manifest.digest() != wanted.digest {
@@ -58,65 +121,96 @@ impl PackCache {
                 wanted.digest
             )));
         }
-        let mut files = HashSet::new();
-        for file in manifest.files() {
-            // Two roles may share a file.
-            if files.insert(file.sha256) {
-                self.fetch(file.sha256, &format!("{}: {} ({})", wanted.name, file.file, file.role)).await?;
+        Ok(manifest)
+    }
+
+    /// The file, if it is here and has its digest. It is read whole once in a process, and again when it has changed.
+    async fn sound(&self, digest: Digest) -> Result<Option<Kept>, Ended> {
+        let (shelf, known) = (self.shelf.clone(), self.known().sound.get(&digest).copied());
+        let looked = blocking(move || {
+            let Some(kept) = shelf.take(digest)? else { return Ok(None) };
+            let stamp = kept.stamp()?;
+            let sound = known == Some(stamp) || digest_of(kept.file())? == digest;
+            Ok(Some((kept, stamp, sound)))
+        });
+        match looked.await.map_err(|error| self.broken(&error))? {
+            Some((kept, stamp, true)) => {
+                self.known().sound.insert(digest, stamp);
+                Ok(Some(kept))
+            }
+            Some((..)) => {
+                tracing::warn!(%digest, folder = %self.shelf.folder().display(), "a cached file is damaged: fetching it anew");
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Brings a file here. Several processes may want it at once: one fetches, the others wait and find it.
+    async fn fetch(&self, digest: Digest, what: &str) -> Result<Kept, Ended> {
+        let shelf = self.shelf.clone();
+        let part = blocking(move || shelf.begin(digest)).await.map_err(|error| self.broken(&error))?;
+        if let Some(file) = self.sound(digest).await? {
+            // Another process brought it while this one waited.
+            blocking(move || part.discard()).await.map_err(|error| self.broken(&error))?;
+            return Ok(file);
+        }
+        let bytes = self.artifacts.get_file(digest, &part.path).await.map_err(|error| self.failed(what, &error))?;
+        let shelf = self.shelf.clone();
+        let fetched = blocking(move || {
+            let kept = shelf.finish(digest, part)?;
+            Ok((kept.stamp()?, kept))
+        });
+        let (stamp, kept) = fetched.await.map_err(|error| self.broken(&error))?;
+        self.known().sound.insert(digest, stamp);
+        tracing::info!(file = what, %digest, bytes, "fetched a file of a pack");
+        Ok(kept)
+    }
+
+    /// Makes room for what is to be fetched of a pack: first by what nobody uses, then by what only this process keeps open.
+    /// Eviction is a courtesy to the disk: a failure of it must not fail the batch.
+    async fn make_room(&self, pack: &str, incoming: u64, wanted: HashSet<Digest>) {
+        for last in [false, true] {
+            let (shelf, wanted) = (self.shelf.clone(), wanted.clone());
+            match blocking(move || shelf.make_room(incoming, &wanted)).await {
+                Ok(Room { fits: true, .. }) => return,
+                Ok(Room { bytes, .. }) if last => {
+                    let limit = self.shelf.limit();
+                    tracing::warn!(
+                        pack,
+                        bytes,
+                        limit,
+                        "the packs in use are larger than the cache may be; give it more with --cache-bytes or CFX_CACHE_BYTES"
+                    );
+                }
+                // One that a batch holds, too, is in use; the others are let go.
+                Ok(_) => self.known().open.retain(|pack| Arc::strong_count(pack) > 1),
+                Err(error) => {
+                    tracing::warn!(%error, "the pack cache cannot be tidied");
+                    return;
+                }
             }
         }
-        let pack = Arc::new(LocalPack::new(manifest, |file| self.path(file.sha256)));
-        open.insert(wanted.digest, Arc::clone(&pack));
-        let (folder, limit) = (self.folder.clone(), self.limit);
-        // Eviction is a courtesy to the disk: a failure of it must not fail the batch.
-        if let Err(error) = tokio::task::spawn_blocking(move || evict(&folder, limit, &files)).await.unwrap_or(Ok(())) {
-            tracing::warn!(%error, "the pack cache cannot be tidied");
+    }
+
+    fn failed(&self, what: &str, error: &ArtifactError) -> Ended {
+        if let ArtifactError::File { source, .. } = error {
+            return self.broken(source);
         }
-        Ok(pack)
-    }
-
-    fn path(&self, digest: Digest) -> PathBuf {
-        self.folder.join(format!("{digest}.file"))
-    }
-
-    fn of_bucket(&self, what: &str, error: &artifacts::ArtifactError) -> Ended {
         let reason = match error.class() {
-            artifacts::ArtifactClass::Unavailable | artifacts::ArtifactClass::Denied => Reason::StorageUnavailable,
-            artifacts::ArtifactClass::Missing | artifacts::ArtifactClass::Mismatch => Reason::PackInvalid,
+            ArtifactClass::Unavailable | ArtifactClass::Denied => Reason::StorageUnavailable,
+            ArtifactClass::Missing | ArtifactClass::Mismatch => Reason::PackInvalid,
         };
         Ended::failed(reason, format!("the pack {what}: {}", with_causes(error)))
     }
 
-    /// Brings a file here. Several processes may want it at once: one fetches, the others wait and find it.
-    async fn fetch(&self, digest: Digest, what: &str) -> Result<(), Ended> {
-        let failed = |error: io::Error| Ended::failed(Reason::StorageUnavailable, format!("the pack cache: {error}"));
-        let (folder, path) = (self.folder.clone(), self.path(digest));
-        let locked = blocking(move || {
-            std::fs::create_dir_all(&folder)?;
-            let lock = File::create(folder.join(format!("{digest}.lock")))?;
-            // Released when it is dropped, and by the system when the process dies.
-            lock.lock()?;
-            let sound = match File::open(&path) {
-                Ok(file) if digest_of(&file)? == digest => {
-                    // The time of last use, for eviction; best effort.
-                    let _ = file.set_modified(SystemTime::now());
-                    true
-                }
-                Ok(_) => false,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-                Err(error) => return Err(error),
-            };
-            Ok((lock, sound))
-        });
-        let (lock, sound) = locked.await.map_err(failed)?;
-        if !sound {
-            let (part, path) = (self.folder.join(format!("{digest}.part")), self.path(digest));
-            let bytes = self.artifacts.get_file(digest, &part).await.map_err(|e| self.of_bucket(what, &e))?;
-            tokio::fs::rename(&part, &path).await.map_err(failed)?;
-            tracing::info!(file = what, %digest, bytes, "fetched a file of a pack");
-        }
-        drop(lock);
-        Ok(())
+    /// The folder fails.
+    fn broken(&self, error: &io::Error) -> Ended {
+        let folder = self.shelf.folder().display();
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let remedy =
+            if full { "; free some of the disk, or give the worker another folder (CFX_CACHE_DIR)" } else { "" };
+        Ended::failed(Reason::StorageUnavailable, format!("the pack cache in {folder}: {error}{remedy}"))
     }
 }
 
@@ -125,54 +219,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 /// Hashes a file in pieces: weights may be larger than the memory.
-fn digest_of(mut file: &File) -> io::Result<Digest> {
-    let mut hash = Sha256::new();
-    io::copy(&mut file, &mut hash)?;
-    Ok(Digest::from_bytes(hash.finalize().into()))
-}
-
-/// Removes the files unused for longest until `limit` holds, sparing those of the pack just opened.
-fn evict(folder: &Path, limit: u64, spared: &HashSet<Digest>) -> std::io::Result<()> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let meta = entry.metadata()?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(digest) = name.strip_suffix(".file").and_then(|hex| hex.parse::<Digest>().ok()) {
-            files.push((meta.modified()?, meta.len(), digest, entry.path()));
+fn digest_of(mut file: &std::fs::File) -> io::Result<Digest> {
+    let (mut hash, mut chunk) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match io::Read::read(&mut file, &mut chunk) {
+            Ok(0) => return Ok(Digest::from_bytes(hash.finalize().into())),
+            Ok(read) => hash.update(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-    }
-    files.sort();
-    let mut total: u64 = files.iter().map(|(_, bytes, ..)| bytes).sum();
-    for (_, bytes, digest, path) in files {
-        if total <= limit {
-            break;
-        }
-        if !spared.contains(&digest) {
-            std::fs::remove_file(&path)?;
-            total -= bytes;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn the_file_unused_for_longest_goes_first_and_the_present_pack_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let digests: Vec<_> = (0..4_u8).map(|i| Digest::of([i])).collect();
-        for (age, digest) in digests.iter().enumerate() {
-            let path = folder.path().join(format!("{digest}.file"));
-            std::fs::write(&path, [0; 100]).unwrap();
-            let used = SystemTime::now() - Duration::from_secs(1000 - age as u64);
-            std::fs::File::open(&path).unwrap().set_modified(used).unwrap();
-        }
-        evict(folder.path(), 250, &HashSet::from([digests[0]])).unwrap();
-        let left: Vec<_> = digests.iter().map(|d| folder.path().join(format!("{d}.file")).exists()).collect();
-        assert_eq!(left, [true, false, false, true]);
     }
 }

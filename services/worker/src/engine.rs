@@ -14,7 +14,9 @@ use networks::{
 use packs::Manifest;
 use packs::manifest as said;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A pack whose files are on this machine, with their digests verified.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct LocalPack {
     pub config: EngineConfig,
     /// Where each file lies, and its name in the pack.
     files: Vec<(PathBuf, String)>,
+    /// Open files whose locks keep them where they are.
+    _kept: Arc<Vec<File>>,
 }
 
 impl LocalPack {
@@ -35,7 +39,12 @@ impl LocalPack {
         let paths: BTreeMap<_, _> = manifest.files().iter().map(|file| (file.role, path(file))).collect();
         let config = config(&manifest, |role| paths.get(&role).cloned().unwrap_or_default());
         let files = manifest.files().iter().map(|file| (path(file), file.file.to_owned())).collect();
-        Self { digest: manifest.digest(), config, files, manifest }
+        Self { digest: manifest.digest(), config, files, manifest, _kept: Arc::default() }
+    }
+
+    /// The same, which keeps these files of a shared cache from being evicted while it lives.
+    pub fn keeping(self, files: Vec<File>) -> Self {
+        Self { _kept: Arc::new(files), ..self }
     }
 
     /// An error's text with the pack's own file names in place of where the files happen to lie here.

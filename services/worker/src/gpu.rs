@@ -212,6 +212,7 @@ impl Thread {
         // Nothing of a request outlives it but learnt batch sizes, which are only ever halved.
         let computed = catch_unwind(AssertUnwindSafe(|| {
             self.load(pack)?;
+            self.memory.look(self.device);
             let Some((_, engine)) = self.loaded.last() else { return Err(Ended::internal("no pack is loaded")) };
             compute(engine, &mut self.memory)
         }));

@@ -9,6 +9,7 @@ mod tests;
 
 use crate::cache::PackCache;
 use crate::drain::Drain;
+use crate::engine::LocalPack;
 use crate::gpu::Gpu;
 use crate::held::{Held, HeldTask};
 use crate::report::Reporter;
@@ -124,6 +125,15 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    /// The batch's pack. Fetching one takes minutes: a worker that is to end does not wait for it, and the next goes on with it.
+    async fn pack(&self) -> Result<Arc<LocalPack>, Ended> {
+        tokio::select! {
+            biased;
+            pack = self.line.packs.pack(&self.batch.pack) => pack,
+            () = self.line.drain.begun() => Err(Ended::Yielded(None)),
+        }
+    }
+
     /// What an earlier hand-out of this very task has left in the bucket at `object`, if it was handed out before.
     async fn earlier(&self, fence: Fence, object: &str) -> Option<Outcome> {
         if fence.epoch <= 1 {

@@ -41,7 +41,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let beating = tokio::spawn(reporter.clone().heartbeats(Arc::clone(&held), drain.clone(), config.heartbeat));
 
     let artifacts = Artifacts::connect(&config.s3);
-    let packs = PackCache::new(config.cache_dir, config.cache_bytes, artifacts.clone());
+    let packs = PackCache::new(config.cache_dir, config.cache_bytes, config.packs_loaded, artifacts.clone());
     let (queue, finishing) = (WorkQueue::new(config.broker, &config.class), Line::finishing());
     let (slice, told) = (config.slice, reporter.clone());
     let ending = drain.clone();

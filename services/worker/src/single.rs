@@ -60,7 +60,7 @@ pub fn run(args: &EditArgs) -> Result<()> {
     let settings = device_settings(args.device.as_deref(), args.threads)?;
     let device = device::open(&settings)?;
     let engine = Engine::open(&pack.config, device)?;
-    let mut bench = Bench { engine, pack, memory: MemoryModel::default() };
+    let mut bench = Bench { memory: MemoryModel::of(engine.device()), engine, pack };
     let mask = args.mask.as_deref().map(|path| bench.mask(path)).transpose()?;
 
     let source = bench.source(&args.image)?;

@@ -95,6 +95,12 @@ impl ArtifactError {
         }
     }
 
+    /// Whether a disk of this machine has no room left, or the user no quota.
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::File { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// The reason code of a task that fails for this. A refusal counts as the surroundings failing: a setting is wrong, not the
     /// item.
     pub const fn reason(&self) -> Reason {

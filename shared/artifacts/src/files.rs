@@ -1,11 +1,7 @@
-//! Artifacts larger than the memory: files are sent and fetched in pieces, and a fetch that breaks off goes on where it was.
+//! Artifacts larger than the memory, fetched in pieces: a fetch that breaks off goes on where it was.
 
 use crate::error::ArtifactError;
 use crate::store::Artifacts;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use domain::Digest;
 use sha2::{Digest as _, Sha256};
@@ -50,75 +46,8 @@ impl Artifacts {
         Ok(bytes)
     }
 
-    /// Stores a file under its digest, which the caller has computed. A crash in between leaves parts that the store's own clean-up
-    /// of unfinished uploads removes; the object appears whole or not at all.
-    ///
-    /// # Errors
-    /// When the file cannot be read, does not have the digest, or the store does not confirm the upload.
-    pub async fn put_file(&self, digest: Digest, path: &Path) -> Result<(), ArtifactError> {
-        let key = digest.cas_key();
-        let unreadable = |source| ArtifactError::File { path: path.to_owned(), source };
-        let mut file = File::open(path).await.map_err(unreadable)?;
-        let size = file.metadata().await.map_err(unreadable)?.len();
-        if size <= PIECE {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).await.map_err(unreadable)?;
-            let found = Digest::of(&bytes);
-            if found != digest {
-                return Err(ArtifactError::Mismatch { named: digest, found });
-            }
-            return self.put(bytes).await.map(drop);
-        }
-        let begun = self.client.create_multipart_upload().bucket(&self.bucket).key(&key);
-        let begun =
-            begun.content_type("application/octet-stream").checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
-        let begun = begun.map_err(|e| ArtifactError::of_call(&key, &e))?;
-        let Some(upload) = begun.upload_id() else {
-            return Err(ArtifactError::unavailable(&key, "no upload was begun"));
-        };
-        let sent = self.send_parts(&mut file, path, &key, upload, digest).await;
-        if sent.is_err() {
-            // The error of the upload matters; unfinished parts are removed by the store in time.
-            let _ = self.client.abort_multipart_upload().bucket(&self.bucket).key(&key).upload_id(upload).send().await;
-        }
-        sent
-    }
-
-    async fn send_parts(
-        &self,
-        file: &mut File,
-        path: &Path,
-        key: &str,
-        upload: &str,
-        digest: Digest,
-    ) -> Result<(), ArtifactError> {
-        let mut hash = Sha256::new();
-        let mut parts = Vec::new();
-        for number in 1.. {
-            let mut piece = Vec::new();
-            let read = (&mut *file).take(PIECE).read_to_end(&mut piece).await;
-            if read.map_err(|source| ArtifactError::File { path: path.to_owned(), source })? == 0 {
-                break;
-            }
-            hash.update(&piece);
-            let checksum = STANDARD.encode(Sha256::digest(&piece));
-            let sending = self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
-            let sent = sending.checksum_sha256(&checksum).body(ByteStream::from(piece)).send().await;
-            let sent = sent.map_err(|e| ArtifactError::of_call(key, &e))?;
-            let part = CompletedPart::builder().part_number(number).checksum_sha256(checksum);
-            parts.push(part.set_e_tag(sent.e_tag().map(str::to_owned)).build());
-        }
-        let found = Digest::from_bytes(hash.finalize().into());
-        if found != digest {
-            return Err(ArtifactError::Mismatch { named: digest, found });
-        }
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        let ended = self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
-        ended.multipart_upload(parts).send().await.map(drop).map_err(|e| ArtifactError::of_call(key, &e))
-    }
-
-    /// Fetches the artifact into `part`, going on after the bytes that are there from an earlier try, and verifies the whole. A file
-    /// that turns out wrong is removed.
+    /// Fetches the artifact into `part`, going on after the bytes that are there from an earlier try, and verifies the whole. If what
+    /// was there turns out wrong, all of it is fetched anew, once. A file that is wrong, or that the disk has no room for, is removed.
     ///
     /// # Errors
     /// Missing, damaged, the store's, or the file's.
@@ -128,40 +57,88 @@ impl Artifacts {
             return Err(ArtifactError::Missing { object: key });
         };
         let failed = |source: io::Error| ArtifactError::File { path: part.to_owned(), source };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part).await.map_err(failed)?;
-        let mut have = file.metadata().await.map_err(failed)?.len();
-        if have > size {
-            file.set_len(0).await.map_err(failed)?;
-            have = 0;
+        let mut file = OpenOptions::new();
+        let mut file = file.read(true).write(true).create(true).truncate(false).open(part).await.map_err(failed)?;
+        let mut kept = file.metadata().await.map_err(failed)?.len();
+        if kept > size {
+            kept = 0;
         }
+        loop {
+            let found = self.go_on(digest, &mut file, kept, size).await;
+            match found.map_err(|error| error.of(part)) {
+                Ok(found) if found == digest => return Ok(size),
+                Ok(found) if kept > 0 => {
+                    tracing::warn!(%digest, %found, kept, "what an earlier try left is damaged: fetching all of it anew");
+                    kept = 0;
+                }
+                Ok(found) => {
+                    tokio::fs::remove_file(part).await.map_err(failed)?;
+                    return Err(ArtifactError::Mismatch { named: digest, found });
+                }
+                Err(error) => {
+                    if error.is_full() {
+                        // What takes the last bytes of a disk helps nobody; the reason matters more than a failed removal.
+                        let _ = tokio::fs::remove_file(part).await;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Fetches what follows the first `kept` of `size` bytes; the digest of the whole file.
+    async fn go_on(&self, digest: Digest, file: &mut File, kept: u64, size: u64) -> Result<Digest, Broken> {
         let mut hash = Sha256::new();
-        let mut read = 0;
-        let mut chunk = vec![0; 1 << 20];
-        while read < have {
-            let count = file.read(&mut chunk).await.map_err(failed)?;
+        file.set_len(kept).await?;
+        file.seek(io::SeekFrom::Start(0)).await?;
+        let (mut read, mut chunk) = (0, vec![0; 1 << 20]);
+        while read < kept {
+            let count = file.read(&mut chunk).await?;
             if count == 0 {
-                break;
+                return Err(Broken::File(io::ErrorKind::UnexpectedEof.into()));
             }
             hash.update(&chunk[..count]);
             read += count as u64;
         }
-        file.seek(io::SeekFrom::Start(read)).await.map_err(failed)?;
         if read > 0 {
             tracing::info!(%digest, read, size, "a fetch goes on where it was");
         }
         while read < size {
             let piece = self.range(digest, read, PIECE.min(size - read)).await?;
-            file.write_all(&piece).await.map_err(failed)?;
+            file.write_all(&piece).await?;
+            // Errors of a write show in the next call, and those of the last one only here.
+            file.flush().await?;
             hash.update(&piece);
             read += piece.len() as u64;
         }
-        file.sync_all().await.map_err(failed)?;
-        let found = Digest::from_bytes(hash.finalize().into());
-        if found != digest {
-            tokio::fs::remove_file(part).await.map_err(failed)?;
-            return Err(ArtifactError::Mismatch { named: digest, found });
+        file.sync_all().await?;
+        Ok(Digest::from_bytes(hash.finalize().into()))
+    }
+}
+
+/// What broke a fetch off.
+enum Broken {
+    Store(ArtifactError),
+    File(io::Error),
+}
+
+impl Broken {
+    fn of(self, path: &Path) -> ArtifactError {
+        match self {
+            Self::Store(error) => error,
+            Self::File(source) => ArtifactError::File { path: path.to_owned(), source },
         }
-        Ok(size)
+    }
+}
+
+impl From<ArtifactError> for Broken {
+    fn from(error: ArtifactError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
     }
 }

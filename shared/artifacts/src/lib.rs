@@ -14,10 +14,12 @@ mod client;
 mod error;
 mod files;
 mod store;
+mod upload;
 mod uri;
 
 pub use client::S3Config;
 pub use error::{ArtifactClass, ArtifactError};
 pub use files::PIECE;
 pub use store::{Artifacts, Listed, Page};
+pub use upload::Upload;
 pub use uri::{S3Uri, UriError};

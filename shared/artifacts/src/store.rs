@@ -194,7 +194,7 @@ impl Artifacts {
         Ok(Page { objects, next })
     }
 
-    async fn write(&self, key: &str, bytes: Bytes, digest: Digest, kind: &str) -> Result<(), ArtifactError> {
+    pub(crate) async fn write(&self, key: &str, bytes: Bytes, digest: Digest, kind: &str) -> Result<(), ArtifactError> {
         let putting = self
             .client
             .put_object()

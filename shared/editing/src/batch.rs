@@ -4,21 +4,42 @@ use crate::error::{EditError, Stop};
 use domain::Stage;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use tch::Device;
 
 /// The largest batch that is known to fit, per stage and resolution, on this process's one device.
 ///
-/// It starts without limits, and learns one whenever memory runs out. A limit never grows again in a process: what
-/// changed the memory (another process, fragmentation) usually stays.
+/// It learns a limit whenever memory runs out. A limit never grows again in a process: what changed the memory (another
+/// process, fragmentation) usually stays. A GPU's memory runs out with an error, and a model without limits is enough. A
+/// CPU's does not (the system kills the process), so there it is told what is free, and begins no more than fits.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryModel {
     limits: BTreeMap<(Stage, i64), usize>,
+    free: Option<u64>,
 }
 
+/// Memory that one item takes while its gradient is computed, for each pixel of its image: a StyleGAN2 of 1024 px (config F)
+/// under a ViT-B/32 (`make full-size`; tests/bench/FULL_SIZE.md). Passes without gradients take less, and are not told apart.
+pub const BYTES_PER_PIXEL: u64 = 3200;
+
 impl MemoryModel {
+    /// The model of a device that the networks are on already.
+    pub fn of(device: Device) -> Self {
+        let mut model = Self::default();
+        model.look(device);
+        model
+    }
+
+    /// Looks at how much is free now. Half of it is used: other workers on the machine look at the same number.
+    pub fn look(&mut self, device: Device) {
+        self.free = networks::device::memory::available().filter(|_| device == Device::Cpu).map(|bytes| bytes / 2);
+    }
+
     /// How many items to compute at once, of `wanted`.
     pub fn batch(&self, stage: Stage, resolution: i64, wanted: usize) -> usize {
         let limit = self.limits.get(&(stage, resolution)).copied().unwrap_or(usize::MAX);
-        wanted.min(limit).max(1)
+        let item = resolution.unsigned_abs().pow(2).saturating_mul(BYTES_PER_PIXEL).max(1);
+        let fits = self.free.map_or(usize::MAX, |free| usize::try_from(free / item).unwrap_or(usize::MAX));
+        wanted.min(limit).min(fits).max(1)
     }
 
     fn learn(&mut self, stage: Stage, resolution: i64, too_many: usize) {
@@ -83,7 +104,7 @@ pub fn run_in_parts<T>(
 mod tests {
     use super::*;
     use networks::NetworkError;
-    use tch::{Device, Kind, Tensor};
+    use tch::{Kind, Tensor};
 
     fn real_exhaustion() -> EditError {
         Tensor::f_empty([1 << 50], (Kind::Float, Device::Cpu)).expect_err("four petabytes").into()
@@ -106,6 +127,15 @@ mod tests {
         assert_eq!(run(&mut memory), [8, 4, 2, 2, 2, 2, 2]);
         assert_eq!(run(&mut memory), [2, 2, 2, 2, 2]);
         assert_eq!(memory.batch(Stage::Invert, 64, 8), 8);
+    }
+
+    #[test]
+    fn what_is_free_on_a_cpu_bounds_a_pass_by_the_images_size() {
+        let free = Some(7 << 30);
+        let model = MemoryModel { free, ..MemoryModel::default() };
+        assert_eq!([64, 512, 1024, 4096].map(|side| model.batch(Stage::Edit, side, 16)), [16, 8, 2, 1]);
+        assert!(MemoryModel::of(Device::Cpu).free.is_some(), "this machine tells what is free");
+        assert!(MemoryModel::of(Device::Cuda(0)).free.is_none(), "a GPU's memory is learnt");
     }
 
     #[test]

@@ -14,11 +14,20 @@ use networks::perceptual::{Perceptual, PerceptualArchitecture};
 use networks::tokenizer::Tokenizer;
 use networks::weights::{LoadReport, Weights};
 use networks::{Encoder, EncoderArchitecture, EncoderFrame, Generator, GeneratorSettings};
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
-/// Images computed at once where no gradient flows and the caller gives a whole set.
+/// Images of at most 128 px computed at once where no gradient flows and the caller gives a whole set; of larger ones fewer, in
+/// inverse proportion to their pixels: a layer's maps of one image of 1024 px take 128 MiB.
 const CHUNK: i64 = 64;
+
+/// Images of `side` px to compute at once; see [`CHUNK`].
+pub(crate) fn chunk(side: i64) -> i64 {
+    (CHUNK * 128 * 128 / side.pow(2).max(1)).clamp(1, CHUNK)
+}
 
 /// Where the parts of a pack lie and how they are read. Plain data: the packs crate makes it from a manifest.
 #[derive(Clone, Debug)]
@@ -158,8 +167,8 @@ impl Engine {
     pub fn open(config: &EngineConfig, device: Device) -> Result<Self, EditError> {
         let open = |path: &Path| Weights::open(path, device, Kind::Float);
         let file = &config.generator.weights;
-        let bytes = std::fs::read(file).map_err(|source| LoadError::Unreadable { file: file.clone(), source })?;
-        let generator_digest = Digest::of(bytes);
+        let generator_digest =
+            digest_of(file).map_err(|source| LoadError::Unreadable { file: file.clone(), source })?;
         let (generator, of_generator) = Generator::load(open(file)?, config.generator.settings)?;
         let mut reports = vec![of_generator];
         let mut encoder = None;
@@ -312,7 +321,7 @@ impl Engine {
     /// When the shape is wrong or memory runs out.
     pub fn rendered_features(&self, w_plus: &Tensor) -> Result<Tensor, EditError> {
         tch::no_grad(|| {
-            let chunks = w_plus.f_split(CHUNK, 0)?;
+            let chunks = w_plus.f_split(chunk(self.resolution()), 0)?;
             let features =
                 chunks.iter().map(|chunk| self.guide_features(&self.render(chunk)?)).collect::<Result<Vec<_>, _>>()?;
             Ok(Tensor::f_cat(&features, 0)?)
@@ -377,6 +386,13 @@ impl Engine {
             Ok(Some(second.image_features(images)?.f_matmul(&text)?))
         })
     }
+}
+
+/// Hashes a file in pieces: a generator has hundreds of megabytes.
+fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(Digest::from_bytes(hash.finalize().into()))
 }
 
 impl Guide {

@@ -4,7 +4,7 @@
 //! perceptual features, and their pixels where a guard compares them. The two forms, per image and amortised, only differ in
 //! what moves the latent.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, chunk};
 use crate::error::EditError;
 use crate::objective::Aim;
 use crate::perspective::{Perspective, View};
@@ -16,8 +16,6 @@ use rand_chacha::rand_core::RngCore;
 use std::rc::Rc;
 use tch::{Kind, TchError, Tensor};
 
-/// Images whose constants are computed at once.
-const CHUNK: usize = 64;
 /// Pixels of unedited images that are kept, in bytes; beyond it they are rendered again when they are needed.
 const KEPT_PIXELS: i64 = 1 << 29;
 /// Keeps the root of the sparsity term smooth where nothing changes; 1e-6 in squared units of [-1, 1] is an eighth of a level.
@@ -299,7 +297,7 @@ impl Sources {
         let network = needed("perceptual", guards.perceptual, engine.perceptual())?;
         let (mut source, mut images, mut identity, mut perceptual) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let rows: Vec<usize> = (0..count as usize).collect();
-        for rows in rows.chunks(CHUNK) {
+        for rows in rows.chunks(chunk(side.unwrap_or(engine.resolution())) as usize) {
             let part = latents.f_narrow(0, rows[0] as i64, rows.len() as i64)?;
             let drawn = draw.draw(rows, &part, side)?;
             source.push(engine.guide_features_as(&drawn, needs.clip_input)?);

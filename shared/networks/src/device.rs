@@ -4,6 +4,8 @@
 //! machines with and without one. This is the only module of the workspace with `unsafe` code: it opens libraries and
 //! calls a few functions in them by name, because tch has no binding for them.
 
+pub mod memory;
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::str::FromStr;

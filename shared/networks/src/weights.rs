@@ -4,13 +4,16 @@
 //! with anything left over. tch's own `VarStore::load` ignores surplus tensors, broadcasts shapes and adopts the
 //! file's dtype, so it can succeed while wrong; it is not used here.
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 use serde::Serialize;
 use tch::{Device, Kind, TchError, Tensor};
 
+use self::file::TensorFile;
 use crate::error::{LoadError, all_finite};
 
 /// PyTorch's batch norm counts its training steps in a 64-bit integer of this name. No computation reads it, yet every
@@ -58,25 +61,24 @@ impl Weights {
     /// other dtype or without elements, NaN or infinity (also when a value does not fit `kind`), no memory on the device.
     pub fn open(path: impl AsRef<Path>, device: Device, kind: Kind) -> Result<Self, LoadError> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| LoadError::Unreadable { file: path.to_owned(), source })?;
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|source| LoadError::Malformed { file: path.to_owned(), source })?;
+        let mut file = TensorFile::open(path)?;
         let mut weights = Weights::empty(path.to_owned(), device, kind);
-        for (name, view) in file.iter().filter(|(name, _)| !name.ends_with(TRAINING_STEPS)) {
-            let source_kind = match view.dtype() {
+        while let Some((name, info, bytes)) = file.next()? {
+            if name.ends_with(TRAINING_STEPS) {
+                continue;
+            }
+            let source_kind = match info.dtype {
                 Dtype::F16 => Kind::Half,
                 Dtype::BF16 => Kind::BFloat16,
                 Dtype::F32 => Kind::Float,
                 other => {
-                    let (file, tensor) = (path.to_owned(), name.to_owned());
-                    return Err(LoadError::Dtype { file, tensor, found: format!("{other:?}") });
+                    return Err(LoadError::Dtype { file: path.to_owned(), tensor: name, found: format!("{other:?}") });
                 }
             };
-            let size: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-            // The reader has checked that the bytes are exactly shape × dtype; libtorch copies them into memory of its
-            // own, so the file's alignment does not matter and `bytes` may go.
-            let tensor = Tensor::f_from_data_size(view.data(), &size, source_kind);
-            weights.insert(name, tensor, &format!("{:?}", view.dtype()))?;
+            let size: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
+            // The reader has checked that the bytes are exactly shape × dtype; libtorch copies them into memory of its own.
+            let tensor = Tensor::f_from_data_size(bytes, &size, source_kind);
+            weights.insert(&name, tensor, &format!("{:?}", info.dtype))?;
         }
         Ok(weights)
     }

@@ -1,6 +1,8 @@
 //! A TCP proxy that breaks connections on demand. It knows no protocol, so it stands before RabbitMQ, PostgreSQL or S3 alike.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -29,7 +31,39 @@ pub enum Fault {
 pub struct FaultProxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    traffic: Arc<Traffic>,
     task: JoinHandle<()>,
+}
+
+/// Bytes that have passed, and how many may.
+#[derive(Debug)]
+struct Traffic {
+    to_server: Meter,
+    to_client: Meter,
+}
+
+#[derive(Debug)]
+struct Meter {
+    passed: AtomicU64,
+    limit: AtomicU64,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self { passed: AtomicU64::new(0), limit: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Meter {
+    fn cut_after(&self, bytes: u64) {
+        self.limit.store(self.passed.load(Ordering::SeqCst).saturating_add(bytes), Ordering::SeqCst);
+    }
+
+    /// Whether so many more may pass.
+    fn take(&self, bytes: usize) -> bool {
+        let passed = self.passed.fetch_add(bytes as u64, Ordering::SeqCst) + bytes as u64;
+        passed <= self.limit.load(Ordering::SeqCst)
+    }
 }
 
 impl FaultProxy {
@@ -41,8 +75,10 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free for the fault proxy")?;
         let address = listener.local_addr()?;
         let (fault, watched) = watch::channel(Fault::None);
-        let task = tokio::spawn(accept(listener, upstream.into(), watched));
-        Ok(Self { address, fault, task })
+        let traffic = Arc::new(Traffic { to_server: Meter::default(), to_client: Meter::default() });
+        let wire = Wire { fault: watched, cut: fault.clone(), traffic: Arc::clone(&traffic) };
+        let task = tokio::spawn(accept(listener, upstream.into(), wire));
+        Ok(Self { address, fault, traffic, task })
     }
 
     /// Starts a proxy to the server that `url` names, and gives the same URL with the proxy's address in it.
@@ -65,9 +101,34 @@ impl FaultProxy {
         self.address
     }
 
-    /// Changes what happens to bytes, at once.
+    /// Changes what happens to bytes, at once. Limits of [`FaultProxy::cut_after_brought`] and its twin end.
     pub fn set(&self, fault: Fault) {
+        for meter in [&self.traffic.to_server, &self.traffic.to_client] {
+            meter.limit.store(u64::MAX, Ordering::SeqCst);
+        }
         self.fault.send_replace(fault);
+    }
+
+    /// Bytes that have come from the server, over all connections.
+    #[must_use]
+    pub fn brought(&self) -> u64 {
+        self.traffic.to_client.passed.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that have gone to the server.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.traffic.to_server.passed.load(Ordering::SeqCst)
+    }
+
+    /// [`Fault::Cut`] once so many more bytes have come from the server: it dies in the middle of an answer.
+    pub fn cut_after_brought(&self, bytes: u64) {
+        self.traffic.to_client.cut_after(bytes);
+    }
+
+    /// [`Fault::Cut`] once so many more bytes have gone to the server: it dies in the middle of a request.
+    pub fn cut_after_sent(&self, bytes: u64) {
+        self.traffic.to_server.cut_after(bytes);
     }
 }
 
@@ -77,14 +138,22 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: String, fault: watch::Receiver<Fault>) {
+/// What a connection needs to know.
+#[derive(Clone)]
+struct Wire {
+    fault: watch::Receiver<Fault>,
+    cut: watch::Sender<Fault>,
+    traffic: Arc<Traffic>,
+}
+
+async fn accept(listener: TcpListener, upstream: String, wire: Wire) {
     // Dropped with the task when the proxy is dropped, which ends every connection.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    connections.spawn(connect(client, upstream.clone(), fault.clone()));
+                    connections.spawn(connect(client, upstream.clone(), wire.clone()));
                 }
                 Err(error) => tracing::warn!(%error, "the fault proxy cannot accept"),
             },
@@ -94,7 +163,8 @@ async fn accept(listener: TcpListener, upstream: String, fault: watch::Receiver<
 }
 
 /// One connection: ends when either side does, or when it is cut.
-async fn connect(client: TcpStream, upstream: String, mut fault: watch::Receiver<Fault>) {
+async fn connect(client: TcpStream, upstream: String, wire: Wire) {
+    let mut fault = wire.fault.clone();
     if *fault.borrow() == Fault::Cut {
         return;
     }
@@ -109,7 +179,8 @@ async fn connect(client: TcpStream, upstream: String, mut fault: watch::Receiver
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let (up, down) = (pass(from_client, to_server, fault.clone()), pass(from_server, to_client, fault.clone()));
+    let up = pass(from_client, to_server, &wire, &wire.traffic.to_server);
+    let down = pass(from_server, to_client, &wire, &wire.traffic.to_client);
     tokio::select! {
         () = async { tokio::join!(up, down); } => {}
         _ = fault.wait_for(|fault| *fault == Fault::Cut) => {}
@@ -117,7 +188,8 @@ async fn connect(client: TcpStream, upstream: String, mut fault: watch::Receiver
 }
 
 /// One direction, until its source ends.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut fault: watch::Receiver<Fault>) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, wire: &Wire, meter: &Meter) {
+    let mut fault = wire.fault.clone();
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let length = match from.read(&mut buffer).await {
@@ -128,6 +200,10 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut fault: watch:
         let Ok(now) = fault.wait_for(|fault| *fault != Fault::Blackhole).await.map(|fault| *fault) else { break };
         if let Fault::Delay(delay) = now {
             tokio::time::sleep(delay).await;
+        }
+        if !meter.take(length) {
+            wire.cut.send_replace(Fault::Cut);
+            break;
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             break;

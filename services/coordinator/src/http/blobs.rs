@@ -3,7 +3,7 @@
 use super::extract::parse;
 use super::problem::ApiError;
 use crate::app::App;
-use artifacts::{ArtifactClass, PIECE};
+use artifacts::{ArtifactClass, ArtifactError, PIECE, Upload};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -11,17 +11,19 @@ use axum::response::{IntoResponse, Response};
 use domain::Digest;
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncWriteExt as _;
 
-/// Stores the body if it has the digest in the address. It goes through a file, so that weights larger than the memory pass.
+/// Stores the body if it has the digest in the address. It goes on to the bucket while it arrives: no file and no more than one piece
+/// of it is held here.
 pub async fn put(State(app): State<App>, Path(sha256): Path<String>, request: Request) -> Result<StatusCode, ApiError> {
     let expected: Digest = parse(&sha256)?;
     let limit = app.config.limits.blob_bytes as u64;
-    let failed = |error: std::io::Error| super::problem::internal("keeping an upload aside", &error);
-    let aside = tempfile::NamedTempFile::new().map_err(failed)?;
-    let mut file = tokio::fs::File::from_std(aside.reopen().map_err(failed)?);
+    let mut sink = if app.artifacts.exists(expected).await? {
+        Sink::Known(Sha256::new())
+    } else {
+        Sink::New(Box::new(app.artifacts.upload(expected)))
+    };
     let mut stream = request.into_body().into_data_stream();
-    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut bytes = 0;
     loop {
         // The whole may take long; a sender that stalls may not.
         let next = tokio::time::timeout(app.config.limits.request_timeout, stream.next()).await;
@@ -35,19 +37,31 @@ pub async fn put(State(app): State<App>, Path(sha256): Path<String>, request: Re
                 advice: "larger objects are imported from a bucket",
             });
         }
-        hash.update(&chunk);
-        file.write_all(&chunk).await.map_err(failed)?;
+        match &mut sink {
+            Sink::Known(hash) => hash.update(&chunk),
+            Sink::New(upload) => upload.push(&chunk).await?,
+        }
     }
-    file.flush().await.map_err(failed)?;
-    let found = Digest::from_bytes(hash.finalize().into());
-    if found != expected {
-        return Err(ApiError::DigestMismatch { expected, found });
+    let mismatch = |found| ApiError::DigestMismatch { expected, found };
+    match sink {
+        Sink::Known(hash) => {
+            let found = Digest::from_bytes(hash.finalize().into());
+            if found == expected { Ok(StatusCode::OK) } else { Err(mismatch(found)) }
+        }
+        Sink::New(upload) => match upload.finish().await {
+            Ok(()) => Ok(StatusCode::CREATED),
+            Err(ArtifactError::Mismatch { found, .. }) => Err(mismatch(found)),
+            Err(error) => Err(error.into()),
+        },
     }
-    if app.artifacts.exists(expected).await? {
-        return Ok(StatusCode::OK);
-    }
-    app.artifacts.put_file(expected, aside.path()).await?;
-    Ok(StatusCode::CREATED)
+}
+
+/// Where the bytes of a body go.
+enum Sink {
+    /// The object is there: they are only held against their name.
+    Known(Sha256),
+    /// Into the bucket.
+    New(Box<Upload>),
 }
 
 /// The bytes, with the type that their first bytes tell. Those that fit into one piece are verified; larger ones are passed on piece

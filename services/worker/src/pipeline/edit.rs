@@ -93,7 +93,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
 
 /// The pack, and the mapper's file if the edit has one.
 async fn open(desk: Desk<'_>, asked: Asked<'_>) -> Result<(Arc<LocalPack>, Option<Vec<u8>>), Ended> {
-    let pack = desk.line.packs.pack(&desk.batch.pack).await?;
+    let pack = desk.pack().await?;
     let mapper = match asked.mapper {
         Some(digest) => Some(fetch::artifact(&desk.line.artifacts, digest).await?),
         None => None,

@@ -17,7 +17,7 @@ pub(super) async fn run(
     slot: OwnedSemaphorePermit,
 ) -> Vec<Told> {
     let line = desk.line;
-    let pack = match line.packs.pack(&desk.batch.pack).await {
+    let pack = match desk.pack().await {
         Ok(pack) => pack,
         Err(ended) => return all_ended(items.len(), &ended),
     };

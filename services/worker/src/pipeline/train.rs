@@ -39,7 +39,7 @@ async fn train(
     if let Some(outcome) = desk.earlier(item.fence, &item.key.result_key()).await {
         return Ok(outcome);
     }
-    let pack = line.packs.pack(&desk.batch.pack).await?;
+    let pack = desk.pack().await?;
     let latents = latents(desk, &pack, item.training_set, busy).await?;
     let checkpoint = fetch::checkpoint(&line.artifacts, item.checkpoint).await?;
     desk.ready(0)?;

@@ -65,7 +65,7 @@ impl Rig {
         let identity = Identity { boot, name: "test".into(), class: "cpu".into(), device: "cpu".into() };
         let line = Line {
             gpu,
-            packs: PackCache::new(cache.path().to_owned(), u64::MAX, artifacts.clone()),
+            packs: PackCache::new(cache.path().to_owned(), u64::MAX, 2, artifacts.clone()),
             artifacts,
             reporter: Reporter::new(Publisher::start(BrokerConfig::new(vhost.url(), "worker")), identity),
             held: Arc::new(Held::default()),
