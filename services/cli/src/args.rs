@@ -168,6 +168,9 @@ pub struct ImportArgs {
     /// torchvision's AlexNet or VGG16 under LPIPS heads that come alone.
     #[arg(long, requires = "perceptual")]
     pub perceptual_trunk: Option<PathBuf>,
+    /// Face detector, for jobs with `frame = "ffhq"`: pnet.pt, rnet.pt and onet.pt of facenet-pytorch, or its MTCNN in one file.
+    #[arg(long, num_args = 1..=3, value_name = "FILE")]
+    pub detector: Vec<PathBuf>,
     /// Neutral text that edits depart from.
     #[arg(long, default_value = "a face")]
     pub neutral: String,
