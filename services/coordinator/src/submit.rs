@@ -52,7 +52,7 @@ pub async fn resolve(
                 given(app, index, digest).await?;
                 None
             }
-            None => training(app, project, &manifest, spec.frame, index, edit).await?,
+            None => training(app, project, (&manifest, pack.digest), spec.frame, index, edit).await?,
         };
         let digest = canonical(edit)?;
         edits.push(NewEdit { slug: edit.slug(), spec: edit.clone(), digest, training, mapper });
@@ -97,7 +97,7 @@ async fn given(app: &App, index: usize, mapper: Digest) -> Result<(), ApiError> 
 async fn training(
     app: &App,
     project: ProjectId,
-    pack: &Manifest,
+    (pack, digest): (&Manifest, Digest),
     frame: Frame,
     index: usize,
     edit: &EditSpec,
@@ -120,6 +120,6 @@ async fn training(
     }
     let body = canonical_json(&set).map_err(|e| internal("writing a training set", &e))?;
     let training_set = app.artifacts.put(Bytes::from(body)).await?;
-    let mapper_key = keys::train(pack.digest(), training_set, edit).map_err(|e| internal("computing a stage key", &e))?;
+    let mapper_key = keys::train(digest, training_set, edit).map_err(|e| internal("computing a stage key", &e))?;
     Ok(Some(Training { mapper_key, training_set }))
 }

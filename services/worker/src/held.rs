@@ -112,6 +112,7 @@ pub mod tests {
             fence: Fence { task: TaskId { job, no }, epoch: 3 },
             key: StageKey(digest),
             source: SourceRef { sha256: digest, uri: "x".into(), ordinal: 0 },
+            framing: Default::default(),
         };
         WorkBatch {
             batch: BatchId::from_uuid(Uuid::from_u128(id)),

@@ -31,6 +31,7 @@ fn batch(no: i32) -> WorkBatch {
         fence: Fence { task: TaskId { job: 1, no }, epoch: 1 },
         key: StageKey(digest),
         source: SourceRef { sha256: digest, uri: format!("face-{no}.png"), ordinal: i64::from(no) },
+        framing: Default::default(),
     };
     WorkBatch {
         batch: BatchId::from_uuid(Uuid::now_v7()),

@@ -18,20 +18,11 @@ mod tests;
 mod warp;
 
 use domain::landmarks::Anchors;
-use image::RgbImage;
+use image::{GrayImage, Rgb, RgbImage};
 use quad::Quad;
 
 /// The widest warp, px: FFHQ's own.
 const WIDEST: u32 = 4096;
-
-/// What is shown where the frame reaches beyond the image.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Beyond {
-    /// The image mirrored, ever more blurred, fading to its median colour: as in FFHQ.
-    Faded,
-    /// Black: for masks, where nothing beyond the image may be changed.
-    Black,
-}
 
 /// Why an image has no face to frame by such landmarks.
 #[derive(Clone, Copy, PartialEq, Debug, thiserror::Error)]
@@ -51,16 +42,32 @@ pub(super) struct Done {
     pub(super) padded: bool,
 }
 
+/// How wide a frame is warped before it is made smaller, px.
+fn warped(size: u32) -> u32 {
+    size.saturating_mul(4).min(WIDEST).max(size)
+}
+
+/// The mask of an image, framed as the image is by the same points (at the mask's own scale): one byte a pixel, the mean of what the
+/// warp shows in it, so that nothing rings. Beyond the mask is black: nobody has said that it may change.
+pub(super) fn align_mask(mask: &GrayImage, anchors: &Anchors, size: u32) -> Option<Vec<u8>> {
+    let quad = Quad::of(anchors)?;
+    let wide = warped(size);
+    let colours = RgbImage::from_fn(mask.width(), mask.height(), |x, y| Rgb(mask.get_pixel(x, y).0.map(|v| [v; 3])[0]));
+    let warped = warp::warp(&colours, &quad, wide);
+    let part = wide / size;
+    let mean = |x: u32, y: u32| {
+        let values = (0..part * part).map(|n| u32::from(warped.get_pixel(x * part + n % part, y * part + n / part).0[0]));
+        // safe to narrow: a mean of bytes
+        ((values.sum::<u32>() + part * part / 2) / (part * part)) as u8
+    };
+    Some((0..size * size).map(|n| mean(n % size, n / size)).collect())
+}
+
 /// The face of `image` that `anchors` lie on, as `size` x `size` pixels.
 ///
 /// # Errors
 /// When the anchors lay no frame, or one that is not on the image.
-pub(super) fn align(
-    image: RgbImage,
-    anchors: &Anchors,
-    size: u32,
-    beyond: Beyond,
-) -> Result<(RgbImage, Done), Misplaced> {
+pub(super) fn align(image: RgbImage, anchors: &Anchors, size: u32) -> Result<(RgbImage, Done), Misplaced> {
     let mut quad = Quad::of(anchors).ok_or(Misplaced::OnePlace)?;
     let [x, y] = quad.centre();
     let within = |c: f64, side: u32| (-0.5..f64::from(side) - 0.5).contains(&c);
@@ -94,7 +101,7 @@ pub(super) fn align(
     let [width, height] = [i64::from(image.width()), i64::from(image.height())];
     let [left, top, right, bottom] = quad.bounds();
     let missing = [-left, -top, right - width, bottom - height].map(|m| (m + border).max(0));
-    if beyond == Beyond::Faded && missing.iter().any(|&m| m > border - 4) {
+    if missing.iter().any(|&m| m > border - 4) {
         let least = (quad.side * 0.3).round_ties_even() as i64;
         let pads = missing.map(|m| usize::try_from(m.max(least)).unwrap_or(0));
         image = pad::faded(&image, pads, quad.side * 0.02);
@@ -102,7 +109,7 @@ pub(super) fn align(
         done.padded = true;
     }
 
-    let wide = size.saturating_mul(4).min(WIDEST).max(size);
+    let wide = warped(size);
     let image = warp::warp(&image, &quad, wide);
     let image = if wide > size { lanczos::resize(&image, size, size) } else { image };
     Ok((image, done))

@@ -1,9 +1,9 @@
 //! Frames against those that Pillow, NumPy and SciPy make (`fixtures/make.py`), and what lays no frame.
 
-use super::{Beyond, Done, Misplaced, align};
+use super::{Done, Misplaced, align, align_mask};
 use domain::Landmarks;
 use domain::landmarks::Anchors;
-use image::RgbImage;
+use image::{GrayImage, RgbImage};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ fn frames_are_those_of_pillow_numpy_and_scipy() {
     let cases: BTreeMap<String, Case> = serde_json::from_slice(&cases).expect("JSON");
     assert_eq!(cases.len(), 10);
     for (name, case) in cases {
-        let made = align(picture(&name), &case.landmarks.anchors(), case.size, Beyond::Faded);
+        let made = align(picture(&name), &case.landmarks.anchors(), case.size);
         let (ours, done) = made.expect("landmarks in the image");
         assert_eq!(done, Done { shrunk: case.shrunk, padded: case.padded }, "{name}");
         let theirs = picture(&format!("{name}.framed"));
@@ -54,7 +54,7 @@ fn anchors(points: [[f64; 2]; 4]) -> Anchors {
 
 #[test]
 fn what_lays_no_frame_on_the_image_is_refused() {
-    let refused = |points| align(RgbImage::new(64, 64), &anchors(points), 16, Beyond::Faded).map(|_| ()).unwrap_err();
+    let refused = |points| align(RgbImage::new(64, 64), &anchors(points), 16).map(|_| ()).unwrap_err();
     assert_eq!(refused([[9.0, 9.0]; 4]), Misplaced::OnePlace);
     let outside = refused([[90.0, 10.0], [110.0, 10.0], [92.0, 30.0], [108.0, 30.0]]);
     assert_eq!(outside, Misplaced::Outside(100.0, 12.0));
@@ -65,15 +65,18 @@ fn what_lays_no_frame_on_the_image_is_refused() {
 #[test]
 fn a_frame_far_larger_than_the_image_stays_small_in_memory() {
     let points = [[-500_000.0, 0.0], [500_000.0, 0.0], [-300_000.0, 60.0], [300_000.0, 60.0]];
-    let (framed, done) = align(RgbImage::new(64, 64), &anchors(points), 16, Beyond::Faded).expect("its middle is on it");
+    let (framed, done) = align(RgbImage::new(64, 64), &anchors(points), 16).expect("its middle is on it");
     assert_eq!(framed.dimensions(), (16, 16));
     assert!(done.padded && done.shrunk.is_some());
 }
 
 #[test]
-fn a_mask_is_black_beyond_the_image() {
-    let points = [[2.0, 20.0], [30.0, 20.0], [6.0, 52.0], [26.0, 52.0]];
-    let white = || RgbImage::from_pixel(64, 64, image::Rgb([255; 3]));
-    let (mask, done) = align(white(), &anchors(points), 32, Beyond::Black).expect("a frame");
-    assert_eq!((mask.get_pixel(0, 16).0, mask.get_pixel(20, 16).0, done.padded), ([0; 3], [255; 3], false));
+fn a_mask_is_framed_like_its_image_and_black_beyond_it() {
+    // the frame is 64 px wide, from (-16, -5.6) to (48, 58.4): a quarter of it is beyond the mask
+    let points = [[0.0, 23.0], [32.0, 23.0], [4.0, 57.0], [28.0, 57.0]];
+    let white = GrayImage::from_fn(64, 64, |x, _| image::Luma([if x < 32 { 255 } else { 0 }]));
+    let mask = align_mask(&white, &anchors(points), 32).expect("a frame");
+    let row = &mask[16 * 32..17 * 32];
+    assert_eq!((row[7], row[8], row[23], row[24]), (0, 255, 255, 0), "{row:?}");
+    assert!(row.iter().all(|value| [0, 255].contains(value)), "nothing rings: {row:?}");
 }
