@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use domain::Frame;
 use domain::accept::RejectReason;
 use domain::edit::Method;
 use std::path::PathBuf;
@@ -292,6 +293,9 @@ pub struct SubmitArgs {
     /// Digest of a mapper's file to use in place of training one.
     #[arg(long, value_name = "SHA-256", conflicts_with = "train_on")]
     pub mapper: Option<String>,
+    /// Which part of a source is edited: its centred square, or the face in it, framed as in FFHQ.
+    #[arg(long, value_parser = Frame::NAMES)]
+    pub frame: Option<String>,
     /// Strengths, for example 0.5,1,1.5.
     #[arg(long, value_delimiter = ',')]
     pub strengths: Vec<f64>,

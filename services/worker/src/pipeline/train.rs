@@ -89,7 +89,7 @@ async fn latents(desk: Desk<'_>, pack: &Arc<LocalPack>, set: Digest, busy: &mut 
     let images: Vec<_> = list.items().collect();
     for part in images.chunks(PART) {
         desk.ready(0)?;
-        let images = fetch::all(part, async |(digest, framing)| framed(desk, pack, *digest, framing).await);
+        let images = fetch::all(part.to_vec(), async |(digest, framing)| framed(desk, pack, digest, &framing).await);
         let mut rasters = Vec::with_capacity(part.len());
         for ((digest, _), found) in part.iter().zip(images.await) {
             *busy += found.time;

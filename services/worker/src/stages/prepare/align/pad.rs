@@ -24,8 +24,8 @@ pub(super) fn faded(image: &RgbImage, pads: [usize; 4], blur: f64) -> RgbImage {
     let mut out = RgbImage::new(wide as u32, high as u32);
     for channel in 0..3 {
         let pixels = image.as_raw();
-        let line = |y: &usize| from_x.iter().map(move |x| f32::from(pixels[(y * width + x) * 3 + channel]));
-        let mut plane: Vec<f32> = from_y.iter().flat_map(line).collect();
+        let places = from_y.iter().flat_map(|y| from_x.iter().map(move |x| y * width + x));
+        let mut plane: Vec<f32> = places.map(|place| f32::from(pixels[place * 3 + channel])).collect();
         let blurred = gaussian(&plane, wide, blur);
         let masks = || edge_y.iter().flat_map(|y| edge_x.iter().map(|x| x.max(*y)));
         for ((value, blurred), mask) in plane.iter_mut().zip(blurred).zip(masks()) {
