@@ -1,5 +1,6 @@
 //! Batches on the demo pack, from a real bucket to outcomes that a real broker has confirmed.
 
+mod framing;
 mod inversions;
 mod rig;
 
