@@ -131,7 +131,8 @@ fn row(mut fields: BTreeMap<String, String>, folder: &Path) -> Result<Row, Strin
     }
     fields.retain(|_, value| !value.is_empty());
     let landmarks = LANDMARK_COLUMNS.iter().find_map(|c| fields.remove(*c));
-    let landmarks = landmarks.map(|text| serde_json::from_str(&text).map_err(|e| format!("its landmarks: {e}"))).transpose()?;
+    let landmarks =
+        landmarks.map(|text| serde_json::from_str(&text).map_err(|e| format!("its landmarks: {e}"))).transpose()?;
     let path = folder.join(file.strip_prefix("file://").unwrap_or(&file));
     Ok(Row { path, labels: fields, landmarks })
 }
@@ -174,7 +175,8 @@ mod tests {
         assert_eq!(bad.iter().map(|b| b.at.as_str()).collect::<Vec<_>>(), ["m.csv:4", "m.csv:5"]);
         assert!(bad[0].problem.contains("landmarks are 1 points; give 68"), "{}", bad[0].problem);
         // lines as of ffhq-dataset-v2.json
-        let ffhq = format!(r#"{{"category":"training","in_the_wild":{{"file_path":"w/0.png","face_landmarks":{points}}}}}"#);
+        let ffhq =
+            format!(r#"{{"category":"training","in_the_wild":{{"file_path":"w/0.png","face_landmarks":{points}}}}}"#);
         let (good, bad) = read_text("m.jsonl", &ffhq);
         assert!(bad.is_empty(), "{bad:?}");
         assert_eq!((good[0].path.to_str(), &good[0].landmarks), (Some("w/0.png"), &Some(expected)));

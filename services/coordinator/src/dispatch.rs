@@ -15,8 +15,8 @@ use domain::{Framing, Stage};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use store::{
-    Backlog, ClaimRequest, ClaimedBatch, ClaimedInvert, ClaimedSource, ClaimedTasks, ClassWindow, EditRow, Gate, JobRow,
-    OutboxMessage,
+    Backlog, ClaimRequest, ClaimedBatch, ClaimedInvert, ClaimedSource, ClaimedTasks, ClassWindow, EditRow, Gate,
+    JobRow, OutboxMessage,
 };
 use wire::broker::v1::{EditItem, Fence, InvertItem, PackRef, SourceRef, TrainItem, Work, WorkBatch};
 

@@ -222,7 +222,8 @@ async fn a_cancel_stops_running_work_and_a_drain_gives_back_what_is_staged() -> 
     let mut place = Place::new().await?;
     let mut worker = place.worker(&[("CFX_GRACE_SECONDS", "1")])?;
     let face = place.face(1).await?;
-    let invert = InvertItem { fence: fence(1, 0, 1), key: key("invert"), source: face.clone(), framing: Default::default() };
+    let invert =
+        InvertItem { fence: fence(1, 0, 1), key: key("invert"), source: face.clone(), framing: Default::default() };
     let batch = place.send(1, Work::Invert { inversion: Inversion::default(), items: vec![invert] }).await?;
     let latent = stored(&place.outcomes(batch.batch).await[0]);
     let long = |job, no| Work::Edit {

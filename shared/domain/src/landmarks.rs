@@ -23,7 +23,9 @@ const FARTHEST: f64 = 1e6;
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum LandmarksError {
     /// Another number of points.
-    #[error("landmarks are {0} points; give 68 (iBUG's order) or 5 (left eye, right eye, nose, left and right corner of the mouth)")]
+    #[error(
+        "landmarks are {0} points; give 68 (iBUG's order) or 5 (left eye, right eye, nose, left and right corner of the mouth)"
+    )]
     Count(usize),
     /// A coordinate that no image has.
     #[error("landmark {at} is ({x}, {y}); coordinates are pixels of the image, at most {FARTHEST} from its corner")]
@@ -77,12 +79,7 @@ impl Landmarks {
     pub fn anchors(&self) -> Anchors {
         let point = |index: usize| self.0[index];
         if self.0.len() == FIVE {
-            return Anchors {
-                eye_left: point(0),
-                eye_right: point(1),
-                mouth_left: point(3),
-                mouth_right: point(4),
-            };
+            return Anchors { eye_left: point(0), eye_right: point(1), mouth_left: point(3), mouth_right: point(4) };
         }
         Anchors {
             eye_left: mean(&self.0[36..42]),

@@ -37,8 +37,8 @@ pub use mapper::{ImportedMapper, MapperRequest, import_mapper};
 use crate::checkpoint::Checkpoint;
 use crate::layout::{self, Fault};
 use crate::manifest::{
-    Activation, Clip, ClipArchitecture, Detector, DetectorArchitecture, Encoder, FORMAT, FileRef, Generator, Identity, IdentityInput, Image, Layout,
-    Manifest, Normalise, Perceptual, Preprocess, Resize, Role, Source,
+    Activation, Clip, ClipArchitecture, Detector, DetectorArchitecture, Encoder, FORMAT, FileRef, Generator, Identity,
+    IdentityInput, Image, Layout, Manifest, Normalise, Perceptual, Preprocess, Resize, Role, Source,
 };
 use crate::pack::{MANIFEST, Pack};
 use crate::text::Text;

@@ -37,12 +37,8 @@ pub(crate) async fn add_landmarks(
             UPDATE datasets SET landmarks = landmarks + (SELECT count(*) FROM added)
             WHERE id = $1 AND EXISTS (SELECT FROM added))
         SELECT count(*) FROM added";
-    let added: i64 = sqlx::query_scalar(update)
-        .bind(dataset.as_uuid())
-        .bind(&sources)
-        .bind(&points)
-        .fetch_one(&mut *conn)
-        .await?;
+    let added: i64 =
+        sqlx::query_scalar(update).bind(dataset.as_uuid()).bind(&sources).bind(&points).fetch_one(&mut *conn).await?;
     let conflicts = "-- add_landmarks: conflicts
         SELECT s.uri FROM unnest($2::bytea[], $3::jsonb[]) WITH ORDINALITY AS g(source, landmarks, pos)
         JOIN sources s ON s.dataset = $1 AND s.sha256 = g.source

@@ -50,7 +50,8 @@ async fn image(
     };
     let (image, face) = match given {
         Some(landmarks) => {
-            let image = spawn_blocking(move || upright(&bytes, &Limits::default())).await.map_err(Ended::internal)??;
+            let image =
+                spawn_blocking(move || upright(&bytes, &Limits::default())).await.map_err(Ended::internal)??;
             (image, FaceFacts { landmarks, origin: LandmarkOrigin::Given })
         }
         // without a detector nothing of the image need be decoded

@@ -238,7 +238,8 @@ async fn a_mapper_trains_in_slices_to_the_same_bytes_and_edits_a_batch() {
 async fn a_training_that_diverges_fails_and_its_losses_can_be_read() {
     let mut rig = Rig::new(MINUTE).await;
     let sources = vec![rig.put_demo("train/000.png").await, rig.put_demo("train/001.png").await];
-    let training_set = rig.put(serde_json::to_vec(&TrainingSet { sources, ..TrainingSet::default() }).expect("JSON")).await;
+    let training_set =
+        rig.put(serde_json::to_vec(&TrainingSet { sources, ..TrainingSet::default() }).expect("JSON")).await;
     let spec = edit_spec(r#"{"kind":"cf-mapper","steps":5,"batch":2,"learning_rate":1e30}"#);
     let key = StageKey::new(Stage::Train, rig.pack.digest, &[training_set], &spec, "fp32").expect("a key");
     let item = TrainItem { fence: fence(7, 1), key, training_set, checkpoint: None };

@@ -116,8 +116,11 @@ mod tests {
 
     #[test]
     fn of_overlapping_boxes_the_surest_is_kept() {
-        let boxes =
-            vec![candidate([0.0, 0.0, 9.0, 9.0], 0.7), candidate([0.0, 0.0, 10.0, 10.0], 0.9), candidate([20.0, 0.0, 30.0, 9.0], 0.8)];
+        let boxes = vec![
+            candidate([0.0, 0.0, 9.0, 9.0], 0.7),
+            candidate([0.0, 0.0, 10.0, 10.0], 0.9),
+            candidate([20.0, 0.0, 30.0, 9.0], 0.8),
+        ];
         let scores = |overlap, most| kept(boxes.clone(), most, overlap).iter().map(|c| c.score).collect::<Vec<_>>();
         assert_eq!(scores(Overlap::OfUnion, 0.7), [0.9, 0.8]);
         assert_eq!(scores(Overlap::OfUnion, 0.9), [0.9, 0.8, 0.7]);

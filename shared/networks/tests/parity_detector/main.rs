@@ -119,6 +119,8 @@ fn other_tensors_are_refused_by_name() {
         load(tensors).unwrap_err().to_string()
     };
     assert!(refused(|t| drop(t.remove("onet.dense6_3.bias"))).contains("onet.dense6_3.bias"));
-    assert!(refused(|t| drop(t.insert("rnet.prelu1.weight".into(), fill("x", &[27], 1.0)))).contains("rnet.prelu1.weight"));
+    assert!(
+        refused(|t| drop(t.insert("rnet.prelu1.weight".into(), fill("x", &[27], 1.0)))).contains("rnet.prelu1.weight")
+    );
     assert!(refused(|t| drop(t.insert("lnet.conv1.bias".into(), fill("x", &[3], 1.0)))).contains("lnet.conv1.bias"));
 }

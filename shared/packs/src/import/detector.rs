@@ -45,7 +45,9 @@ pub(super) fn detector(checkpoints: &[Checkpoint]) -> Result<Vec<Piece>, ImportE
 
 /// Which of the three a file of its own holds.
 fn network(taking: &Taking) -> Result<&'static str, ImportError> {
-    let known = |(_, tensor, shape): &&(&str, &str, [usize; 2])| taking.shape(tensor).is_ok_and(|found| found == shape.as_slice());
+    let known = |(_, tensor, shape): &&(&str, &str, [usize; 2])| {
+        taking.shape(tensor).is_ok_and(|found| found == shape.as_slice())
+    };
     if let Some((network, ..)) = NETWORKS.iter().find(known) {
         return Ok(network);
     }

@@ -20,8 +20,10 @@ fn red_is_a_face() -> Vec<u8> {
     let shapes = workspace_root().join("shared/networks/tests/parity_detector/data/tensors.json");
     let shapes: BTreeMap<String, Vec<i64>> =
         serde_json::from_slice(&std::fs::read(shapes).expect("the names")).expect("JSON");
-    let mut tensors: BTreeMap<_, _> =
-        shapes.into_iter().map(|(name, shape)| (name, Tensor::zeros(&shape, (Kind::Float, tch::Device::Cpu)))).collect();
+    let mut tensors: BTreeMap<_, _> = shapes
+        .into_iter()
+        .map(|(name, shape)| (name, Tensor::zeros(&shape, (Kind::Float, tch::Device::Cpu))))
+        .collect();
     let mut set = |name: &str, places: &[(&[i64], f64)]| {
         for (at, value) in places {
             let mut place = tensors[name].shallow_clone();

@@ -56,7 +56,8 @@ pub(super) fn align_mask(mask: &GrayImage, anchors: &Anchors, size: u32) -> Opti
     let warped = warp::warp(&colours, &quad, wide);
     let part = wide / size;
     let mean = |x: u32, y: u32| {
-        let values = (0..part * part).map(|n| u32::from(warped.get_pixel(x * part + n % part, y * part + n / part).0[0]));
+        let values =
+            (0..part * part).map(|n| u32::from(warped.get_pixel(x * part + n % part, y * part + n / part).0[0]));
         // safe to narrow: a mean of bytes
         ((values.sum::<u32>() + part * part / 2) / (part * part)) as u8
     };

@@ -145,7 +145,10 @@ mod tests {
         for (points, said) in [
             ([[500.0, 9.0]; 5], "landmark (500, 9) is far outside"),
             ([[50.0, 9.0]; 5], "eyes and mouth are in one place"),
-            ([[150.0, 50.0], [180.0, 50.0], [165.0, 65.0], [150.0, 80.0], [180.0, 80.0]], "(165, 53), is not in the image"),
+            (
+                [[150.0, 50.0], [180.0, 50.0], [165.0, 65.0], [150.0, 80.0], [180.0, 80.0]],
+                "(165, 53), is not in the image",
+            ),
         ] {
             let refused = upright(100, 100).framed(face(points), 64).unwrap_err();
             assert_eq!(refused.reason, Reason::BadLandmarks);

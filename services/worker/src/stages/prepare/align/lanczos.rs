@@ -45,8 +45,7 @@ fn taps(from: u32, to: u32) -> Vec<Taps> {
             // `as` truncates as C does, and makes what is negative 0
             let first = (centre - support + 0.5) as usize;
             let end = ((centre + support + 0.5) as usize).min(from as usize);
-            let exact: Vec<f64> =
-                (first..end).map(|x| filter((x as f64 - centre + 0.5) * (1.0 / widened))).collect();
+            let exact: Vec<f64> = (first..end).map(|x| filter((x as f64 - centre + 0.5) * (1.0 / widened))).collect();
             let sum: f64 = exact.iter().sum();
             let fixed = |weight: &f64| {
                 let weight = if sum == 0.0 { *weight } else { weight / sum } * f64::from(1 << PRECISION);

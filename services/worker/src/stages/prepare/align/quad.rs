@@ -31,9 +31,8 @@ impl Quad {
         let side = x.hypot(y) * 2.0;
         // false where it is not a number, too
         (side >= LEAST).then(|| {
-            let corner = |right: f64, below: f64| {
-                [centre[0] + right * x - below * y, centre[1] + right * y + below * x]
-            };
+            let corner =
+                |right: f64, below: f64| [centre[0] + right * x - below * y, centre[1] + right * y + below * x];
             let corners = [corner(-1.0, -1.0), corner(-1.0, 1.0), corner(1.0, 1.0), corner(1.0, -1.0)];
             Self { corners, side }
         })

@@ -58,7 +58,6 @@ fn what_lays_no_frame_on_the_image_is_refused() {
     assert_eq!(refused([[9.0, 9.0]; 4]), Misplaced::OnePlace);
     let outside = refused([[90.0, 10.0], [110.0, 10.0], [92.0, 30.0], [108.0, 30.0]]);
     assert_eq!(outside, Misplaced::Outside(100.0, 12.0));
-    assert!(matches!(refused([[-1e6, 0.0], [1e6, 0.0], [0.0, 1e6], [0.0, -1e6]]), Misplaced::OnePlace | Misplaced::Outside(..)));
 }
 
 /// A frame of absurd size, with its middle on the image, must not take absurd memory.
@@ -72,11 +71,11 @@ fn a_frame_far_larger_than_the_image_stays_small_in_memory() {
 
 #[test]
 fn a_mask_is_framed_like_its_image_and_black_beyond_it() {
-    // the frame is 64 px wide, from (-16, -5.6) to (48, 58.4): a quarter of it is beyond the mask
-    let points = [[0.0, 23.0], [32.0, 23.0], [4.0, 57.0], [28.0, 57.0]];
+    // the frame is 128 px wide, four to one of its own, and three quarters of it are beyond the mask's 64
+    let points = [[-0.5, 23.0], [31.5, 23.0], [3.5, 57.0], [27.5, 57.0]];
     let white = GrayImage::from_fn(64, 64, |x, _| image::Luma([if x < 32 { 255 } else { 0 }]));
     let mask = align_mask(&white, &anchors(points), 32).expect("a frame");
     let row = &mask[16 * 32..17 * 32];
-    assert_eq!((row[7], row[8], row[23], row[24]), (0, 255, 255, 0), "{row:?}");
+    assert_eq!((row[11], row[12], row[19], row[20]), (0, 255, 255, 0), "{row:?}");
     assert!(row.iter().all(|value| [0, 255].contains(value)), "nothing rings: {row:?}");
 }
