@@ -18,12 +18,15 @@ COMMENT ON COLUMN jobs.cancel_archived IS 'the archive in the bucket knows that 
 CREATE INDEX jobs_unarchived ON jobs (seq) WHERE NOT archived;
 CREATE INDEX jobs_cancels_unarchived ON jobs (seq) WHERE state = 'cancelled' AND NOT cancel_archived;
 
--- A trigger, and not part of the statement that adds masks: an older coordinator's masks are archived too.
-CREATE FUNCTION note_masks_for_archive() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Triggers, and not part of the statements that add masks and landmarks: an older coordinator's are archived too.
+CREATE FUNCTION note_change_for_archive() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE datasets d SET archived = LEAST(d.archived, a.first), archive_changes = d.archive_changes + 1
     FROM (SELECT dataset, min(ordinal) AS first FROM added GROUP BY dataset) AS a WHERE d.id = a.dataset;
     RETURN NULL;
 END $$;
 CREATE TRIGGER source_masks_archive AFTER INSERT ON source_masks
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION note_masks_for_archive();
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION note_change_for_archive();
+-- landmarks that come after their source are the only thing of a source that is ever written again
+CREATE TRIGGER sources_archive AFTER UPDATE ON sources
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION note_change_for_archive();

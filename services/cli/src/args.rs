@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use domain::Frame;
 use domain::accept::RejectReason;
 use domain::edit::Method;
 use std::path::PathBuf;
@@ -168,6 +169,9 @@ pub struct ImportArgs {
     /// torchvision's AlexNet or VGG16 under LPIPS heads that come alone.
     #[arg(long, requires = "perceptual")]
     pub perceptual_trunk: Option<PathBuf>,
+    /// Face detector, for jobs with `frame = "ffhq"`: pnet.pt, rnet.pt and onet.pt of facenet-pytorch, or its MTCNN in one file.
+    #[arg(long, num_args = 1..=3, value_name = "FILE")]
+    pub detector: Vec<PathBuf>,
     /// Neutral text that edits depart from.
     #[arg(long, default_value = "a face")]
     pub neutral: String,
@@ -289,6 +293,9 @@ pub struct SubmitArgs {
     /// Digest of a mapper's file to use in place of training one.
     #[arg(long, value_name = "SHA-256", conflicts_with = "train_on")]
     pub mapper: Option<String>,
+    /// Which part of a source is edited: its centred square, or the face in it, framed as in FFHQ.
+    #[arg(long, value_parser = Frame::NAMES)]
+    pub frame: Option<String>,
     /// Strengths, for example 0.5,1,1.5.
     #[arg(long, value_delimiter = ',')]
     pub strengths: Vec<f64>,

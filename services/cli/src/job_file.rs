@@ -24,6 +24,7 @@ pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
     set("name", args.name.clone().map(Value::from));
     set("dataset", args.dataset.clone().map(Value::from));
     set("pack", args.pack.clone().map(Value::from));
+    set("frame", args.frame.clone().map(Value::from));
     set("strengths", (!args.strengths.is_empty()).then(|| json!(args.strengths)));
     set("seeds", (!args.seeds.is_empty()).then(|| json!(args.seeds)));
     let from_flags: Vec<_> = args.texts.iter().map(|text| edit(args, text)).collect();
@@ -99,6 +100,9 @@ mod tests {
         let words = ["--dataset", "d", "--pack", "p", "--text", "a face with elf ears", "--strengths", "0.5,1"];
         let job = job_from(&submit(&words)).unwrap();
         assert_eq!((job.name.as_str(), job.strengths.len(), job.edits.len()), ("a face with elf ears", 2, 1));
+        assert_eq!(job.frame, domain::Frame::CentreSquare);
+        let framed = job_from(&submit(&[words.as_slice(), &["--frame", "ffhq"]].concat())).unwrap();
+        assert_eq!(framed.frame, domain::Frame::Ffhq);
     }
 
     #[test]

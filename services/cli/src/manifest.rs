@@ -1,9 +1,12 @@
 //! Manifests: lists of images with labels, as CSV (with a header) or JSON lines.
 //!
-//! The column `file` (or `path`, `image`, `uri`) names the image, relative to the manifest. Every other scalar is a label;
-//! nested JSON objects become dotted labels (`rgb.hair`). A bad row is reported with its line number and left out.
+//! The column `file` (or `path`, `image`, `uri`) names the image, relative to the manifest. The column `landmarks` says where the face
+//! is: a JSON list of 5 or 68 points [x, y]. FFHQ's own form is taken too: `in_the_wild.file_path` and `in_the_wild.face_landmarks`.
+//! Every other scalar is a label; nested JSON objects become dotted labels (`rgb.hair`). A bad row is reported with its line number
+//! and left out.
 
 use anyhow::{Context as _, Result, bail};
+use domain::Landmarks;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,8 @@ pub struct Row {
     pub path: PathBuf,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The face in it.
+    pub landmarks: Option<Landmarks>,
 }
 
 /// A row that names no image, with the reason.
@@ -26,7 +31,8 @@ pub struct BadRow {
     pub problem: String,
 }
 
-const FILE_COLUMNS: [&str; 4] = ["file", "path", "image", "uri"];
+const FILE_COLUMNS: [&str; 5] = ["file", "path", "image", "uri", "in_the_wild.file_path"];
+const LANDMARK_COLUMNS: [&str; 2] = ["landmarks", "in_the_wild.face_landmarks"];
 
 /// True for a path that is read as a manifest.
 pub fn is_manifest(path: &Path) -> bool {
@@ -108,7 +114,10 @@ fn flatten(prefix: &str, object: &Map<String, Value>, into: &mut BTreeMap<String
             Value::Bool(_) | Value::Number(_) => {
                 into.insert(name, value.to_string());
             }
-            // a list is no label, and null says that there is none
+            // no other list is a label, and null says that there is none
+            Value::Array(_) if LANDMARK_COLUMNS.contains(&name.as_str()) => {
+                into.insert(name, value.to_string());
+            }
             Value::Array(_) | Value::Null => {}
         }
     }
@@ -121,8 +130,11 @@ fn row(mut fields: BTreeMap<String, String>, folder: &Path) -> Result<Row, Strin
         return Err(format!("{file} is in a bucket; register its prefix with `cfx dataset add NAME s3://...`"));
     }
     fields.retain(|_, value| !value.is_empty());
+    let landmarks = LANDMARK_COLUMNS.iter().find_map(|c| fields.remove(*c));
+    let landmarks =
+        landmarks.map(|text| serde_json::from_str(&text).map_err(|e| format!("its landmarks: {e}"))).transpose()?;
     let path = folder.join(file.strip_prefix("file://").unwrap_or(&file));
-    Ok(Row { path, labels: fields })
+    Ok(Row { path, labels: fields, landmarks })
 }
 
 #[cfg(test)]
@@ -150,6 +162,25 @@ mod tests {
         assert_eq!(good[0].labels, BTreeMap::from([("age".to_owned(), "old".to_owned())]));
         assert!(good[1].labels.is_empty());
         assert_eq!(bad.iter().map(|b| b.at.as_str()).collect::<Vec<_>>(), ["m.csv:3", "m.csv:4"]);
+    }
+
+    #[test]
+    fn landmarks_are_points_and_no_label_and_bad_ones_cost_their_row() {
+        let points = "[[1,2],[3,2],[2,3],[1,4],[3,4.5]]";
+        let csv = format!("file,landmarks,age\na.png,\"{points}\",old\nb.png,,\nc.png,\"[[1,2]]\",\nd.png,left eye,\n");
+        let (good, bad) = read_text("m.csv", &csv);
+        let expected: Landmarks = serde_json::from_str(points).unwrap();
+        assert_eq!((&good[0].landmarks, good[0].labels.len()), (&Some(expected.clone()), 1));
+        assert_eq!((good.len(), &good[1].landmarks), (2, &None));
+        assert_eq!(bad.iter().map(|b| b.at.as_str()).collect::<Vec<_>>(), ["m.csv:4", "m.csv:5"]);
+        assert!(bad[0].problem.contains("landmarks are 1 points; give 68"), "{}", bad[0].problem);
+        // lines as of ffhq-dataset-v2.json
+        let ffhq =
+            format!(r#"{{"category":"training","in_the_wild":{{"file_path":"w/0.png","face_landmarks":{points}}}}}"#);
+        let (good, bad) = read_text("m.jsonl", &ffhq);
+        assert!(bad.is_empty(), "{bad:?}");
+        assert_eq!((good[0].path.to_str(), &good[0].landmarks), (Some("w/0.png"), &Some(expected)));
+        assert_eq!(good[0].labels, BTreeMap::from([("category".to_owned(), "training".to_owned())]));
     }
 
     #[test]

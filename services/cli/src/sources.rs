@@ -2,6 +2,7 @@
 
 use crate::manifest::{self, BadRow};
 use anyhow::{Context as _, Result, bail};
+use domain::Landmarks;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ pub struct LocalSource {
     pub path: PathBuf,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The face in it.
+    pub landmarks: Option<Landmarks>,
 }
 
 /// What the arguments name.
@@ -40,10 +43,11 @@ pub fn find(arguments: &[String]) -> Result<Found> {
             folder(path, &mut found)?;
         } else if path.is_file() && manifest::is_manifest(path) {
             let (rows, bad) = manifest::read(path)?;
-            found.sources.extend(rows.into_iter().map(|r| LocalSource { path: r.path, labels: r.labels }));
+            let source = |r: manifest::Row| LocalSource { path: r.path, labels: r.labels, landmarks: r.landmarks };
+            found.sources.extend(rows.into_iter().map(source));
             found.bad.extend(bad);
         } else if path.is_file() {
-            found.sources.push(LocalSource { path: path.to_owned(), labels: BTreeMap::new() });
+            found.sources.push(LocalSource { path: path.to_owned(), labels: BTreeMap::new(), landmarks: None });
         } else {
             matching(argument, &mut found)?;
         }
@@ -59,7 +63,7 @@ fn folder(path: &Path, found: &mut Found) -> Result<()> {
         }
         let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
         if EXTENSIONS.contains(&extension.as_str()) {
-            found.sources.push(LocalSource { path: entry.into_path(), labels: BTreeMap::new() });
+            found.sources.push(LocalSource { path: entry.into_path(), labels: BTreeMap::new(), landmarks: None });
         } else {
             found.skipped += 1;
         }
@@ -73,7 +77,7 @@ fn matching(pattern: &str, found: &mut Found) -> Result<()> {
     for path in paths {
         let path = path.with_context(|| format!("'{pattern}' cannot be listed"))?;
         if path.is_file() {
-            found.sources.push(LocalSource { path, labels: BTreeMap::new() });
+            found.sources.push(LocalSource { path, labels: BTreeMap::new(), landmarks: None });
         }
     }
     if found.sources.len() == before {

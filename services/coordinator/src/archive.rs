@@ -9,7 +9,7 @@
 //! archive/v1/jobs/<id>/job.json                        number, specification, edits
 //! archive/v1/jobs/<id>/cancelled.json                  there if it was cancelled
 //! ```
-//! A job is archived before its first task is written. What is registered after that (more sources, masks), and cancels, follow
+//! A job is archived before its first task is written. What is registered after that (more sources, masks, landmarks), and cancels, follow
 //! within a sweep: losing the database in that second loses them, never a result. Failures are not archived: after a rebuild
 //! such tasks are tried again.
 //!
@@ -22,7 +22,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::edit::EditSpec;
 use domain::job::JobSpec;
-use domain::{DatasetId, Digest, JobId, ProjectId, StageKey};
+use domain::{DatasetId, Digest, JobId, Landmarks, ProjectId, StageKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{Gate, JobRow, PackRow, Source, Store};
@@ -66,7 +66,7 @@ pub struct DatasetDocument {
 }
 
 /// One line of a segment of sources.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SourceLine {
     /// Its place in the dataset.
     pub ordinal: i64,
@@ -82,6 +82,9 @@ pub struct SourceLine {
     /// Masks by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masks: BTreeMap<String, Digest>,
+    /// The face in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landmarks: Option<Landmarks>,
 }
 
 /// `jobs/<id>/job.json`.
@@ -176,8 +179,8 @@ pub async fn dataset(store: &Store, artifacts: &Artifacts, id: DatasetId) -> Res
         let Some(last) = sources.last().map(|source| source.ordinal) else { return Ok(segments) };
         let mut lines = Vec::new();
         for source in sources {
-            let Source { ordinal, sha256, uri, bytes, labels, masks } = source;
-            serde_json::to_writer(&mut lines, &SourceLine { ordinal, sha256, uri, bytes, labels, masks })?;
+            let Source { ordinal, sha256, uri, bytes, labels, masks, landmarks } = source;
+            serde_json::to_writer(&mut lines, &SourceLine { ordinal, sha256, uri, bytes, labels, masks, landmarks })?;
             lines.push(b'\n');
         }
         let object = format!("{PREFIX}datasets/{id}/sources/{:012}-{}.jsonl", seen.archived, Digest::of(&lines));

@@ -8,13 +8,15 @@
 use crate::app::App;
 use crate::config::Tuning;
 use crate::error::LoopError;
+use crate::keys;
 use crate::sweep::Reconciler;
 use broker::topology::work_queue;
-use domain::Stage;
+use domain::{Framing, Stage};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use store::{
-    Backlog, ClaimRequest, ClaimedBatch, ClaimedSource, ClaimedTasks, ClassWindow, EditRow, Gate, OutboxMessage,
+    Backlog, ClaimRequest, ClaimedBatch, ClaimedInvert, ClaimedSource, ClaimedTasks, ClassWindow, EditRow, Gate,
+    JobRow, OutboxMessage,
 };
 use wire::broker::v1::{EditItem, Fence, InvertItem, PackRef, SourceRef, TrainItem, Work, WorkBatch};
 
@@ -133,6 +135,13 @@ fn source(source: &ClaimedSource) -> SourceRef {
     SourceRef { sha256: source.sha256, uri: source.uri.clone(), ordinal: source.ordinal }
 }
 
+/// How a task's source is framed: as its key says. Landmarks that came after the key was made belong to other work.
+fn framing(job: &JobRow, task: &ClaimedInvert) -> Framing {
+    let framing = job.spec.frame.of(task.landmarks.clone());
+    let key = keys::invert(job.pack.digest, task.source.sha256, &framing, &job.spec.inversion);
+    if key.is_ok_and(|key| key == task.key) { framing } else { job.spec.frame.of(None) }
+}
+
 /// The message that hands a batch out.
 fn message(claimed: &ClaimedBatch) -> OutboxMessage {
     let job = &claimed.job;
@@ -146,6 +155,7 @@ fn message(claimed: &ClaimedBatch) -> OutboxMessage {
                     key: t.key,
                     source: source(&t.source),
                     checkpoint: t.checkpoint,
+                    framing: framing(job, t),
                 })
                 .collect(),
         },

@@ -126,7 +126,8 @@ fn of_source(
         let latent = match latent {
             Some(key) => key,
             None => {
-                let key = keys::invert(pack, sha256, &job.spec.inversion)?;
+                let framing = job.spec.frame.of(source.landmarks.clone());
+                let key = keys::invert(pack, sha256, &framing, &job.spec.inversion)?;
                 tasks.push(NewTask::Invert { ordinal: source.ordinal, key });
                 *latent.insert(key)
             }

@@ -105,7 +105,7 @@ impl ImportPrefixes {
         };
         let length = bytes.len() as i64;
         let sha256 = self.app.artifacts.put(bytes).await.map_err(Refusal::Later)?;
-        Ok(SourceRow { sha256, uri, bytes: length, labels: BTreeMap::new(), masks: BTreeMap::new() })
+        Ok(SourceRow { sha256, uri, bytes: length, labels: BTreeMap::new(), masks: BTreeMap::new(), landmarks: None })
     }
 }
 

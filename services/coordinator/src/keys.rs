@@ -4,18 +4,31 @@ use domain::accept::Acceptance;
 use domain::digest::CanonicalError;
 use domain::edit::{EditSpec, Essence};
 use domain::inversion::Inversion;
-use domain::{Digest, Stage, StageKey};
+use domain::{Digest, Framing, Stage, StageKey};
 use serde::Serialize;
 
 /// Arithmetic of every stage in this version.
 pub const PRECISION: &str = "fp32";
 
-/// The latent of `source`.
+/// The latent of `source`, framed so. The centred square is no part of the key, so that keys from before there were others hold.
 ///
 /// # Errors
 /// When a parameter is not finite, which validation excludes.
-pub fn invert(pack: Digest, source: Digest, inversion: &Inversion) -> Result<StageKey, CanonicalError> {
-    StageKey::new(Stage::Invert, pack, &[source], inversion, PRECISION)
+pub fn invert(
+    pack: Digest,
+    source: Digest,
+    framing: &Framing,
+    inversion: &Inversion,
+) -> Result<StageKey, CanonicalError> {
+    #[derive(Serialize)]
+    struct Framed<'a> {
+        framing: &'a Framing,
+        inversion: &'a Inversion,
+    }
+    if framing.is_default() {
+        return StageKey::new(Stage::Invert, pack, &[source], inversion, PRECISION);
+    }
+    StageKey::new(Stage::Invert, pack, &[source], &Framed { framing, inversion }, PRECISION)
 }
 
 /// The mapper of `edit`, trained on the set of images that `training_set` lists.
@@ -71,11 +84,12 @@ pub fn edit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::Landmarks;
 
     #[test]
     fn a_key_changes_with_what_decides_the_result_and_with_nothing_else() {
         let (pack, source) = (Digest::of("pack"), Digest::of("source"));
-        let latent = invert(pack, source, &Inversion::default()).unwrap();
+        let latent = invert(pack, source, &Framing::default(), &Inversion::default()).unwrap();
         let spec: EditSpec = serde_json::from_str(r#"{"text":"green hair"}"#).unwrap();
         let inputs = EditInputs { source, latent, mapper: None, mask: None };
         let key = |spec: &EditSpec, strength, seed| edit(pack, inputs, spec, strength, seed).unwrap();
@@ -92,5 +106,17 @@ mod tests {
         // two seeds that are one number as a double
         assert_ne!(key(&spec, 1.0, (1 << 53) + 1), key(&spec, 1.0, 1 << 53));
         assert_ne!(train(pack, source, &spec).unwrap(), train(pack, pack, &spec).unwrap());
+    }
+
+    #[test]
+    fn a_framed_face_is_other_work_and_a_centred_square_is_what_it_was() {
+        let (pack, source) = (Digest::of("pack"), Digest::of("source"));
+        let key = |framing| invert(pack, source, &framing, &Inversion::default()).unwrap();
+        let plain = StageKey::new(Stage::Invert, pack, &[source], &Inversion::default(), PRECISION).unwrap();
+        assert_eq!(key(Framing::CentreSquare), plain);
+        let face = |x| Landmarks::new(vec![[x, 1.0], [9.0, 1.0], [5.0, 5.0], [2.0, 9.0], [8.0, 9.0]]).unwrap();
+        let framed = [None, Some(face(1.0)), Some(face(1.5))].map(|landmarks| key(Framing::Ffhq { landmarks }));
+        let all: std::collections::BTreeSet<_> = framed.into_iter().chain([plain]).collect();
+        assert_eq!(all.len(), 4);
     }
 }

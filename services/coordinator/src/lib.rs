@@ -18,6 +18,7 @@ pub mod dispatch;
 pub mod duration;
 pub mod enqueue;
 pub mod error;
+pub mod framable;
 pub mod http;
 pub mod import;
 pub mod keys;

@@ -193,8 +193,8 @@ impl Reading<'_> {
         let bytes = self.artifacts.get_at(object).await?;
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let sources = lines.map(|line| {
-            let SourceLine { ordinal, sha256, uri, bytes, labels, masks } = serde_json::from_slice(line)?;
-            Ok(Source { ordinal, sha256, uri, bytes, labels, masks })
+            let SourceLine { ordinal, sha256, uri, bytes, labels, masks, landmarks } = serde_json::from_slice(line)?;
+            Ok(Source { ordinal, sha256, uri, bytes, labels, masks, landmarks })
         });
         let sources = sources.collect::<Result<Vec<_>, serde_json::Error>>().with_context(|| object.to_owned())?;
         Ok(self.store.restore_sources(dataset, &sources).await?)

@@ -4,11 +4,12 @@
 use crate::app::App;
 use crate::http::problem::{ApiError, internal};
 use crate::http::{datasets_list, packs_list};
-use crate::{keys, measurable};
+use crate::{framable, keys, measurable};
 use bytes::Bytes;
 use domain::edit::EditSpec;
 use domain::job::JobSpec;
-use domain::{Digest, ProjectId, canonical_json, digest_of};
+use domain::{Digest, Frame, ProjectId, canonical_json, digest_of};
+use packs::Manifest;
 use store::{Dataset, NewEdit, NewJob, PackFacts, Training};
 use wire::broker::v1::TrainingSet;
 
@@ -32,8 +33,9 @@ pub async fn resolve(
     spec.validate()?;
     let dataset = ready(datasets_list::find(app, project, "dataset", &spec.dataset).await?)?;
     let pack = packs_list::find(app, &spec.pack).await?;
-    let manifest = packs::Manifest::from_toml(&pack.manifest).map_err(|e| internal("reading a registered pack", &e))?;
+    let manifest = Manifest::from_toml(&pack.manifest).map_err(|e| internal("reading a registered pack", &e))?;
     measurable::check(&manifest, &dataset.name, &dataset.masks, &spec)?;
+    framable::check(&manifest, spec.frame, "dataset", &dataset)?;
     let per_source = spec.edits.len().saturating_mul(spec.strengths.len()).saturating_mul(spec.seeds.len());
     if per_source > MOST_PER_SOURCE || i64::try_from(per_source).is_ok_and(|n| (n + 1) * dataset.sources > MOST_TASKS) {
         return Err(ApiError::InvalidRequest(format!(
@@ -50,7 +52,7 @@ pub async fn resolve(
                 given(app, index, digest).await?;
                 None
             }
-            None => training(app, project, pack.digest, index, edit).await?,
+            None => training(app, project, (&manifest, pack.digest), spec.frame, index, edit).await?,
         };
         let digest = canonical(edit)?;
         edits.push(NewEdit { slug: edit.slug(), spec: edit.clone(), digest, training, mapper });
@@ -95,24 +97,29 @@ async fn given(app: &App, index: usize, mapper: Digest) -> Result<(), ApiError> 
 async fn training(
     app: &App,
     project: ProjectId,
-    pack: Digest,
+    (pack, digest): (&Manifest, Digest),
+    frame: Frame,
     index: usize,
     edit: &EditSpec,
 ) -> Result<Option<Training>, ApiError> {
     let Some(mapper) = edit.method.training() else { return Ok(None) };
     let field = format!("edits[{index}].method.train_on");
     let dataset = ready(datasets_list::find(app, project, &field, mapper.train_on).await?)?;
+    framable::check(pack, frame, &field, &dataset)?;
     let wanted = mapper.train_limit as usize;
-    let mut sources = Vec::new();
+    let mut set = TrainingSet::default();
     let mut after = None;
-    while sources.len() < wanted {
-        let page = app.store.sources(dataset.id, after, PAGE.min((wanted - sources.len()) as i64)).await?;
+    while set.sources.len() < wanted {
+        let page = app.store.sources(dataset.id, after, PAGE.min((wanted - set.sources.len()) as i64)).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.ordinal);
-        sources.extend(page.iter().map(|s| s.sha256));
+        set.sources.extend(page.iter().map(|s| s.sha256));
+        if !frame.is_default() {
+            set.framings.extend(page.into_iter().map(|s| frame.of(s.landmarks)));
+        }
     }
-    let body = canonical_json(&TrainingSet { sources }).map_err(|e| internal("writing a training set", &e))?;
+    let body = canonical_json(&set).map_err(|e| internal("writing a training set", &e))?;
     let training_set = app.artifacts.put(Bytes::from(body)).await?;
-    let mapper_key = keys::train(pack, training_set, edit).map_err(|e| internal("computing a stage key", &e))?;
+    let mapper_key = keys::train(digest, training_set, edit).map_err(|e| internal("computing a stage key", &e))?;
     Ok(Some(Training { mapper_key, training_set }))
 }

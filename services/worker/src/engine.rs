@@ -139,6 +139,8 @@ fn config(manifest: &Manifest, path: impl Fn(packs::Role) -> PathBuf) -> EngineC
         judge: judge.map(|j| JudgeConfig { weights: path(Role::Judge), heads: j.heads.iter().map(head).collect() }),
         identity: manifest.identity.as_ref().map(identity),
         perceptual: manifest.perceptual.as_ref().map(perceptual),
+        // MTCNN is the one that there is
+        detector: manifest.detector.as_ref().map(|_| path(Role::Detector)),
         templates: manifest.text.templates.clone(),
         subjects: manifest.text.subjects.clone(),
     }

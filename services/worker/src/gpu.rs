@@ -6,9 +6,11 @@
 
 use crate::engine::LocalPack;
 use crate::stages::ended::{Ended, with_causes};
-use crate::stages::{edit, invert, train};
+use crate::stages::prepare::Picture;
+use crate::stages::{detect, edit, invert, train};
 use crate::watch::Watch;
 use domain::inversion::Inversion;
+use domain::record::FaceFacts;
 use domain::{Digest, Reason};
 use editing::Engine;
 use editing::batch::MemoryModel;
@@ -33,6 +35,10 @@ type Reply<T> = oneshot::Sender<Timed<T>>;
 type Ends<T> = Vec<Result<T, Ended>>;
 
 enum Request {
+    Detect {
+        picture: Picture,
+        reply: Reply<Result<FaceFacts, Ended>>,
+    },
     Invert {
         inversion: Inversion,
         sources: Vec<invert::Source>,
@@ -92,6 +98,14 @@ impl Gpu {
     /// What results depend on besides weights and inputs.
     pub fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// Finds the largest face in a picture.
+    ///
+    /// # Errors
+    /// When there is none, the pack has no detector or cannot be loaded.
+    pub async fn detect(&self, pack: &Arc<LocalPack>, picture: Picture) -> Timed<Result<FaceFacts, Ended>> {
+        self.ask(pack, |reply| Request::Detect { picture, reply }).await
     }
 
     /// Inverts sources; one end each.
@@ -176,6 +190,9 @@ impl Thread {
     fn serve(mut self, mut queue: mpsc::UnboundedReceiver<(Arc<LocalPack>, Request)>) {
         while let Some((pack, request)) = queue.blocking_recv() {
             match request {
+                Request::Detect { picture, reply } => {
+                    self.answer(reply, &pack, |engine, _| detect::compute(engine, &picture));
+                }
                 Request::Invert { inversion, sources, mut watch, reply } => {
                     self.answer(reply, &pack, |engine, memory| {
                         begin(&watch)?;

@@ -113,6 +113,7 @@ pub mod tests {
             key: StageKey(digest),
             source: SourceRef { sha256: digest, uri: "x".into(), ordinal: 0 },
             checkpoint: None,
+            framing: Default::default(),
         };
         WorkBatch {
             batch: BatchId::from_uuid(Uuid::from_u128(id)),

@@ -1,6 +1,7 @@
 //! A batch from the queue to its outcomes: staged, computed, uploaded, told.
 
 mod edit;
+mod frame;
 mod invert;
 mod train;
 

@@ -8,12 +8,13 @@ use crate::config::device_settings;
 use crate::drain::Drain;
 use crate::engine::LocalPack;
 use crate::held::HeldTask;
+use crate::stages::detect;
 use crate::stages::edit::{self, Edited, Input, Plan};
 use crate::stages::encode::{encode_png, with_record};
 use crate::stages::ended::Ended;
 use crate::stages::fetch::facts;
 use crate::stages::invert::{self, LatentNote, Source, read_note};
-use crate::stages::prepare::{Limits, Prepared, prepare, prepare_mask};
+use crate::stages::prepare::{Limits, Prepared, prepare_framed_mask, upright};
 use crate::stages::record::{self, Context};
 use crate::stages::train;
 use crate::stages::train::{Trained, Training, encode_part, join_parts};
@@ -23,8 +24,8 @@ use chrono::Utc;
 use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
 use domain::inversion::{Inversion, Refinement};
-use domain::record::{Links, Record, Verdict};
-use domain::{Digest, StageKey};
+use domain::record::{FaceFacts, LandmarkOrigin, Links, Record, SourceFacts, Verdict};
+use domain::{Digest, Framing, StageKey};
 use editing::Engine;
 use editing::batch::MemoryModel;
 use networks::device;
@@ -33,7 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-use wire::broker::v1::Fence;
+use wire::broker::v1::{Fence, TrainingSet};
 
 /// Work at the command line is run to its end: no checkpoint will name it.
 const UNNAMED: StageKey = StageKey(Digest::from_bytes([0; 32]));
@@ -61,9 +62,8 @@ pub fn run(args: &EditArgs) -> Result<()> {
     let device = device::open(&settings)?;
     let engine = Engine::open(&pack.config, device)?;
     let mut bench = Bench { memory: MemoryModel::of(engine.device()), engine, pack };
-    let mask = args.mask.as_deref().map(|path| bench.mask(path)).transpose()?;
-
-    let source = bench.source(&args.image)?;
+    let source = bench.source(&args.image, &args.framing()?)?;
+    let mask = args.mask.as_deref().map(|path| bench.mask(path, &source.facts)).transpose()?;
     let mapper = bench.mapper(args, &spec)?;
     if let (Some(bytes), Some(_)) = (&mapper, &args.mapper) {
         spec.method = spec.method.with_mapper(Digest::of(bytes));
@@ -108,18 +108,30 @@ struct Bench {
 }
 
 impl Bench {
-    fn source(&self, path: &Path) -> Result<Source> {
-        let (bytes, prepared) = self.image(path)?;
+    fn source(&self, path: &Path, framing: &Framing) -> Result<Source> {
+        let (bytes, prepared) = self.image(path, framing)?;
         let facts = facts(Digest::of(&bytes), &prepared);
         Ok(Source { prepared, facts, key: UNNAMED, checkpoint: None })
     }
 
-    fn image(&self, path: &Path) -> Result<(Vec<u8>, Prepared)> {
+    fn image(&self, path: &Path, framing: &Framing) -> Result<(Vec<u8>, Prepared)> {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read the image {}", path.display()))?;
-        let prepared = prepare(&bytes, &Limits::default(), self.pack.resolution());
-        let prepared =
-            prepared.map_err(|reject| anyhow::anyhow!("{}: {reject} ({})", path.display(), reject.reason))?;
+        let prepared = self.framed(&bytes, framing).map_err(failure).with_context(|| path.display().to_string())?;
         Ok((bytes, prepared))
+    }
+
+    /// As a batch frames it: by the landmarks given, or by the face that the pack's detector finds.
+    fn framed(&self, bytes: &[u8], framing: &Framing) -> Result<Prepared, Ended> {
+        let image = upright(bytes, &Limits::default())?;
+        let resolution = self.pack.resolution();
+        let face = match framing {
+            Framing::CentreSquare => return Ok(image.square(resolution)?),
+            Framing::Ffhq { landmarks: Some(landmarks) } => {
+                FaceFacts { landmarks: landmarks.clone(), origin: LandmarkOrigin::Given }
+            }
+            Framing::Ffhq { landmarks: None } => detect::compute(&self.engine, &image.picture()?)?,
+        };
+        Ok(image.framed(face, resolution)?)
     }
 
     fn invert(&mut self, inversion: &Inversion, source: Source) -> Result<invert::Inverted> {
@@ -129,9 +141,9 @@ impl Bench {
     }
 
     /// The mask's digest, and the mask at the generator's size.
-    fn mask(&self, path: &Path) -> Result<(Digest, Vec<u8>)> {
+    fn mask(&self, path: &Path, source: &SourceFacts) -> Result<(Digest, Vec<u8>)> {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read the mask {}", path.display()))?;
-        let raster = prepare_mask(&bytes, self.pack.resolution());
+        let raster = prepare_framed_mask(&bytes, source, self.pack.resolution());
         let raster = raster.map_err(|reject| anyhow::anyhow!("{}: {reject} ({})", path.display(), reject.reason))?;
         Ok((Digest::of(&bytes), raster))
     }
@@ -171,29 +183,31 @@ impl Bench {
             return Ok(Some(bytes));
         }
         let Some(folder) = &args.train_on else { return Ok(None) };
-        let bytes = self.train(folder, spec)?;
+        let bytes = self.train(folder, spec, args)?;
         if let Some(path) = &args.save_mapper {
             write(path, &bytes)?;
         }
         Ok(Some(bytes))
     }
 
-    fn train(&mut self, folder: &Path, spec: &EditSpec) -> Result<Vec<u8>> {
+    fn train(&mut self, folder: &Path, spec: &EditSpec, args: &EditArgs) -> Result<Vec<u8>> {
         let entries =
             std::fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
         let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
         paths.retain(|path| path.is_file());
         paths.sort();
         let method = spec.method.training().with_context(|| format!("{} trains no mapper", spec.method.name()))?;
-        let (mut latents, mut digests) = (Vec::new(), Vec::new());
+        let framing = args.frame.of(None);
+        let (mut latents, mut list) = (Vec::new(), TrainingSet::default());
         for path in paths {
             if latents.len() as u64 >= u64::from(method.train_limit) {
                 break;
             }
-            match self.image(&path) {
+            match self.image(&path, &framing) {
                 Ok((bytes, image)) => {
                     latents.extend(encode_part(&self.engine, &mut self.memory, &[image.raster]).map_err(failure)?);
-                    digests.push(Digest::of(&bytes));
+                    list.sources.push(Digest::of(&bytes));
+                    list.framings.extend((!framing.is_default()).then(|| framing.clone()));
                 }
                 Err(error) => tracing::warn!("left out of the training: {error:#}"),
             }
@@ -203,7 +217,7 @@ impl Bench {
         }
         tracing::info!(images = latents.len(), steps = method.steps, "training a mapper");
         let n_latent = usize::try_from(self.engine.n_latent())?;
-        let set = domain::digest_of(&wire::broker::v1::TrainingSet { sources: digests })?;
+        let set = domain::digest_of(&list)?;
         let latents = join_parts(&latents, n_latent).map_err(failure)?;
         let training = Training { edit: spec.clone(), set, latents, checkpoint: None };
         let task = one_task();

@@ -166,6 +166,7 @@ async fn a_face_is_inverted_and_edited_and_a_poison_image_hurts_nobody() -> Resu
         key: key(&format!("invert {no}")),
         source,
         checkpoint: None,
+        framing: Default::default(),
     });
     let work = Work::Invert { inversion: Inversion::default(), items: items.collect() };
     let batch = place.send(1, work).await?;
@@ -230,7 +231,13 @@ async fn a_cancel_stops_running_work_and_a_drain_gives_back_what_is_staged() -> 
     let mut place = Place::new().await?;
     let mut worker = place.worker(&[("CFX_GRACE_SECONDS", "1")])?;
     let face = place.face(1).await?;
-    let invert = InvertItem { fence: fence(1, 0, 1), key: key("invert"), source: face.clone(), checkpoint: None };
+    let invert = InvertItem {
+        fence: fence(1, 0, 1),
+        key: key("invert"),
+        source: face.clone(),
+        framing: Default::default(),
+        checkpoint: None,
+    };
     let batch = place.send(1, Work::Invert { inversion: Inversion::default(), items: vec![invert] }).await?;
     let latent = stored(&place.outcomes(batch.batch).await[0]);
     let long = |job, no| Work::Edit {
@@ -314,7 +321,7 @@ async fn training_goes_on_from_its_checkpoint_in_another_process() -> Result<()>
         sources.push(place.face(no).await?.sha256);
     }
     sources.push(place.artifacts.put(b"not an image".as_slice()).await?);
-    let set = place.artifacts.put(serde_json::to_vec(&TrainingSet { sources })?).await?;
+    let set = place.artifacts.put(serde_json::to_vec(&TrainingSet { sources, ..TrainingSet::default() })?).await?;
     let edit: EditSpec = serde_json::from_str(
         r#"{"text":"a face with green hair","method":{"kind":"cf-mapper","steps":12,"batch":2,"views":1}}"#,
     )?;

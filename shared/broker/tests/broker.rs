@@ -32,6 +32,7 @@ fn batch(no: i32) -> WorkBatch {
         key: StageKey(digest),
         source: SourceRef { sha256: digest, uri: format!("face-{no}.png"), ordinal: i64::from(no) },
         checkpoint: None,
+        framing: Default::default(),
     };
     WorkBatch {
         batch: BatchId::from_uuid(Uuid::now_v7()),

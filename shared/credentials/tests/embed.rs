@@ -32,6 +32,7 @@ fn record(png: &[u8]) -> Record {
             size: [4, 4],
             format: "png".into(),
             conversions: vec![],
+            face: None,
         },
         pack: digest,
         models: BTreeMap::from([("generator".into(), digest)]),

@@ -12,6 +12,12 @@ pub enum Reason {
     MissingSource,
     /// The edit is confined to a mask, and the source has none of that name.
     MissingMask,
+    /// The job frames faces, the source has no landmarks, and the pack has no detector.
+    MissingLandmarks,
+    /// The source's landmarks are of no face in the image: outside of it, or all in one place.
+    BadLandmarks,
+    /// The pack's detector sees no face in the image.
+    NoFace,
     /// The bytes are no image in any known format.
     NotAnImage,
     /// A known image format that is not supported (for example an animation codec).
@@ -66,9 +72,12 @@ pub enum FailureClass {
 
 impl Reason {
     /// All reasons, in the order of the reference table.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::MissingSource,
         Self::MissingMask,
+        Self::MissingLandmarks,
+        Self::BadLandmarks,
+        Self::NoFace,
         Self::NotAnImage,
         Self::UnsupportedFormat,
         Self::Truncated,
@@ -95,6 +104,9 @@ impl Reason {
         match self {
             Self::MissingSource
             | Self::MissingMask
+            | Self::MissingLandmarks
+            | Self::BadLandmarks
+            | Self::NoFace
             | Self::NotAnImage
             | Self::UnsupportedFormat
             | Self::Truncated
@@ -119,6 +131,9 @@ impl Reason {
         match self {
             Self::MissingSource => "missing_source",
             Self::MissingMask => "missing_mask",
+            Self::MissingLandmarks => "missing_landmarks",
+            Self::BadLandmarks => "bad_landmarks",
+            Self::NoFace => "no_face",
             Self::NotAnImage => "not_an_image",
             Self::UnsupportedFormat => "unsupported_format",
             Self::Truncated => "truncated",

@@ -1,6 +1,7 @@
 //! What a user asks for: dataset x edits x strengths x seeds, on one pack.
 
 use crate::edit::{EditSpec, SpecError, text_fits, within};
+use crate::framing::Frame;
 use crate::inversion::Inversion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -23,6 +24,9 @@ pub struct JobSpec {
     /// Seeds; per-image methods give one result per seed.
     #[serde(default = "one_seed")]
     pub seeds: Vec<u64>,
+    /// Which part of a source the generator's square shows.
+    #[serde(default, skip_serializing_if = "Frame::is_default")]
+    pub frame: Frame,
     /// How sources become latents.
     #[serde(default)]
     pub inversion: Inversion,

@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::edit::EditSpec;
 use crate::ids::{BatchId, BootId, Epoch, JobId, TaskId};
 use crate::inversion::Inversion;
+use crate::landmarks::Landmarks;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -91,6 +92,34 @@ pub struct SourceFacts {
     pub format: String,
     /// What was done to it, in order: `exif-orientation`, `alpha-over-white`, `centre-crop`, `resize-lanczos3`, ...
     pub conversions: Vec<String>,
+    /// The face that the image was framed by, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<FaceFacts>,
+}
+
+/// The face that a source was framed by.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FaceFacts {
+    /// Its landmarks, in pixels of the upright image.
+    pub landmarks: Landmarks,
+    /// Where they came from.
+    #[serde(flatten)]
+    pub origin: LandmarkOrigin,
+}
+
+/// Who said where a face is.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "origin", rename_all = "kebab-case")]
+pub enum LandmarkOrigin {
+    /// The dataset.
+    Given,
+    /// The pack's detector.
+    Detected {
+        /// Faces that it saw; the largest was taken.
+        faces: u32,
+        /// How sure it was of this one, 0 to 1.
+        probability: f64,
+    },
 }
 
 /// The texts.

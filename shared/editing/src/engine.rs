@@ -7,6 +7,7 @@ use crate::text::unit;
 use domain::Digest;
 use domain::edit::{ClipInput, TemplateSet};
 use networks::clip::{Clip, Normalise, Preprocess, Preprocessor, Resize};
+use networks::detector::Detector;
 use networks::error::LoadError;
 use networks::identity::{Identity, IdentityArchitecture, IdentityInput};
 use networks::judge::{Head, Judge};
@@ -46,6 +47,8 @@ pub struct EngineConfig {
     pub identity: Option<IdentityConfig>,
     /// The perceptual network, for the perceptual loss and inversion.
     pub perceptual: Option<PerceptualConfig>,
+    /// The face detector's weights, safetensors.
+    pub detector: Option<PathBuf>,
     /// Sentences with one `{}` each.
     pub templates: Vec<String>,
     /// Nouns that may stand for the neutral text: see [`Sentences::expand`].
@@ -151,6 +154,7 @@ pub struct Engine {
     judge: Option<Judge>,
     identity: Option<Identity>,
     perceptual: Option<Perceptual>,
+    detector: Option<Detector>,
     perspective: Perspective,
     templates: Vec<String>,
     subjects: Vec<String>,
@@ -200,6 +204,12 @@ impl Engine {
             reports.push(report);
             perceptual = Some(network);
         }
+        let mut detector = None;
+        if let Some(weights) = &config.detector {
+            let (network, report) = Detector::load(open(weights)?)?;
+            reports.push(report);
+            detector = Some(network);
+        }
         if let Some(encoder) = &encoder {
             let (wanted, found) = ([generator.n_latent(), generator.w_dim()], [encoder.n_latent(), encoder.w_dim()]);
             if wanted != found {
@@ -217,6 +227,7 @@ impl Engine {
             judge,
             identity,
             perceptual,
+            detector,
             templates: config.templates.clone(),
             subjects: config.subjects.clone(),
             device,
@@ -273,6 +284,11 @@ impl Engine {
     /// The face recogniser, if the pack has one. **Gradients flow** through it.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// The face detector, if the pack has one: for photographs, not for what the generator draws.
+    pub fn detector(&self) -> Option<&Detector> {
+        self.detector.as_ref()
     }
 
     /// The maker of random views at this pack's resolution.

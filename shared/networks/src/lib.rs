@@ -1,5 +1,5 @@
 //! Neural networks in tch, with gradients: StyleGAN2 and StyleGAN3, the inversion encoder, the attribute judge, CLIP,
-//! identity and perceptual networks.
+//! identity and perceptual networks, the face detector.
 //!
 //! This crate owns the definitions of the networks, the strict reading of their weights, and the choice of device. It
 //! knows none of the other crates: what to optimise, how to batch and where files come from is decided by its callers.
@@ -17,6 +17,7 @@ mod layers;
 mod shape;
 
 pub mod clip;
+pub mod detector;
 pub mod device;
 pub mod encoder;
 pub mod error;
@@ -30,6 +31,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use clip::{Activation, Clip, ClipConfig, Normalise, Preprocess, Preprocessor, Resize, VisionShape};
+pub use detector::{Detector, Face};
 pub use device::{DeviceChoice, environment};
 pub use encoder::{Encoder, EncoderArchitecture, EncoderFrame};
 pub use error::{LoadError, NetworkError, is_out_of_memory};

@@ -107,6 +107,11 @@ pub fn check(manifest: &Manifest, headers: &BTreeMap<Role, Tensors>, merges: &BT
     {
         problems.extend(perceptual(&h, part.architecture).err());
     }
+    if let Some(part) = &manifest.detector
+        && let Some(h) = header(Role::Detector, &part.file)
+    {
+        problems.extend(h.whole().err());
+    }
     problems
 }
 

@@ -16,6 +16,7 @@
 mod average;
 mod clip;
 pub mod clip_shape;
+mod detector;
 mod encoder;
 mod error;
 mod faces;
@@ -37,8 +38,8 @@ pub use mapper::{ImportedMapper, MapperRequest, import_mapper};
 use crate::checkpoint::Checkpoint;
 use crate::layout::{self, Fault};
 use crate::manifest::{
-    Activation, Clip, ClipArchitecture, Encoder, FORMAT, FileRef, Generator, Identity, IdentityInput, Image, Layout,
-    Manifest, Normalise, Perceptual, Preprocess, Resize, Role, Source,
+    Activation, Clip, ClipArchitecture, Detector, DetectorArchitecture, Encoder, FORMAT, FileRef, Generator, Identity,
+    IdentityInput, Image, Layout, Manifest, Normalise, Perceptual, Preprocess, Resize, Role, Source,
 };
 use crate::pack::{MANIFEST, Pack};
 use crate::text::Text;
@@ -75,6 +76,8 @@ pub struct Request {
     pub identity: Option<(PathBuf, IdentityInput)>,
     /// The perceptual network; LPIPS heads and their trunk may be two files.
     pub perceptual: Option<(PathBuf, Option<PathBuf>)>,
+    /// The face detector: the files of MTCNN's three networks, or one with all; empty for none.
+    pub detector: Vec<PathBuf>,
     /// The neutral text that edits depart from.
     pub neutral: String,
     /// Prompts with one `{}` each; empty for a few plain ones.
@@ -234,6 +237,7 @@ impl Making<'_> {
             judge: None,
             identity: self.identity(request)?,
             perceptual: self.perceptual(request)?,
+            detector: self.detector(request)?,
             sources: std::mem::take(&mut self.sources),
         };
         let text =
@@ -335,5 +339,19 @@ impl Making<'_> {
         };
         let Placed { file, sha256, dtype } = self.place(Role::Perceptual, &checkpoint, pieces, "lpips", notes)?;
         Ok(Some(Perceptual { architecture, file, sha256, dtype }))
+    }
+
+    fn detector(&mut self, request: &Request) -> Result<Option<Detector>, ImportError> {
+        let checkpoints = request.detector.iter().map(|path| Checkpoint::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let [first, others @ ..] = checkpoints.as_slice() else { return Ok(None) };
+        let pieces = detector::detector(&checkpoints)?;
+        let note = |other: &Checkpoint| {
+            let digest = file_digest(other.path()).map_err(failed(other.path()))?;
+            let name = other.path().file_name().unwrap_or_default().to_string_lossy();
+            Ok::<_, ImportError>(format!("with {name}, a file with SHA-256 {digest}"))
+        };
+        let notes = others.iter().map(note).collect::<Result<_, _>>()?;
+        let Placed { file, sha256, dtype } = self.place(Role::Detector, first, pieces, "facenet-pytorch", notes)?;
+        Ok(Some(Detector { architecture: DetectorArchitecture::Mtcnn, file, sha256, dtype }))
     }
 }

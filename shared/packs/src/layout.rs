@@ -1,6 +1,7 @@
 //! The whole list of tensors that each network has, found from a few of them: a tensor too few, too many or of another shape means
 //! another network than the one that would be computed, and is found when a pack is made or verified, not by a worker.
 
+mod detector;
 mod encoder;
 mod faces;
 mod stylegan2;
@@ -33,6 +34,7 @@ pub(crate) fn check(role: Role, shapes: &Shapes) -> Result<(), Fault> {
         Role::Encoder if has("latent_avg") && !has("delta.weight") => encoder::style_encoder(shapes),
         Role::Identity if has("output_layer.3.weight") => faces::ir_se50(shapes),
         Role::Perceptual if has("lin0.model.1.weight") => faces::lpips(shapes),
+        Role::Detector => detector::mtcnn(shapes),
         _ => Ok(()),
     }
 }

@@ -1,9 +1,11 @@
 //! `pack.toml`: what a pack says about itself. Unknown keys are errors, so that a misspelt key cannot be silently ignored.
 
 mod check;
+mod detector;
 mod measure;
 
 pub(crate) use check::plain_path;
+pub use detector::{Detector, DetectorArchitecture};
 pub use measure::{Identity, IdentityArchitecture, IdentityInput, Perceptual, PerceptualArchitecture};
 
 use crate::error::PackError;
@@ -60,6 +62,9 @@ pub struct Manifest {
     /// A network that tells how differently two images look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perceptual: Option<Perceptual>,
+    /// Networks that find the face in a photograph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<Detector>,
     /// Where imported parts came from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
@@ -398,6 +403,8 @@ pub enum Role {
     Identity,
     /// Weights of the perceptual network.
     Perceptual,
+    /// Weights of the face detector.
+    Detector,
 }
 
 impl Role {
@@ -413,6 +420,7 @@ impl Role {
             Self::Judge => "judge",
             Self::Identity => "identity",
             Self::Perceptual => "perceptual",
+            Self::Detector => "detector",
         }
     }
 
@@ -428,6 +436,7 @@ impl Role {
             Self::Judge => "scores the edits, never optimised against",
             Self::Identity => "tells whether a face is still the same",
             Self::Perceptual => "tells how differently two images look",
+            Self::Detector => "finds the face in a photograph",
         }
     }
 }
@@ -494,6 +503,7 @@ impl Manifest {
         files.extend(self.judge.iter().map(|j| weights(Role::Judge, &j.file, j.sha256, j.dtype)));
         files.extend(self.identity.iter().map(|i| weights(Role::Identity, &i.file, i.sha256, i.dtype)));
         files.extend(self.perceptual.iter().map(|p| weights(Role::Perceptual, &p.file, p.sha256, p.dtype)));
+        files.extend(self.detector.iter().map(|d| weights(Role::Detector, &d.file, d.sha256, d.dtype)));
         files
     }
 }

@@ -130,6 +130,7 @@ impl Files {
             clip_second: None,
             identity: None,
             perceptual: None,
+            detector: Vec::new(),
             neutral: "a face".to_owned(),
             templates: Vec::new(),
         };

@@ -25,9 +25,10 @@ batch AS (
     INSERT INTO batches (id, job_seq, stage, edit_no, class, size)
     SELECT $5, $1, $2::task_stage, $3, $7, count(*) FROM moved HAVING count(*) > 0)
 SELECT m.no, m.epoch, m.key, m.ordinal, m.strength, m.seed, m.checkpoint, s.sha256, s.uri,
+       CASE WHEN $2 = 'invert' THEN s.landmarks END AS landmarks,
        (SELECT artifact FROM stage_artifacts a WHERE a.key = m.needs) AS latent
 FROM moved m
 -- probes, not joins: the planner cannot know how few rows there are
 LEFT JOIN LATERAL (
-    SELECT sha256, uri FROM sources WHERE dataset = (SELECT dataset FROM job) AND ordinal = m.ordinal LIMIT 1) AS s ON true
+    SELECT sha256, uri, landmarks FROM sources WHERE dataset = (SELECT dataset FROM job) AND ordinal = m.ordinal LIMIT 1) AS s ON true
 ORDER BY m.no

@@ -1,10 +1,11 @@
 //! Datasets and their sources. Ordinals are dense and never change: a job's tasks refer to them.
 
 use crate::columns::{Place, to_json};
+use crate::landmarks::add_landmarks;
 use crate::masks::{MaskConflict, add_masks};
 use crate::{Store, StoreError};
 use chrono::{DateTime, Utc};
-use domain::{DatasetId, Digest, ProjectId};
+use domain::{DatasetId, Digest, Landmarks, ProjectId};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -22,6 +23,8 @@ pub struct Dataset {
     pub sources: i64,
     /// How many of them have a mask of each name.
     pub masks: BTreeMap<String, i64>,
+    /// How many of them have landmarks.
+    pub landmarks: i64,
     /// Where its sources are imported from, if the server imports them.
     pub import_uri: Option<String>,
     /// True while that import goes on.
@@ -45,6 +48,8 @@ pub struct SourceRow {
     pub labels: BTreeMap<String, String>,
     /// Masks by name, which lie in the bucket: images that are white where the source may change.
     pub masks: BTreeMap<String, Digest>,
+    /// The face in it.
+    pub landmarks: Option<Landmarks>,
 }
 
 /// A source of a dataset.
@@ -62,6 +67,8 @@ pub struct Source {
     pub labels: BTreeMap<String, String>,
     /// Masks by name.
     pub masks: BTreeMap<String, Digest>,
+    /// The face in it.
+    pub landmarks: Option<Landmarks>,
 }
 
 /// What adding sources did.
@@ -75,6 +82,10 @@ pub struct Added {
     pub masks: u64,
     /// Masks that were not taken, because the source has another one of that name.
     pub mask_conflicts: Vec<MaskConflict>,
+    /// How many sources got landmarks.
+    pub landmarks: u64,
+    /// URIs of sources that keep other landmarks than those given.
+    pub landmark_conflicts: Vec<String>,
 }
 
 /// A source that is in the dataset already.
@@ -104,6 +115,7 @@ struct Row {
     name: String,
     sources: i64,
     masks: Value,
+    landmarks: i64,
     import_uri: Option<String>,
     importing: bool,
     import_errors: Vec<String>,
@@ -120,6 +132,7 @@ impl TryFrom<Row> for Dataset {
             project: ProjectId::from_uuid(row.project),
             name: row.name,
             sources: row.sources,
+            landmarks: row.landmarks,
             import_uri: row.import_uri,
             importing: row.importing,
             import_errors: row.import_errors,
@@ -136,6 +149,7 @@ struct SourceColumns {
     bytes: i64,
     labels: Value,
     masks: Value,
+    landmarks: Option<Value>,
 }
 
 impl TryFrom<SourceColumns> for Source {
@@ -147,6 +161,7 @@ impl TryFrom<SourceColumns> for Source {
             sha256: at.digest("sha256", &row.sha256)?,
             labels: at.json("labels", row.labels)?,
             masks: at.json("masks", row.masks)?,
+            landmarks: row.landmarks.map(|points| at.json("landmarks", points)).transpose()?,
             ordinal: row.ordinal,
             uri: row.uri,
             bytes: row.bytes,
@@ -169,7 +184,7 @@ impl Store {
         let sql = "-- create_dataset
             INSERT INTO datasets (id, project, name, import_uri, importing) VALUES ($1, $2, $3, $4, $4 IS NOT NULL)
             ON CONFLICT (project, name) DO NOTHING
-            RETURNING id, project, name, sources, masks, import_uri, importing, import_errors, created_at";
+            RETURNING id, project, name, sources, masks, landmarks, import_uri, importing, import_errors, created_at";
         let row: Option<Row> = sqlx::query_as(sql)
             .bind(Uuid::now_v7())
             .bind(project.as_uuid())
@@ -187,7 +202,7 @@ impl Store {
     #[tracing::instrument(name = "db.dataset", skip(self))]
     pub async fn dataset(&self, project: ProjectId, name: &str) -> Result<Option<Dataset>, StoreError> {
         let sql = "-- dataset
-            SELECT id, project, name, sources, masks, import_uri, importing, import_errors, created_at
+            SELECT id, project, name, sources, masks, landmarks, import_uri, importing, import_errors, created_at
             FROM datasets WHERE project = $1 AND name = $2";
         let row: Option<Row> =
             sqlx::query_as(sql).bind(project.as_uuid()).bind(name).fetch_optional(&self.pool).await?;
@@ -206,7 +221,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Dataset>, StoreError> {
         let sql = "-- datasets
-            SELECT id, project, name, sources, masks, import_uri, importing, import_errors, created_at
+            SELECT id, project, name, sources, masks, landmarks, import_uri, importing, import_errors, created_at
             FROM datasets WHERE project = $1 AND name > $2 ORDER BY name LIMIT $3";
         let rows: Vec<Row> = sqlx::query_as(sql)
             .bind(project.as_uuid())
@@ -218,7 +233,7 @@ impl Store {
     }
 
     /// Adds sources behind the last ordinal. Bytes the dataset has already (also twice among `sources`) are not added again but
-    /// named; their masks are added to the source that stands. Two calls at once take turns, by a lock on the dataset's row.
+    /// named; their masks and landmarks are added to the source that stands. Two calls at once take turns, by a lock on the dataset's row.
     ///
     /// # Errors
     /// When there is no such dataset or the database fails.
@@ -271,9 +286,17 @@ impl Store {
         }
         let masks = sources.iter().flat_map(|s| s.masks.iter().map(|(name, mask)| (&s.sha256, name.as_str(), mask)));
         let masks = add_masks(&mut tx, dataset, &masks.collect::<Vec<_>>()).await?;
+        let landmarks = sources.iter().filter_map(|s| Some((&s.sha256, s.landmarks.as_ref()?))).collect::<Vec<_>>();
+        let landmarks = add_landmarks(&mut tx, dataset, &landmarks).await?;
         tx.commit().await?;
-        let (added, mask_conflicts) = (added.cast_unsigned(), masks.conflicts);
-        Ok(Added { added, duplicates, masks: masks.added, mask_conflicts })
+        Ok(Added {
+            added: added.cast_unsigned(),
+            duplicates,
+            masks: masks.added,
+            mask_conflicts: masks.conflicts,
+            landmarks: landmarks.added,
+            landmark_conflicts: landmarks.conflicts,
+        })
     }
 
     /// The dataset's sources in order, after the ordinal `after`.
@@ -283,7 +306,7 @@ impl Store {
     #[tracing::instrument(name = "db.sources", skip(self))]
     pub async fn sources(&self, dataset: DatasetId, after: Option<i64>, limit: i64) -> Result<Vec<Source>, StoreError> {
         let sql = "-- sources
-            SELECT s.ordinal, s.sha256, s.uri, s.bytes, s.labels, COALESCE(m.masks, '{}') AS masks
+            SELECT s.ordinal, s.sha256, s.uri, s.bytes, s.labels, COALESCE(m.masks, '{}') AS masks, s.landmarks
             FROM sources s
             LEFT JOIN LATERAL (
                 SELECT jsonb_object_agg(name, encode(k.sha256, 'hex')) AS masks FROM source_masks k

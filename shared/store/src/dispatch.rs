@@ -11,7 +11,8 @@ use crate::jobs::{edits_of, job_by_seq};
 use crate::masks::masks_of;
 use crate::outbox::{OutboxKind, insert};
 use crate::{EditRow, Fence, JobRow, OutboxMessage, Store, StoreError};
-use domain::{BatchId, Digest, ProjectId, Stage, StageKey, TaskId};
+use domain::{BatchId, Digest, Landmarks, ProjectId, Stage, StageKey, TaskId};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -131,6 +132,8 @@ pub struct ClaimedInvert {
     pub key: StageKey,
     /// The image.
     pub source: ClaimedSource,
+    /// The face in it, as the dataset has it now: whether the key was made of it is for the caller to see.
+    pub landmarks: Option<Landmarks>,
     /// Where an earlier slice of work stopped.
     pub checkpoint: Option<Digest>,
 }
@@ -193,6 +196,7 @@ struct Picked {
     checkpoint: Option<Vec<u8>>,
     sha256: Option<Vec<u8>>,
     uri: Option<String>,
+    landmarks: Option<Value>,
     latent: Option<Vec<u8>>,
 }
 
@@ -409,6 +413,7 @@ impl Picked {
             fence: Fence { task: id, epoch: self.epoch },
             key: at.key("key", &self.key)?,
             source: self.source(at)?,
+            landmarks: self.landmarks.map(|points| at.json("landmarks of its source", points)).transpose()?,
             checkpoint: at.digest_opt("checkpoint", self.checkpoint.as_deref())?,
         })
     }

@@ -28,6 +28,7 @@ mod enqueue;
 mod error;
 mod job_control;
 mod jobs;
+mod landmarks;
 mod leader;
 mod masks;
 mod outbox;

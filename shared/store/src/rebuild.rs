@@ -100,20 +100,25 @@ impl Store {
     pub async fn restore_sources(&self, dataset: DatasetId, sources: &[Source]) -> Result<u64, StoreError> {
         let mut tx = self.pool.begin().await?;
         let insert = "-- restore_sources
-            INSERT INTO sources (dataset, ordinal, sha256, uri, bytes, labels)
-            SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::bigint[], $6::jsonb[])
-            ON CONFLICT DO NOTHING";
+            INSERT INTO sources (dataset, ordinal, sha256, uri, bytes, labels, landmarks)
+            SELECT $1, * FROM unnest($2::bigint[], $3::bytea[], $4::text[], $5::bigint[], $6::jsonb[], $7::jsonb[])
+            ON CONFLICT (dataset, ordinal) DO UPDATE SET landmarks = excluded.landmarks
+                -- an older segment came first
+                WHERE sources.landmarks IS NULL AND excluded.landmarks IS NOT NULL
+            -- zero for rows that are new: a system column, because an update is not told from an insert otherwise
+            RETURNING xmax::text = '0'";
         let labels = sources.iter().map(|s| to_json("labels", &s.labels)).collect::<Result<Vec<_>, _>>()?;
-        let written = sqlx::query(insert)
+        let landmarks = sources.iter().map(|s| s.landmarks.as_ref().map(|l| to_json("landmarks", l)).transpose());
+        let written: Vec<bool> = sqlx::query_scalar(insert)
             .bind(dataset.as_uuid())
             .bind(sources.iter().map(|s| s.ordinal).collect::<Vec<_>>())
             .bind(sources.iter().map(|s| s.sha256.as_bytes().as_slice()).collect::<Vec<_>>())
             .bind(sources.iter().map(|s| s.uri.as_str()).collect::<Vec<_>>())
             .bind(sources.iter().map(|s| s.bytes).collect::<Vec<_>>())
             .bind(labels)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
+            .bind(landmarks.collect::<Result<Vec<_>, _>>()?)
+            .fetch_all(&mut *tx)
+            .await?;
         let masks: Vec<_> = sources.iter().flat_map(|s| s.masks.iter().map(|(n, m)| (s.ordinal, n, m))).collect();
         let insert = "-- restore_sources: masks
             INSERT INTO source_masks (dataset, ordinal, name, sha256)
@@ -129,13 +134,14 @@ impl Store {
         let count = "-- restore_sources: count
             UPDATE datasets SET
                 sources = (SELECT COALESCE(max(ordinal) + 1, 0) FROM sources WHERE dataset = $1),
+                landmarks = (SELECT count(landmarks) FROM sources WHERE dataset = $1),
                 masks = COALESCE((
                     SELECT jsonb_object_agg(name, n) FROM (
                         SELECT name, count(*) AS n FROM source_masks WHERE dataset = $1 GROUP BY name) AS by_name), '{}')
             WHERE id = $1";
         sqlx::query(count).bind(dataset.as_uuid()).execute(&mut *tx).await?;
         tx.commit().await?;
-        Ok(written)
+        Ok(written.into_iter().filter(|new| *new).count() as u64)
     }
 
     /// Writes a job with the number and id it had, and with no tasks yet. False if it was there.

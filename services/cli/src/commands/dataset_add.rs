@@ -31,6 +31,8 @@ struct Report {
     masks: i64,
     without_mask: BTreeMap<String, usize>,
     mask_conflicts: Vec<MaskConflict>,
+    landmarks: i64,
+    landmark_conflicts: Vec<String>,
 }
 
 impl Report {
@@ -45,6 +47,8 @@ impl Report {
             masks: 0,
             without_mask: BTreeMap::new(),
             mask_conflicts: vec![],
+            landmarks: 0,
+            landmark_conflicts: vec![],
         }
     }
 }
@@ -103,6 +107,8 @@ pub async fn run(at: &Context, name: &str, arguments: &[String], masks: &[String
         report.added += answer.added;
         report.masks += answer.masks;
         report.mask_conflicts.extend(answer.mask_conflicts);
+        report.landmarks += answer.landmarks;
+        report.landmark_conflicts.extend(answer.landmark_conflicts);
         // the same file under the same name is an earlier run of this command, not a duplicate in the data
         let (again, doubled): (Vec<_>, Vec<_>) = answer.duplicates.into_iter().partition(|d| d.uri == d.same_as);
         report.already_there += again.len();
@@ -133,7 +139,8 @@ async fn upload(at: &Context, source: &LocalSource, masks: &[MaskFolder]) -> Res
     }
     let full = std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone());
     let uri = format!("file://{}", full.display());
-    Ok(Ok(NewSource { sha256, uri, bytes, labels: source.labels.clone(), masks: own }))
+    let (labels, landmarks) = (source.labels.clone(), source.landmarks.clone());
+    Ok(Ok(NewSource { sha256, uri, bytes, labels, masks: own, landmarks }))
 }
 
 /// Puts a file into the bucket; its digest and size, or why it cannot be.
@@ -192,6 +199,12 @@ fn finish(at: &Context, report: &Report, skip_bad: bool) -> Result<u8> {
         for c in &report.mask_conflicts {
             output::line(format!("  kept      {} has another mask '{}'; one is never replaced", c.uri, c.mask));
         }
+        if report.landmarks > 0 {
+            output::line(format!("  landmarks {} added", report.landmarks));
+        }
+        for uri in &report.landmark_conflicts {
+            output::line(format!("  kept      {uri} has other landmarks; they are never replaced"));
+        }
         for r in &report.refused {
             output::line(format!("  refused   {}: {}", r.item, r.problem));
         }
@@ -199,7 +212,8 @@ fn finish(at: &Context, report: &Report, skip_bad: bool) -> Result<u8> {
             output::line(format!("  skipped   {} files that are not named like images", report.skipped_files));
         }
     }
-    let all_taken = report.refused.is_empty() && report.mask_conflicts.is_empty();
+    let conflicts = report.mask_conflicts.len() + report.landmark_conflicts.len();
+    let all_taken = report.refused.is_empty() && conflicts == 0;
     Ok(if all_taken || skip_bad { exit::OK } else { exit::FAILURE })
 }
 

@@ -41,6 +41,7 @@ fn request(args: &ImportArgs) -> Result<Request> {
         clip_second: args.clip_second.as_ref().map(|w| clip(w, &args.clip_second_merges, &args.clip_second_activation)),
         identity: args.identity.clone().map(|path| (path, input)),
         perceptual: args.perceptual.clone().map(|path| (path, args.perceptual_trunk.clone())),
+        detector: args.detector.clone(),
         neutral: args.neutral.clone(),
         templates: args.templates.clone(),
     })

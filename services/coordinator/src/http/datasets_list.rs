@@ -20,6 +20,7 @@ pub fn view(dataset: store::Dataset) -> Dataset {
         name: dataset.name,
         sources: dataset.sources,
         masks: dataset.masks,
+        landmarks: dataset.landmarks,
         importing: dataset.importing,
         import_errors,
         created_at: dataset.created_at,

@@ -79,7 +79,14 @@ pub async fn add(
         .sources
         .into_iter()
         .filter(|s| !named(s).iter().any(|digest| missing.contains(digest)))
-        .map(|s| store::SourceRow { sha256: s.sha256, uri: s.uri, bytes: s.bytes, labels: s.labels, masks: s.masks })
+        .map(|s| store::SourceRow {
+            sha256: s.sha256,
+            uri: s.uri,
+            bytes: s.bytes,
+            labels: s.labels,
+            masks: s.masks,
+            landmarks: s.landmarks,
+        })
         .collect();
     let added = app.store.add_sources(dataset.id, &rows).await?;
     Ok(axum::Json(SourcesAdded {
@@ -92,6 +99,8 @@ pub async fn add(
             .into_iter()
             .map(|c| MaskConflict { uri: c.uri, mask: c.name, kept: c.kept })
             .collect(),
+        landmarks: added.landmarks.cast_signed(),
+        landmark_conflicts: added.landmark_conflicts,
     }))
 }
 
@@ -108,7 +117,14 @@ pub async fn list(
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|s| s.ordinal.to_string());
     let items = rows
         .into_iter()
-        .map(|s| Source { ordinal: s.ordinal, sha256: s.sha256, uri: s.uri, labels: s.labels, masks: s.masks })
+        .map(|s| Source {
+            ordinal: s.ordinal,
+            sha256: s.sha256,
+            uri: s.uri,
+            labels: s.labels,
+            masks: s.masks,
+            landmarks: s.landmarks,
+        })
         .collect();
     Ok(axum::Json(Page { items, next }))
 }

@@ -196,6 +196,7 @@ fn record(boot: BootId, batch: &WorkBatch, item: &EditItem, image: Digest, recon
                 size: [64, 64],
                 format: "png".into(),
                 conversions: vec![],
+                face: None,
             },
             pack: batch.pack.digest,
             models: BTreeMap::new(),

@@ -108,11 +108,13 @@ async fn stage(
     resolution: u32,
 ) -> Result<(LatentNote, Input), Ended> {
     let artifacts = &desk.line.artifacts;
+    let latent = fetch::latent(artifacts, item.latent, item.source.sha256).await?;
     let mask = match edit.method.guards().mask() {
-        Some(name) => Some(fetch::mask(artifacts, name, item.mask, &item.source, resolution).await?),
+        Some(name) => {
+            Some(fetch::mask(artifacts, name, item.mask, &item.source, &latent.note.source, resolution).await?)
+        }
         None => None,
     };
-    let latent = fetch::latent(artifacts, item.latent, item.source.sha256).await?;
     let input = Input {
         latent: latent.bytes,
         reconstruction: latent.reconstruction,

@@ -1,5 +1,6 @@
 //! Sources to latents.
 
+use super::frame::framed;
 use super::{Desk, Told, Way, all_ended, join, share, split};
 use crate::stages::ended::Ended;
 use crate::stages::invert::{Inverted, Source};
@@ -26,11 +27,24 @@ pub(super) async fn run(
         if let Some(told) = desk.settled(index, item.fence, &item.key.result_key()).await {
             return Way::Ended(told);
         }
-        stage(desk, item, pack.resolution()).await.into()
+        let found = framed(desk, &pack, item.source.sha256, &item.framing).await;
+        let gpu_ms = found.gpu_ms();
+        line.reporter.add_busy(found.time);
+        match found.image {
+            Ok(prepared) => {
+                let facts = fetch::facts(item.source.sha256, &prepared);
+                match fetch::checkpoint(&line.artifacts, item.checkpoint).await {
+                    Ok(checkpoint) => Way::On((Source { prepared, facts, key: item.key, checkpoint }, gpu_ms)),
+                    Err(ended) => Way::Ended(Told { result: Err(ended), gpu_ms }),
+                }
+            }
+            Err(ended) => Way::Ended(Told { result: Err(ended), gpu_ms }),
+        }
     })
     .await;
     let (on, ends) = split(staged);
-    let (places, sources): (Vec<_>, Vec<_>) = on.into_iter().unzip();
+    let (places, found): (Vec<_>, Vec<_>) = on.into_iter().unzip();
+    let (sources, found_ms): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     let count = sources.len();
     if count == 0 {
         return join(ends, []);
@@ -45,21 +59,15 @@ pub(super) async fn run(
         Ok(inverted) => inverted,
         Err(ended) => (0..count).map(|_| Err(ended.clone())).collect(),
     };
-    let stored = fetch::all(places.into_iter().zip(inverted), async |(place, inverted)| {
+    let stored = fetch::all(places.into_iter().zip(found_ms).zip(inverted), async |((place, found_ms), inverted)| {
         let result = match inverted {
             Ok(inverted) => store(desk, &items[place], inverted).await,
             Err(ended) => desk.halted(ended).await,
         };
-        (place, Told { result, gpu_ms })
+        (place, Told { result, gpu_ms: found_ms + gpu_ms })
     })
     .await;
     join(ends, stored)
-}
-
-async fn stage(desk: Desk<'_>, item: &InvertItem, resolution: u32) -> Result<Source, Ended> {
-    let artifacts = &desk.line.artifacts;
-    let (prepared, facts) = fetch::source(artifacts, &item.source, resolution).await?;
-    Ok(Source { prepared, facts, key: item.key, checkpoint: fetch::checkpoint(artifacts, item.checkpoint).await? })
 }
 
 async fn store(desk: Desk<'_>, item: &InvertItem, inverted: Inverted) -> Result<Outcome, Ended> {

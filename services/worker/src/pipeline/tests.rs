@@ -1,5 +1,6 @@
 //! Batches on the demo pack, from a real bucket to outcomes that a real broker has confirmed.
 
+mod framing;
 mod inversions;
 mod rig;
 
@@ -7,7 +8,7 @@ use domain::accept::RejectReason;
 use domain::edit::EditSpec;
 use domain::inversion::Inversion;
 use domain::record::Verdict;
-use domain::{Digest, Reason, Stage, StageKey};
+use domain::{Digest, Framing, Reason, Stage, StageKey};
 use image::{GrayImage, Luma};
 use rig::{Rig, fence};
 use std::time::{Duration, Instant};
@@ -26,7 +27,13 @@ fn invert_items(rig: &Rig, sources: &[Digest], epoch: i64) -> Vec<InvertItem> {
     let item = |(no, &sha256): (i32, &Digest)| {
         let key = StageKey::new(Stage::Invert, rig.pack.digest, &[sha256], &Inversion::default(), "fp32");
         let source = SourceRef { sha256, uri: format!("file:///faces/{no}.png"), ordinal: i64::from(no) };
-        InvertItem { fence: fence(no, epoch), key: key.expect("a key"), source, checkpoint: None }
+        InvertItem {
+            fence: fence(no, epoch),
+            key: key.expect("a key"),
+            source,
+            framing: Framing::default(),
+            checkpoint: None,
+        }
     };
     (0..).zip(sources).map(item).collect()
 }
@@ -197,7 +204,7 @@ async fn a_mapper_trains_in_slices_to_the_same_bytes_and_edits_a_batch() {
     }
     // One that cannot be decoded is left out.
     sources.insert(3, rig.put(b"no image".to_vec()).await);
-    let list = serde_json::to_vec(&TrainingSet { sources }).expect("JSON");
+    let list = serde_json::to_vec(&TrainingSet { sources, ..TrainingSet::default() }).expect("JSON");
     let training_set = rig.put(list).await;
     let spec = edit_spec(r#"{"kind":"cf-mapper","steps":5}"#);
     let key = StageKey::new(Stage::Train, rig.pack.digest, &[training_set], &spec, "fp32").expect("a key");
@@ -287,7 +294,8 @@ async fn long_inversions_and_edits_go_on_from_slice_to_slice() {
 async fn a_training_that_diverges_fails_and_its_losses_can_be_read() {
     let mut rig = Rig::new(MINUTE).await;
     let sources = vec![rig.put_demo("train/000.png").await, rig.put_demo("train/001.png").await];
-    let training_set = rig.put(serde_json::to_vec(&TrainingSet { sources }).expect("JSON")).await;
+    let training_set =
+        rig.put(serde_json::to_vec(&TrainingSet { sources, ..TrainingSet::default() }).expect("JSON")).await;
     let spec = edit_spec(r#"{"kind":"cf-mapper","steps":5,"batch":2,"learning_rate":1e30}"#);
     let key = StageKey::new(Stage::Train, rig.pack.digest, &[training_set], &spec, "fp32").expect("a key");
     let item = TrainItem { fence: fence(7, 1), key, training_set, checkpoint: None };

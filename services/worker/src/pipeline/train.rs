@@ -3,6 +3,7 @@
 //! The images' latents are found by the pack's encoder and kept under a stage key of their own, so that every text of a job, and
 //! every slice, encodes them once between them.
 
+use super::frame::framed;
 use super::{Desk, Told, share};
 use crate::engine::LocalPack;
 use crate::stages::ended::Ended;
@@ -82,12 +83,14 @@ async fn latents(desk: Desk<'_>, pack: &Arc<LocalPack>, set: Digest, busy: &mut 
     let list: TrainingSet = serde_json::from_slice(&list).map_err(Ended::internal)?;
     let mut latents = Vec::with_capacity(list.sources.len());
     let mut refused = None;
-    for part in list.sources.chunks(PART) {
+    let images: Vec<_> = list.items().collect();
+    for part in images.chunks(PART) {
         desk.ready(0)?;
-        let images = fetch::all(part.to_vec(), |digest| fetch::image(&line.artifacts, digest, pack.resolution()));
+        let images = fetch::all(part.to_vec(), async |(digest, framing)| framed(desk, pack, digest, &framing).await);
         let mut rasters = Vec::with_capacity(part.len());
-        for (digest, image) in part.iter().zip(images.await) {
-            match image {
+        for ((digest, _), found) in part.iter().zip(images.await) {
+            *busy += found.time;
+            match found.image {
                 Ok(image) => rasters.push(image.raster),
                 Err(Ended::Failed { reason, detail })
                     if reason.class() == domain::FailureClass::Data && reason != Reason::MissingSource =>

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use domain::accept::Acceptance;
 use domain::edit::{EditSpec, Method, Selection, StrengthSearch};
 use domain::job::MAX_SEED;
+use domain::{Frame, Framing};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,13 @@ pub struct EditArgs {
     /// The image to edit.
     #[arg(long, value_name = "IN")]
     pub image: PathBuf,
+    /// Which part of the image is edited: its centred square, or the face in it, framed as in FFHQ.
+    #[arg(long, value_parser = parse_frame, default_value = "centre-square")]
+    pub frame: Frame,
+    /// Where the face is, for --frame ffhq: a JSON list of 5 or 68 points [x, y], or a file with one. [default: the pack's detector
+    /// looks for it]
+    #[arg(long, value_name = "POINTS")]
+    pub landmarks: Option<String>,
     /// What the edited image should show, for example "a face with green hair".
     #[arg(long)]
     pub text: String,
@@ -106,6 +114,24 @@ impl EditArgs {
         Ok(spec)
     }
 
+    /// How the image is framed.
+    ///
+    /// # Errors
+    /// When the landmarks are none, or belong to no frame.
+    pub fn framing(&self) -> Result<Framing> {
+        let Some(given) = &self.landmarks else { return Ok(self.frame.of(None)) };
+        if self.frame.is_default() {
+            bail!("--landmarks say where a face is; give --frame ffhq with them");
+        }
+        let text = if given.trim_start().starts_with('[') {
+            given.clone()
+        } else {
+            std::fs::read_to_string(given).with_context(|| format!("cannot read the landmarks {given}"))?
+        };
+        let landmarks = serde_json::from_str(&text).context("--landmarks")?;
+        Ok(self.frame.of(Some(landmarks)))
+    }
+
     fn method(&self) -> Result<Method> {
         let given = self.mapper.is_some() || self.train_on.is_some();
         let kind = self.method.as_deref().unwrap_or(if given { "cf-mapper" } else { "clip-nce" });
@@ -143,6 +169,10 @@ impl EditArgs {
         let extension = self.out.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
         self.out.parent().unwrap_or(Path::new("")).join(format!("{stem}-x{strength}{extension}"))
     }
+}
+
+fn parse_frame(text: &str) -> Result<Frame, String> {
+    serde_json::from_value(json!(text)).map_err(|_| format!("one of {}", Frame::NAMES.join(", ")))
 }
 
 /// A pair NAME=VALUE; the value is JSON, or a text if it is none.

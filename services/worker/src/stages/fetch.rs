@@ -2,7 +2,7 @@
 
 use super::ended::Ended;
 use super::invert::{LatentNote, read_note};
-use super::prepare::{Limits, Prepared, prepare, prepare_mask};
+use super::prepare::{Prepared, prepare_framed_mask};
 use artifacts::Artifacts;
 use credentials::raster;
 use domain::record::SourceFacts;
@@ -21,20 +21,6 @@ where
     stream::iter(items.into_iter().map(each)).buffered(PARALLEL).collect().await
 }
 
-/// A source image, decoded to `resolution`, and what a latent's note says about it.
-///
-/// # Errors
-/// The item's own fault, or the bucket's.
-pub async fn source(
-    artifacts: &Artifacts,
-    wanted: &SourceRef,
-    resolution: u32,
-) -> Result<(Prepared, SourceFacts), Ended> {
-    let prepared = image(artifacts, wanted.sha256, resolution).await?;
-    let facts = facts(wanted.sha256, &prepared);
-    Ok((prepared, facts))
-}
-
 /// What a latent's note says about its source; the `uri` is left to the record.
 pub fn facts(sha256: Digest, prepared: &Prepared) -> SourceFacts {
     let [width, height] = prepared.original_size;
@@ -47,18 +33,8 @@ pub fn facts(sha256: Digest, prepared: &Prepared) -> SourceFacts {
         size: if turned { [height, width] } else { [width, height] },
         format: prepared.format.to_owned(),
         conversions: prepared.conversions.clone(),
+        face: prepared.face.clone(),
     }
-}
-
-/// An image by digest, decoded to `resolution`.
-///
-/// # Errors
-/// As [`source`].
-pub async fn image(artifacts: &Artifacts, digest: Digest, resolution: u32) -> Result<Prepared, Ended> {
-    let bytes = artifacts.get(digest).await?;
-    // Decoding takes from milliseconds to a second: not on the threads that keep the connections alive.
-    let prepared = tokio::task::spawn_blocking(move || prepare(&bytes, &Limits::default(), resolution)).await;
-    Ok(prepared.map_err(Ended::internal)??)
 }
 
 /// A latent with the picture that it gives unedited.
@@ -86,7 +62,8 @@ pub async fn latent(artifacts: &Artifacts, digest: Digest, source: Digest) -> Re
     Ok(Latent { bytes, note, reconstruction })
 }
 
-/// The mask of an item that is confined to the one called `name`: one byte a pixel, 0 outside to 255 inside.
+/// The mask of an item that is confined to the one called `name`, framed as its image was by `facts`: one byte a pixel, 0 outside to
+/// 255 inside.
 ///
 /// # Errors
 /// When the source has none, or the item's own fault or the bucket's: nothing of it concerns other items.
@@ -95,6 +72,7 @@ pub async fn mask(
     name: &str,
     mask: Option<Digest>,
     source: &SourceRef,
+    facts: &SourceFacts,
     resolution: u32,
 ) -> Result<Vec<u8>, Ended> {
     let uri = &source.uri;
@@ -113,7 +91,8 @@ pub async fn mask(
         other => other,
     };
     let bytes = artifacts.get(digest).await.map_err(|error| named(error.into()))?;
-    let decoded = tokio::task::spawn_blocking(move || prepare_mask(&bytes, resolution)).await;
+    let facts = facts.clone();
+    let decoded = tokio::task::spawn_blocking(move || prepare_framed_mask(&bytes, &facts, resolution)).await;
     decoded.map_err(Ended::internal)?.map_err(|reject| named(reject.into()))
 }
 

@@ -3,7 +3,9 @@
 //! A pure function of the bytes, so that the same source always gives the same raster and its digest can stand in the record.
 //! Sizes are read from the header and checked before a pixel is decoded. Whatever was done to the image is listed by name.
 
+mod align;
 mod decode;
+mod face;
 mod flatten;
 mod mask;
 mod sniff;
@@ -11,9 +13,12 @@ mod square;
 #[cfg(test)]
 mod tests;
 
+pub use face::{Picture, prepare_framed_mask};
 pub use mask::prepare_mask;
 
+use domain::record::FaceFacts;
 use domain::{Digest, Reason};
+use image::RgbImage;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a source image may cost.
@@ -37,7 +42,7 @@ impl Default for Limits {
 }
 
 /// A source, ready for inversion.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Prepared {
     /// RGB8, row by row from the top left: `resolution * resolution * 3` bytes.
     pub raster: Vec<u8>,
@@ -51,6 +56,8 @@ pub struct Prepared {
     pub format: &'static str,
     /// What was done to the image, in order; see [`conversion`].
     pub conversions: Vec<String>,
+    /// The face that it was framed by, where it was.
+    pub face: Option<FaceFacts>,
 }
 
 /// A source that cannot be prepared: a fault of the item, never of the machine.
@@ -92,23 +99,44 @@ pub mod conversion {
     pub const FIRST_PAGE: &str = "first-page";
     /// The largest centred square.
     pub const CENTRE_CROP: &str = "centre-crop";
+    /// Turned, cut and scaled to the face, as FFHQ's images are (see `align`).
+    pub const FFHQ_FRAME: &str = "ffhq-frame";
+    /// Beyond the image, its mirror image, blurred and faded: part of FFHQ's frame.
+    pub const FFHQ_PADDED: &str = "ffhq-padded";
     /// Bicubic (Catmull-Rom, a = -0.5) with antialiasing, as Pillow's `BICUBIC`.
     pub const RESIZE_CATMULL_ROM: &str = "resize-catmull-rom";
 }
 
-/// Decodes `bytes` and brings the image to `resolution` x `resolution` RGB8.
+/// Decodes `bytes` and brings the image's centred square to `resolution` x `resolution` RGB8.
 ///
 /// # Errors
 /// The image's own fault, with its reason.
 pub fn prepare(bytes: &[u8], limits: &Limits, resolution: u32) -> Result<Prepared, Reject> {
+    upright(bytes, limits)?.square(resolution)
+}
+
+/// An image of which no part is chosen yet: decoded, upright, opaque, 8-bit RGB.
+#[derive(Clone, Debug)]
+pub struct Upright {
+    rgb: RgbImage,
+    original_size: [u32; 2],
+    format: &'static str,
+    conversions: Vec<String>,
+}
+
+/// Decodes `bytes`.
+///
+/// # Errors
+/// The image's own fault, with its reason.
+pub fn upright(bytes: &[u8], limits: &Limits) -> Result<Upright, Reject> {
     // The decoders are other people's code on hostile bytes. Should one panic, the item is at fault and its batch goes on; there is
     // no state behind this call that could be left half-changed.
-    catch_unwind(AssertUnwindSafe(|| run(bytes, limits, resolution))).unwrap_or_else(|_| {
+    catch_unwind(AssertUnwindSafe(|| run(bytes, limits))).unwrap_or_else(|_| {
         Err(Reject::new(Reason::Corrupt, "the image is damaged in a way that made its decoder fail"))
     })
 }
 
-fn run(bytes: &[u8], limits: &Limits, resolution: u32) -> Result<Prepared, Reject> {
+fn run(bytes: &[u8], limits: &Limits) -> Result<Upright, Reject> {
     let sniffed = sniff::sniff(bytes)?;
     let decoded = decode::decode(bytes, sniffed, limits)?;
     let mut conversions = decoded.conversions;
@@ -118,8 +146,29 @@ fn run(bytes: &[u8], limits: &Limits, resolution: u32) -> Result<Prepared, Rejec
         conversions.push(format!("exif-orientation-{}", decoded.orientation.to_exif()));
     }
     let rgb = flatten::to_rgb8(image, &mut conversions);
-    let raster = square::to_square(rgb, resolution, &mut conversions)?;
+    Ok(Upright { rgb, original_size: decoded.size, format: sniffed.name(), conversions })
+}
+
+impl Upright {
+    /// Its largest centred square, at `resolution`.
+    ///
+    /// # Errors
+    /// When it cannot be resized.
+    pub fn square(self, resolution: u32) -> Result<Prepared, Reject> {
+        let Self { rgb, original_size, format, mut conversions } = self;
+        let raster = square::to_square(rgb, resolution, &mut conversions)?;
+        Ok(finished(raster, resolution, original_size, format, conversions, None))
+    }
+}
+
+fn finished(
+    raster: Vec<u8>,
+    resolution: u32,
+    original_size: [u32; 2],
+    format: &'static str,
+    conversions: Vec<String>,
+    face: Option<FaceFacts>,
+) -> Prepared {
     let raster_sha256 = Digest::of(&raster);
-    let (original_size, format) = (decoded.size, sniffed.name());
-    Ok(Prepared { raster, resolution, raster_sha256, original_size, format, conversions })
+    Prepared { raster, resolution, raster_sha256, original_size, format, conversions, face }
 }

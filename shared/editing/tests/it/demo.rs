@@ -57,6 +57,7 @@ pub fn config() -> EngineConfig {
         judge: Some(JudgeConfig { weights: pack.join("judge.safetensors"), heads }),
         identity: None,
         perceptual: None,
+        detector: None,
         templates: TEMPLATES.map(str::to_owned).to_vec(),
         subjects: SUBJECTS.map(str::to_owned).to_vec(),
     }

@@ -68,6 +68,7 @@ fn engine(folder: &Path) -> Engine {
             weights: part("perceptual"),
             architecture: PerceptualArchitecture::Vgg19Relu52,
         }),
+        detector: None,
         templates: vec!["{}".to_owned()],
         subjects: Vec::new(),
     };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod clips;
+mod detector;
 mod encoders;
 mod faces;
 mod generators;
@@ -39,6 +40,7 @@ fn request(generator: &str) -> Request {
         clip_second: None,
         identity: None,
         perceptual: None,
+        detector: Vec::new(),
         neutral: "a face".to_owned(),
         templates: Vec::new(),
     }

@@ -115,3 +115,27 @@ async fn the_schema_is_known_and_an_empty_database_is_not() {
     bare.check().await.unwrap();
     bare.close().await;
 }
+
+fn with_face(ordinal: i64, x: f64) -> SourceRow {
+    let points = vec![[x, 1.5], [20.0, 0.1], [15.0, 8.25], [11.0, 15.0], [19.0, 15.0]];
+    SourceRow { landmarks: Some(domain::Landmarks::new(points).unwrap()), ..source(ordinal) }
+}
+
+#[tokio::test]
+async fn landmarks_come_with_their_source_or_later_and_are_never_replaced() {
+    let world = World::new().await;
+    let dataset = world.store.create_dataset(world.project, "photographs", None).await.unwrap().unwrap();
+    let added = world.store.add_sources(dataset.id, &[source(0), with_face(1, 10.3), source(2)]).await.unwrap();
+    assert_eq!((added.added, added.landmarks, added.landmark_conflicts.len()), (3, 1, 0));
+    let again = [with_face(0, 9.7), with_face(1, 11.0), source(2)];
+    let added = world.store.add_sources(dataset.id, &again).await.unwrap();
+    assert_eq!((added.added, added.landmarks), (0, 1));
+    assert_eq!(added.landmark_conflicts, ["faces/001.png"]);
+    // the same once more are no conflict, whatever their digits
+    let added = world.store.add_sources(dataset.id, &[with_face(0, 9.7), with_face(1, 10.3)]).await.unwrap();
+    assert_eq!((added.landmarks, added.landmark_conflicts.len()), (0, 0));
+    let sources = world.store.sources(dataset.id, None, 10).await.unwrap();
+    let held: Vec<_> = sources.into_iter().map(|s| s.landmarks).collect();
+    assert_eq!(held, [with_face(0, 9.7).landmarks, with_face(1, 10.3).landmarks, None]);
+    assert_eq!(world.store.dataset(world.project, "photographs").await.unwrap().unwrap().landmarks, 2);
+}

@@ -116,6 +116,7 @@ impl World {
             edits: edits.clone(),
             strengths: vec![1.0],
             seeds: vec![0],
+            frame: domain::Frame::default(),
             inversion: Inversion::default(),
             priority: 0,
         };
@@ -242,6 +243,7 @@ pub fn source(ordinal: i64) -> SourceRow {
         bytes: 1000 + ordinal,
         labels: BTreeMap::from([("hair".to_owned(), "brown".to_owned())]),
         masks: BTreeMap::new(),
+        landmarks: None,
     }
 }
 
@@ -315,6 +317,7 @@ fn record(fence: Fence, key: StageKey) -> Record {
                 size: [64, 64],
                 format: "png".to_owned(),
                 conversions: vec![],
+                face: None,
             },
             pack: digest,
             models: BTreeMap::new(),

@@ -8,7 +8,7 @@ use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, Epoch, JobId, TaskId};
 use domain::inversion::Inversion;
 use domain::record::Record;
-use domain::{Digest, Reason, Stage, StageKey};
+use domain::{Digest, Framing, Reason, Stage, StageKey};
 use serde::{Deserialize, Serialize};
 
 /// A task as handed out once: the fence that every answer about it must carry.
@@ -122,6 +122,9 @@ pub struct InvertItem {
     /// Where an earlier slice stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Digest>,
+    /// Which part of it the generator's square shows. Messages of earlier versions do not say: the centred square.
+    #[serde(default, skip_serializing_if = "Framing::is_default")]
+    pub framing: Framing,
 }
 
 /// One mapper to train.
@@ -138,10 +141,21 @@ pub struct TrainItem {
 }
 
 /// The images a mapper is trained on, in order; an object in the bucket, so that the message stays small.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct TrainingSet {
     /// SHA-256 of every image's bytes.
     pub sources: Vec<Digest>,
+    /// How each is framed, in the same order; empty: all by their centred squares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub framings: Vec<Framing>,
+}
+
+impl TrainingSet {
+    /// Every image with its framing, in order.
+    pub fn items(&self) -> impl Iterator<Item = (Digest, Framing)> {
+        let framing = |index: usize| self.framings.get(index).cloned().unwrap_or_default();
+        self.sources.iter().enumerate().map(move |(index, digest)| (*digest, framing(index)))
+    }
 }
 
 /// One latent to edit.

@@ -6,7 +6,7 @@ use domain::ids::{DatasetId, JobId, TaskId};
 use domain::job::JobSpec;
 use domain::job_state::JobState;
 use domain::record::Verdict;
-use domain::{Digest, Reason, Stage};
+use domain::{Digest, Landmarks, Reason, Stage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -59,6 +59,9 @@ pub struct Dataset {
     /// How many of them have a mask of each name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masks: BTreeMap<String, i64>,
+    /// How many of them have landmarks.
+    #[serde(default)]
+    pub landmarks: i64,
     /// Whether an import still runs.
     pub importing: bool,
     /// What the import could not take, one sentence each (the first 100).
@@ -93,6 +96,10 @@ pub struct NewSource {
     /// gets those it lacks; one that it has is never replaced.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masks: BTreeMap<String, Digest>,
+    /// The face in it, for jobs that frame faces: 68 points (iBUG's order) or 5 (eyes, nose, corners of the mouth), in pixels of the
+    /// upright image. A source that is registered without gets them; those that it has are never replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landmarks: Option<Landmarks>,
 }
 
 /// What became of a registration.
@@ -110,6 +117,12 @@ pub struct SourcesAdded {
     /// Masks that were not taken, because the source has another one of that name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mask_conflicts: Vec<MaskConflict>,
+    /// Sources that got landmarks.
+    #[serde(default)]
+    pub landmarks: i64,
+    /// URIs of sources that keep other landmarks than those given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub landmark_conflicts: Vec<String>,
 }
 
 /// A mask that was not taken.
@@ -146,6 +159,9 @@ pub struct Source {
     /// Masks by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masks: BTreeMap<String, Digest>,
+    /// The face in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landmarks: Option<Landmarks>,
 }
 
 /// Registers a pack whose files are already uploaded.

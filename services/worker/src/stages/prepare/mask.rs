@@ -7,24 +7,29 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use image::{DynamicImage, GrayImage, Luma};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// A mask as its file has it, upright.
+///
+/// # Errors
+/// The file's own fault, with its reason.
+pub(super) fn to_mask(bytes: &[u8]) -> Result<GrayImage, Reject> {
+    // as for sources: a decoder that panics costs one item
+    catch_unwind(AssertUnwindSafe(|| {
+        let limits = Limits { min_side: 1, ..Limits::default() };
+        let decoded = decode::decode(bytes, sniff::sniff(bytes)?, &limits)?;
+        let mut image = decoded.image;
+        image.apply_orientation(decoded.orientation);
+        Ok(to_grey(&image))
+    }))
+    .unwrap_or_else(|_| Err(Reject::new(Reason::Corrupt, "the mask is damaged in a way that made its decoder fail")))
+}
+
 /// Decodes a mask and brings it to `resolution` x `resolution`, one byte a pixel: 0 outside to 255 inside. Its centred square is
 /// taken, as its source's is, so a mask has the shape of the image it belongs to; its size may be another.
 ///
 /// # Errors
 /// The file's own fault, with its reason.
 pub fn prepare_mask(bytes: &[u8], resolution: u32) -> Result<Vec<u8>, Reject> {
-    // as for sources: a decoder that panics costs one item
-    catch_unwind(AssertUnwindSafe(|| run(bytes, resolution))).unwrap_or_else(|_| {
-        Err(Reject::new(Reason::Corrupt, "the mask is damaged in a way that made its decoder fail"))
-    })
-}
-
-fn run(bytes: &[u8], resolution: u32) -> Result<Vec<u8>, Reject> {
-    let limits = Limits { min_side: 1, ..Limits::default() };
-    let decoded = decode::decode(bytes, sniff::sniff(bytes)?, &limits)?;
-    let mut image = decoded.image;
-    image.apply_orientation(decoded.orientation);
-    let grey = to_grey(&image);
+    let grey = to_mask(bytes)?;
     let (width, height) = grey.dimensions();
     if (width, height) == (resolution, resolution) {
         return Ok(grey.into_raw());
