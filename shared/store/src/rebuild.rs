@@ -217,6 +217,8 @@ impl Store {
                 metrics jsonb, verdict text, reasons text, gpu_ms double precision, epoch bigint, boot uuid, made_at timestamptz,
                 used boolean NOT NULL DEFAULT false, PRIMARY KEY (key, job, no))";
         sqlx::query(sql).execute(&self.pool).await?;
+        let sql = "-- begin_pointers: index\nCREATE INDEX rebuild_pointers_task ON rebuild_pointers (job, no)";
+        sqlx::query(sql).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -287,16 +289,24 @@ impl Store {
     async fn try_apply_pointers(&self, job_seq: i64, from: i32) -> Result<Restored, StoreError> {
         let sql = concat!(
             "-- apply_pointers
-            WITH held AS (
-                SELECT t.job_seq, t.no, t.state AS was, p.artifact, p.image, p.reconstruction, p.record_digest, p.record, p.metrics,
-                       p.verdict, p.reasons, p.gpu_ms, p.epoch, p.boot, p.made_at
-                FROM jobs j JOIN tasks t ON t.job_seq = j.seq JOIN rebuild_pointers p ON p.key = t.key
-                WHERE j.seq = $1 AND t.job_seq = $1 AND t.no >= $2 AND t.no - $2 < $3
-                    AND t.state IN ('blocked', 'ready', 'retry_wait')
-                    AND CASE WHEN t.stage = 'edit' THEN p.job = j.id AND p.no = t.no ELSE p.artifact IS NOT NULL END
+            WITH found AS (
+                SELECT t.no, p.key, p.job FROM tasks t JOIN rebuild_pointers p ON p.key = t.key AND p.artifact IS NOT NULL
+                WHERE t.job_seq = $1 AND t.no >= $2 AND t.no - $2 < $3 AND t.stage <> 'edit'
+                UNION ALL
+                -- by its number alone: a mask or landmarks that came after the task was written are in its key now and were not then
+                SELECT t.no, p.key, p.job FROM jobs j JOIN tasks t ON t.job_seq = j.seq
+                JOIN rebuild_pointers p ON p.job = j.id AND p.no = t.no
+                WHERE j.seq = $1 AND t.job_seq = $1 AND t.no >= $2 AND t.no - $2 < $3 AND t.stage = 'edit'),
+            held AS (
+                SELECT t.job_seq, t.no, t.state AS was, p.key, p.artifact, p.image, p.reconstruction, p.record_digest, p.record,
+                       p.metrics, p.verdict, p.reasons, p.gpu_ms, p.epoch, p.boot, p.made_at
+                FROM found f JOIN tasks t ON t.job_seq = $1 AND t.no = f.no
+                JOIN rebuild_pointers p ON p.key = f.key AND p.job = f.job AND p.no = CASE WHEN p.artifact IS NULL THEN f.no ELSE -1 END
+                WHERE t.state IN ('blocked', 'ready', 'retry_wait')
                 ORDER BY t.no FOR UPDATE OF t),
             moved AS (
-                UPDATE tasks t SET state = 'succeeded', next_at = NULL, reason = NULL, detail = NULL, done = 1, updated_at = now()
+                UPDATE tasks t SET state = 'succeeded', key = h.key, next_at = NULL, reason = NULL, detail = NULL, done = 1,
+                    updated_at = now()
                 FROM held h WHERE t.job_seq = h.job_seq AND t.no = h.no
                 RETURNING t.job_seq, t.no, t.stage, h.was, t.state, t.reason, COALESCE(h.gpu_ms, 0) AS gpu_ms,
                     -- the fair shares begin anew: what the lost database had charged is not known
