@@ -26,6 +26,7 @@ pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
     set("pack", args.pack.clone().map(Value::from));
     set("strengths", (!args.strengths.is_empty()).then(|| json!(args.strengths)));
     set("seeds", (!args.seeds.is_empty()).then(|| json!(args.seeds)));
+    limits(args, &mut fields)?;
     let from_flags: Vec<_> = args.texts.iter().map(|text| edit(args, text)).collect();
     if !from_flags.is_empty() {
         match fields.entry("edits").or_insert_with(|| json!([])) {
@@ -48,6 +49,24 @@ pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
         serde_json::from_value(fields.into()).with_context(|| format!("no job can be read from {origin}"))?;
     spec.validate().with_context(|| format!("the job of {origin} cannot be accepted"))?;
     Ok(spec)
+}
+
+/// The limits given by flags, over those of the file.
+fn limits(args: &SubmitArgs, fields: &mut Map<String, Value>) -> Result<()> {
+    let given = [
+        ("max_concurrent", args.limits.max_concurrent.map(Value::from)),
+        ("budget_gpu_seconds", args.limits.budget_gpu_seconds.map(Value::from)),
+        ("deadline", args.limits.deadline.map(|at| json!(at))),
+        ("tasks_per_minute", args.limits.tasks_per_minute.map(Value::from)),
+    ];
+    for (name, value) in given {
+        let Some(value) = value else { continue };
+        match fields.entry("limits").or_insert_with(|| json!({})) {
+            Value::Object(limits) => limits.insert(name.to_owned(), value),
+            _ => bail!(UsageError("limits in the job file must be a table".to_owned())),
+        };
+    }
+    Ok(())
 }
 
 fn edit(args: &SubmitArgs, text: &str) -> Value {
@@ -99,6 +118,23 @@ mod tests {
         let words = ["--dataset", "d", "--pack", "p", "--text", "a face with elf ears", "--strengths", "0.5,1"];
         let job = job_from(&submit(&words)).unwrap();
         assert_eq!((job.name.as_str(), job.strengths.len(), job.edits.len()), ("a face with elf ears", 2, 1));
+    }
+
+    #[test]
+    fn limits_of_flags_win_over_those_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.toml");
+        std::fs::write(
+            &path,
+            "dataset='d'\npack='p'\nedits=[{text='x y'}]\n[limits]\nmax_concurrent=2\ndeadline='2026-12-24T18:00:00Z'\n",
+        )
+        .unwrap();
+        let words = [path.to_str().unwrap(), "--max-concurrent", "3", "--budget-gpu-seconds", "60"];
+        let limits = job_from(&submit(&words)).unwrap().limits;
+        assert_eq!((limits.max_concurrent, limits.budget_gpu_seconds), (Some(3), Some(60.0)));
+        assert!(limits.deadline.is_some() && limits.tasks_per_minute.is_none());
+        let error = format!("{:#}", job_from(&submit(&[words[0], "--max-concurrent", "0"])).unwrap_err());
+        assert!(error.contains("limits.max_concurrent"), "{error}");
     }
 
     #[test]

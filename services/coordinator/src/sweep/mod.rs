@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 mod cancels;
 mod dead_gates;
+mod deadlines;
 mod deltas;
 mod due_retries;
 mod forget;
@@ -20,6 +21,7 @@ mod settle;
 
 pub use cancels::CancelSlices;
 pub use dead_gates::DeadGates;
+pub use deadlines::Deadlines;
 pub use deltas::FoldDeltas;
 pub use due_retries::DueRetries;
 pub use forget::Forget;

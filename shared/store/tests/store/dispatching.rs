@@ -128,6 +128,7 @@ async fn dispatch(world: &World, n: usize) -> BTreeMap<i64, usize> {
             limit: 2,
             class: "cpu".into(),
             estimate_ms: 100.0,
+            limited: lane.limited,
         };
         let batch = world.store.claim_batch(&request, message).await.unwrap().unwrap();
         world.finish(crate::world::boot(), &batch).await;
@@ -190,6 +191,7 @@ async fn paused_jobs_are_skipped_and_the_window_counts_batches() {
         running: vec![],
         images: 0,
         busy_ms: 0,
+        waits_for: None,
     };
     world.store.heartbeat(&worker).await.unwrap();
     world.store.heartbeat(&HeartbeatRow { boot: crate::world::boot(), draining: true, ..worker }).await.unwrap();
