@@ -35,9 +35,8 @@ async fn a_budget_stops_a_job_and_a_deadline_ends_it_with_what_it_has() -> Resul
 
     // the budget: enough for something, not for all
     let id = cluster.submit(&limited(30, ", budget_gpu_seconds = 0.3")).await?;
-    let job = cluster
-        .until(id, "the budget is spent", |job| stall(job) == Some("budget") && with_workers(job) == 0)
-        .await;
+    let job =
+        cluster.until(id, "the budget is spent", |job| stall(job) == Some("budget") && with_workers(job) == 0).await;
     assert_eq!(job.state, JobState::Active);
     assert!(job.count(Some(Stage::Edit), "succeeded") < 12, "{:?}", job.counts);
     let status = cluster.cfx(["job", "status", &id.to_string()]).await?.expect_code(0).stdout;
@@ -58,8 +57,7 @@ async fn a_budget_stops_a_job_and_a_deadline_ends_it_with_what_it_has() -> Resul
     let job = cluster.ended(id).await;
     assert_eq!(job.state, JobState::Partial, "{:?}", job.counts);
     assert_eq!(job.count(Some(Stage::Edit), "succeeded") + job.count(Some(Stage::Edit), "cancelled"), 12);
-    let tasks: Page<Task> =
-        serde_json::from_str(&cluster.get(&format!("/v1/jobs/{id}/tasks?state=cancelled")).await?)?;
+    let tasks: Page<Task> = serde_json::from_str(&cluster.get(&format!("/v1/jobs/{id}/tasks?state=cancelled")).await?)?;
     assert!(tasks.items.iter().all(|task| task.cancelled_for.as_deref() == Some("deadline")), "{tasks:?}");
 
     single_task(&cluster).await?;

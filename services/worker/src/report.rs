@@ -33,6 +33,16 @@ pub struct Reporter {
     queued_uploads: Arc<AtomicU64>,
 }
 
+/// A finished batch that waits for its turn to upload, until dropped.
+#[derive(Debug)]
+pub struct StorageWait(Arc<AtomicU64>);
+
+impl Drop for StorageWait {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Reporter {
     /// Speaks through `publisher`.
     pub fn new(publisher: Publisher, identity: Identity) -> Self {
@@ -52,15 +62,9 @@ impl Reporter {
     }
 
     /// Tells, for as long as what is returned lives, that a finished batch waits for the bucket to take those before it.
-    pub fn waiting_for_storage(&self) -> impl Drop + use<> {
-        struct Waiting(Arc<AtomicU64>);
-        impl Drop for Waiting {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
+    pub fn waiting_for_storage(&self) -> StorageWait {
         self.queued_uploads.fetch_add(1, Ordering::Relaxed);
-        Waiting(Arc::clone(&self.queued_uploads))
+        StorageWait(Arc::clone(&self.queued_uploads))
     }
 
     /// Says that all of a batch was cancelled and has left the device. Not repeated: it is a measurement.

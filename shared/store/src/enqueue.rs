@@ -135,7 +135,8 @@ impl Store {
 
         stage_slice(&mut tx, copy, len).await?;
         let producers = sqlx::query_as(include_str!("../queries/write_producers.sql")).bind(job_seq).bind(base);
-        let (wanted, ours, repeated, saved_ms, known): (i64, i64, i64, f64, i64) = producers.fetch_one(&mut *tx).await?;
+        let (wanted, ours, repeated, saved_ms, known): (i64, i64, i64, f64, i64) =
+            producers.fetch_one(&mut *tx).await?;
         let memoised = wanted - ours - repeated;
         // a gate that another job's training shut between our submit and now: ours is to open it again
         let sql = "-- write_slice: gates

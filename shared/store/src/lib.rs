@@ -49,8 +49,7 @@ pub use audit::AuditEntry;
 pub use counts::{Count, Mismatch, Phase, ReasonCount};
 pub use datasets::{Added, Dataset, Duplicate, Import, Source, SourceRow};
 pub use dispatch::{
-    ClaimRequest, ClaimedBatch, ClaimedEdit, ClaimedInvert, ClaimedSource, ClaimedTasks, ClaimedTrain,
-    ClassWindow,
+    ClaimRequest, ClaimedBatch, ClaimedEdit, ClaimedInvert, ClaimedSource, ClaimedTasks, ClaimedTrain, ClassWindow,
 };
 pub use enqueue::{NewTask, SliceOutcome};
 pub use error::{ErrorClass, StoreError, TransitionError};
@@ -63,7 +62,7 @@ pub use masks::MaskConflict;
 pub use outbox::{OutboxKind, OutboxMessage, OutboxRow, Relayed};
 pub use outcomes::{Applied, EditedRow, OutcomeRow};
 pub use packs::{PackAdded, PackRow};
-pub use progress::{Eta, ProgressRow, Stall, StageProgress, Surroundings};
+pub use progress::{Eta, ProgressRow, StageProgress, Stall, Surroundings};
 pub use projects::Project;
 pub use redrive::Retried;
 pub use results::{RecordRow, ResultFilter, ResultRow};

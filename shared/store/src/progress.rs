@@ -241,8 +241,7 @@ fn stage_progress(
 /// The estimate of one task of the stage, a mean over the job's edits.
 fn mean(costs: &[(Stage, Cost)], stage: Stage, job: &JobRow, estimates: &Estimates) -> Option<f64> {
     let costs = costs.iter().filter(|(of, _)| *of == stage);
-    let known: Vec<f64> =
-        costs.filter_map(|(_, cost)| estimates.task_ms(None, job.pack.digest, stage, cost)).collect();
+    let known: Vec<f64> = costs.filter_map(|(_, cost)| estimates.task_ms(None, job.pack.digest, stage, cost)).collect();
     (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 

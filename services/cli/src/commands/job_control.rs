@@ -21,8 +21,7 @@ pub async fn transition(at: &Context, job: &str, verb: &str) -> Result<u8> {
 pub async fn cancel_tasks(at: &Context, job: &str, tasks: &[String]) -> Result<u8> {
     let id: JobId = job.parse()?;
     let tasks = tasks.iter().map(|task| task.parse()).collect::<Result<Vec<TaskId>, _>>().context("--task")?;
-    let answer: TasksCancelled =
-        at.client.post(&format!("/v1/jobs/{id}/tasks/cancel"), &CancelTasks { tasks }).await?;
+    let answer: TasksCancelled = at.client.post(&format!("/v1/jobs/{id}/tasks/cancel"), &CancelTasks { tasks }).await?;
     if at.json {
         output::json(&answer)?;
     } else {
@@ -31,13 +30,7 @@ pub async fn cancel_tasks(at: &Context, job: &str, tasks: &[String]) -> Result<u
     Ok(exit::OK)
 }
 
-pub async fn set(
-    at: &Context,
-    job: &str,
-    limits: &LimitArgs,
-    no_deadline: bool,
-    priority: Option<i16>,
-) -> Result<u8> {
+pub async fn set(at: &Context, job: &str, limits: &LimitArgs, no_deadline: bool, priority: Option<i16>) -> Result<u8> {
     let id: JobId = job.parse()?;
     let change = SetLimits {
         max_concurrent: limits.max_concurrent,

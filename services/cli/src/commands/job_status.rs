@@ -3,8 +3,8 @@
 use super::Context;
 use crate::{exit, output};
 use anyhow::Result;
-use domain::{JobId, Stage, task_state::TASK_STATES};
 use domain::Limits;
+use domain::{JobId, Stage, task_state::TASK_STATES};
 use wire::http::v1::{Eta, Job, Task};
 
 pub async fn run(at: &Context, job: &str) -> Result<u8> {

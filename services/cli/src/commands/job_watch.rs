@@ -111,8 +111,7 @@ impl View {
                 continue;
             }
             let bar = self.stages.entry(stage).or_insert_with(|| {
-                let style =
-                    ProgressStyle::with_template("{prefix:7} {wide_bar} {pos}/{len} {msg}");
+                let style = ProgressStyle::with_template("{prefix:7} {wide_bar} {pos}/{len} {msg}");
                 // safe because the template is a constant that parses
                 let style = style.expect("a constant template");
                 self.bars.add(ProgressBar::new(0)).with_style(style).with_prefix(stage.name())

@@ -23,10 +23,7 @@ pub async fn note(
 }
 
 /// One page, newest first.
-pub async fn handle(
-    State(app): State<App>,
-    Query(paging): Query<Paging>,
-) -> Result<Json<Page<AuditEntry>>, ApiError> {
+pub async fn handle(State(app): State<App>, Query(paging): Query<Paging>) -> Result<Json<Page<AuditEntry>>, ApiError> {
     let limit = limit(paging.limit);
     let rows = app.store.audit_log(cursor(paging.after.as_deref())?, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.id.to_string());

@@ -41,7 +41,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 /// The whole router.
 pub fn router(app: App) -> Router {
-    let control = |event| post(move |state, project, actor, path| job_control::handle(event, state, project, actor, path));
+    let control =
+        |event| post(move |state, project, actor, path| job_control::handle(event, state, project, actor, path));
     Router::new()
         .route("/v1/blobs/{sha256}", put(blobs::put).get(blobs::get).head(blobs::head))
         .route("/v1/datasets", post(datasets_new::handle).get(datasets_list::handle))

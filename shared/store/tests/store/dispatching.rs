@@ -1,6 +1,6 @@
 //! Hand-outs: no task twice, everything in the outbox, within the window.
 
-use crate::world::{World, edit, fences, invert, message, source};
+use crate::world::{World, edit, fences, invert, source};
 use domain::Stage;
 use domain::edit::Method;
 use std::collections::BTreeSet;

@@ -77,7 +77,6 @@ async fn priority_then_the_job_served_least() {
     assert_eq!(dispatch(&world, 3).await, [(two, 1), (urgent, 2)].into());
 }
 
-
 /// A dispatcher with `workers` workers of one class that answer by the store's own interface, in simulated time: a worker takes the
 /// next batch as soon as it is free, and each task takes what its job's tasks take. As the coordinator does, up to four batches are
 /// claimed for one project before the order is asked for again, and three batches per worker are handed out.
@@ -159,7 +158,9 @@ async fn a_project_gets_its_weight_of_the_gpu_time_over_a_backlogged_window() {
     let mut task_ms = BTreeMap::new();
     let mut weights = BTreeMap::new();
     // costs that differ by a factor of twenty, and a first guess that fits none of them
-    for (index, (name, weight, ms)) in [("half", 5.0, 100.0), ("third", 3.0, 40.0), ("fifth", 2.0, 800.0)].into_iter().enumerate() {
+    for (index, (name, weight, ms)) in
+        [("half", 5.0, 100.0), ("third", 3.0, 40.0), ("fifth", 2.0, 800.0)].into_iter().enumerate()
+    {
         let id = project(&world, name, weight).await;
         let job = world.job_of(id, name, &methods, &inverts(10_000 * index as i64, 4000)).await;
         task_ms.insert(job, ms);

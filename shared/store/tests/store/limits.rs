@@ -128,12 +128,10 @@ async fn a_project_stops_at_its_quota_of_the_day() {
     world.finish(boot(), &batches[0]).await;
     let unfolded = all(&world, job, 8).await;
     world.store.fold_deltas("fold", epoch, 1000).await.unwrap();
-    assert_eq!(unfolded.iter().map(ClaimedBatch::len).sum::<usize>(), 1);
-    assert_eq!(world.store.project("quota").await.unwrap().unwrap().used_ms, 250.0);
-    // 50 ms are left of it, so one more goes; tomorrow all of it does
-    assert_eq!(all(&world, job, 8).await.len(), 1);
-    world.store.fold_deltas("fold", epoch, 1000).await.unwrap();
+    assert_eq!(unfolded.iter().map(ClaimedBatch::len).sum::<usize>(), 2, "one fits, and one more in part");
+    assert_eq!(world.store.project("quota").await.unwrap().unwrap().used_ms, 350.0);
     assert!(waits(&world, job).await);
+    // a day later all of it is there again
     world.sql("UPDATE project_usage SET hour = hour - interval '25 hours'").await;
     assert_eq!(all(&world, job, 3).await[0].len(), 3);
 }
@@ -296,7 +294,7 @@ async fn progress_tells_rate_time_left_and_what_was_saved() {
     assert_eq!((told.stall, told.spent_ms), (None, 1000.0));
     let seen = world.number(&format!("SELECT done FROM job_progress WHERE job_seq = {job}")).await;
     let rate = world.number("SELECT round(tasks_per_minute)::bigint FROM job_progress").await;
-    assert_eq!((seen, rate), (20, 30));
+    assert!(seen == 20 && (28..=30).contains(&rate), "{seen} done, {rate} a minute");
 
     // the same sources again: what is done costs nothing, what is under way is taken at its estimate
     let again = world.job("again", &inverts(0, 21)).await;
@@ -348,7 +346,12 @@ async fn limits_come_with_the_job_and_are_read_back() {
     new.spec.limits.deadline = "2030-01-01T00:00:00Z".parse().ok();
     let store::Submitted::Created(row) = world.store.submit(&new).await.unwrap() else { panic!("not created") };
     assert_eq!(row.limits, new.spec.limits);
-    let change = LimitsChange { deadline: Some(None), tasks_per_minute: Some(Some(5.0)), priority: Some(3), ..Default::default() };
+    let change = LimitsChange {
+        deadline: Some(None),
+        tasks_per_minute: Some(Some(5.0)),
+        priority: Some(3),
+        ..Default::default()
+    };
     limit(&world, row.seq, change).await;
     let row = world.store.job_by_seq(row.seq).await.unwrap().unwrap();
     assert_eq!((row.limits.deadline, row.limits.tasks_per_minute, row.priority), (None, Some(5.0), 3));

@@ -8,7 +8,9 @@ use domain::job_state::JobState;
 use domain::record::{
     Execution, Links, MicroBatch, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, Verdict,
 };
-use domain::{BatchId, BootId, Digest, JobId, Limits, ProjectId, Reason, RetryPolicy, Stage, StageKey, TaskId, digest_of};
+use domain::{
+    BatchId, BootId, Digest, JobId, Limits, ProjectId, Reason, RetryPolicy, Stage, StageKey, TaskId, digest_of,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::collections::BTreeMap;
