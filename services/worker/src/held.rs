@@ -80,7 +80,10 @@ impl Held {
         let batches = self.lock();
         let picked = batches.values().flatten().filter(|task| unwanted(&task.fence));
         // said twice, the first time counts
-        picked.map(|task| task.cancelled.get_or_init(Instant::now)).count()
+        let cancel = |task: &&Arc<HeldTask>| {
+            task.cancelled.get_or_init(Instant::now);
+        };
+        picked.inspect(cancel).count()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<BatchId, Vec<Arc<HeldTask>>>> {
