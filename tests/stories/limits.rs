@@ -34,7 +34,7 @@ async fn a_budget_stops_a_job_and_a_deadline_ends_it_with_what_it_has() -> Resul
     cluster.cfx(["project", "set", "default", "--weight", "0"]).await?.expect_code(1);
 
     // the budget: enough for something, not for all
-    let id = cluster.submit(&limited(30, ", budget_gpu_seconds = 0.3")).await?;
+    let id = cluster.submit(&limited(5, ", budget_gpu_seconds = 0.3")).await?;
     let job =
         cluster.until(id, "the budget is spent", |job| stall(job) == Some("budget") && with_workers(job) == 0).await;
     assert_eq!(job.state, JobState::Active);
@@ -51,7 +51,7 @@ async fn a_budget_stops_a_job_and_a_deadline_ends_it_with_what_it_has() -> Resul
     assert!(progress.stages.iter().all(|stage| stage.estimate_gpu_seconds.is_some()), "{progress:?}");
 
     // the deadline: of three batches one at a time, the first is finished and the rest is not begun
-    let id = cluster.submit(&limited(200, "")).await?;
+    let id = cluster.submit(&limited(30, "")).await?;
     cluster.until(id, "an edit runs", |job| job.count(Some(Stage::Edit), "running") > 0).await;
     cluster.cfx(["job", "set", &id.to_string(), "--deadline", "2026-01-01T00:00:00Z"]).await?.expect_code(0);
     let job = cluster.ended(id).await;
@@ -69,7 +69,7 @@ async fn a_budget_stops_a_job_and_a_deadline_ends_it_with_what_it_has() -> Resul
 }
 
 async fn single_task(cluster: &Cluster) -> Result<()> {
-    let id: JobId = cluster.submit(&limited(5, "")).await?;
+    let id: JobId = cluster.submit(&limited(2, "")).await?;
     let text = id.to_string();
     cluster.until(id, "it is written", |job| job.state == JobState::Active).await;
     cluster.cfx(["job", "pause", &text]).await?.expect_code(0);
