@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A private RabbitMQ node: broker.sh start | stop | kill [FOLDER]
+# A private RabbitMQ node: broker.sh start | stop | kill | alarm | calm [FOLDER]
+# `alarm` makes the node block publishers as it does when memory runs out, `calm` ends that.
 # FOLDER (default .local/rabbit) holds all of a node, so a test can have one of its own to stop and start.
 # Debian's own start script refuses accounts other than root and rabbitmq; the server's script below it does not.
 source "$(dirname "${BASH_SOURCE[0]}")/stack.sh"
@@ -96,6 +97,15 @@ stop_mapper() {
     fi
 }
 
+# Sets the share of memory above which publishers are blocked.
+watermark() {
+    local server
+    server=$(server)
+    env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir" ERL_EPMD_PORT="$(port RABBIT_EPMD_PORT "$ports")" \
+        RABBITMQ_CONF_ENV_FILE="$dir/rabbitmq-env.conf" \
+        "${server%-server}ctl" --node cfx@localhost --quiet set_vm_memory_high_watermark "$1"
+}
+
 case $verb in
 start) start ;;
 stop)
@@ -103,5 +113,7 @@ stop)
     stop_mapper
     ;;
 kill) stop RabbitMQ "$node_pid" KILL 10 ;;
-*) fail "usage: broker.sh start|stop|kill [FOLDER]" ;;
+alarm) watermark 0 ;;
+calm) watermark 0.4 ;;
+*) fail "usage: broker.sh start|stop|kill|alarm|calm [FOLDER]" ;;
 esac

@@ -3,6 +3,7 @@
 mod broker_loss;
 mod cancel;
 mod late_messages;
+mod limits;
 mod main_job;
 mod packs;
 mod poison;

@@ -21,6 +21,9 @@ pub struct Args {
     /// Project (tenant) to act for.
     #[arg(long, env = "CFX_PROJECT", default_value = "default", global = true)]
     pub project: String,
+    /// Who acts, for the audit log; the user's login name if not given.
+    #[arg(long, env = "CFX_ACTOR", global = true)]
+    pub actor: Option<String>,
     /// Print JSON instead of tables and bars.
     #[arg(long, global = true)]
     pub json: bool,
@@ -45,6 +48,15 @@ pub enum Command {
     /// List and download edited images.
     #[command(subcommand)]
     Result(ResultCommand),
+    /// Share GPU time among projects.
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Print who changed what, latest first.
+    Audit {
+        /// At most this many entries.
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+    },
     /// Print the record inside an edited image.
     Inspect {
         /// A PNG written by a worker.
@@ -54,6 +66,32 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Check the coordinator and everything it depends on.
     Doctor,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ProjectCommand {
+    /// List projects with their shares, limits and GPU time of the last 24 hours.
+    List,
+    /// Change a project's share or limits; 0 takes a limit away.
+    Set(ProjectSetArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ProjectSetArgs {
+    /// The project; made if new.
+    pub name: String,
+    /// Share of the GPUs relative to other projects that wait for some.
+    #[arg(long)]
+    pub weight: Option<f64>,
+    /// GPU-seconds that may be charged within 24 hours.
+    #[arg(long)]
+    pub quota_gpu_seconds_per_day: Option<f64>,
+    /// Batches of all its jobs with workers at once.
+    #[arg(long)]
+    pub max_concurrent: Option<u32>,
+    /// Tasks of all its jobs handed out per minute.
+    #[arg(long)]
+    pub tasks_per_minute: Option<f64>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -216,7 +254,7 @@ pub enum JobCommand {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// Print one job: counts by stage and state, failures by reason, accepted yield by edit.
+    /// Print one job: counts by stage and state, rates and time left, why it stands still, failures by reason, accepted yield by edit.
     Status {
         /// The job's id.
         job: String,
@@ -236,10 +274,26 @@ pub enum JobCommand {
         /// The job's id.
         job: String,
     },
-    /// End the job; running work stops.
+    /// End the job, or single tasks of it; running work stops.
     Cancel {
         /// The job's id.
         job: String,
+        /// Only this task, for example 412-17; repeat for several. The job goes on.
+        #[arg(long = "task")]
+        tasks: Vec<String>,
+    },
+    /// Change what a job may take at most, or its priority; 0 takes a limit away.
+    Set {
+        /// The job's id.
+        job: String,
+        #[command(flatten)]
+        limits: LimitArgs,
+        /// Take the deadline away.
+        #[arg(long, conflicts_with = "deadline")]
+        no_deadline: bool,
+        /// Higher goes first within the project.
+        #[arg(long, allow_negative_numbers = true)]
+        priority: Option<i16>,
     },
     /// Try dead tasks again.
     Retry {
@@ -248,7 +302,7 @@ pub enum JobCommand {
         /// Only tasks dead for this reason, for example `truncated`.
         #[arg(long)]
         reason: Option<String>,
-        /// Count them, change nothing.
+        /// Count them by reason, change nothing.
         #[arg(long)]
         dry_run: bool,
     },
@@ -260,6 +314,23 @@ pub enum JobCommand {
         #[arg(long)]
         state: Option<String>,
     },
+}
+
+/// What a job may take at most.
+#[derive(ClapArgs, Debug)]
+pub struct LimitArgs {
+    /// Batches with workers at once.
+    #[arg(long)]
+    pub max_concurrent: Option<u32>,
+    /// GPU-seconds after which nothing more is handed out; what runs is finished.
+    #[arg(long)]
+    pub budget_gpu_seconds: Option<f64>,
+    /// When what was not begun is cancelled, for example 2026-12-24T18:00:00Z.
+    #[arg(long)]
+    pub deadline: Option<chrono::DateTime<chrono::Utc>>,
+    /// Tasks handed out per minute.
+    #[arg(long)]
+    pub tasks_per_minute: Option<f64>,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -302,6 +373,8 @@ pub struct SubmitArgs {
     /// Seeds, for example 0,1,2.
     #[arg(long, value_delimiter = ',')]
     pub seeds: Vec<u64>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// A repeated submit with the same key is the same job.
     #[arg(long)]
     pub idempotency_key: Option<String>,

@@ -51,20 +51,24 @@ pub struct Client {
     http: reqwest::Client,
     server: String,
     project: String,
+    /// For the audit log.
+    actor: String,
 }
 
 impl Client {
-    /// A client for `server`, such as `http://127.0.0.1:8080`. Connects on first use.
+    /// A client for `server`, such as `http://127.0.0.1:8080`, that names `actor` as who asks. Connects on first use.
     ///
     /// # Errors
     /// When the TLS set-up of this machine is broken.
-    pub fn new(server: &str, project: &str) -> anyhow::Result<Self> {
+    pub fn new(server: &str, project: &str, actor: Option<&str>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(120))
             .user_agent(concat!("cfx/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, server: server.trim_end_matches('/').to_owned(), project: project.to_owned() })
+        let actor = actor.map(|name| name.chars().filter(char::is_ascii_graphic).take(100).collect::<String>());
+        let actor = actor.filter(|name| !name.is_empty()).unwrap_or_else(|| "cfx".to_owned());
+        Ok(Self { http, server: server.trim_end_matches('/').to_owned(), project: project.to_owned(), actor })
     }
 
     /// The address in use.
@@ -180,7 +184,8 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.server)).header("cfx-project", &self.project)
+        let request = self.http.request(method, format!("{}{path}", self.server));
+        request.header("cfx-project", &self.project).header("cfx-actor", &self.actor)
     }
 
     /// Sends until an answer comes. Every request here is safe to repeat: reads, content-addressed writes, keyed submits and

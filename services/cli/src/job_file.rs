@@ -27,6 +27,7 @@ pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
     set("frame", args.frame.clone().map(Value::from));
     set("strengths", (!args.strengths.is_empty()).then(|| json!(args.strengths)));
     set("seeds", (!args.seeds.is_empty()).then(|| json!(args.seeds)));
+    limits(args, &mut fields)?;
     let from_flags: Vec<_> = args.texts.iter().map(|text| edit(args, text)).collect();
     if !from_flags.is_empty() {
         match fields.entry("edits").or_insert_with(|| json!([])) {
@@ -49,6 +50,24 @@ pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
         serde_json::from_value(fields.into()).with_context(|| format!("no job can be read from {origin}"))?;
     spec.validate().with_context(|| format!("the job of {origin} cannot be accepted"))?;
     Ok(spec)
+}
+
+/// The limits given by flags, over those of the file.
+fn limits(args: &SubmitArgs, fields: &mut Map<String, Value>) -> Result<()> {
+    let given = [
+        ("max_concurrent", args.limits.max_concurrent.map(Value::from)),
+        ("budget_gpu_seconds", args.limits.budget_gpu_seconds.map(Value::from)),
+        ("deadline", args.limits.deadline.map(|at| json!(at))),
+        ("tasks_per_minute", args.limits.tasks_per_minute.map(Value::from)),
+    ];
+    for (name, value) in given {
+        let Some(value) = value else { continue };
+        match fields.entry("limits").or_insert_with(|| json!({})) {
+            Value::Object(limits) => limits.insert(name.to_owned(), value),
+            _ => bail!(UsageError("limits in the job file must be a table".to_owned())),
+        };
+    }
+    Ok(())
 }
 
 fn edit(args: &SubmitArgs, text: &str) -> Value {
@@ -103,6 +122,23 @@ mod tests {
         assert_eq!(job.frame, domain::Frame::CentreSquare);
         let framed = job_from(&submit(&[words.as_slice(), &["--frame", "ffhq"]].concat())).unwrap();
         assert_eq!(framed.frame, domain::Frame::Ffhq);
+    }
+
+    #[test]
+    fn limits_of_flags_win_over_those_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.toml");
+        std::fs::write(
+            &path,
+            "dataset='d'\npack='p'\nedits=[{text='x y'}]\n[limits]\nmax_concurrent=2\ndeadline='2026-12-24T18:00:00Z'\n",
+        )
+        .unwrap();
+        let words = [path.to_str().unwrap(), "--max-concurrent", "3", "--budget-gpu-seconds", "60"];
+        let limits = job_from(&submit(&words)).unwrap().limits;
+        assert_eq!((limits.max_concurrent, limits.budget_gpu_seconds), (Some(3), Some(60.0)));
+        assert!(limits.deadline.is_some() && limits.tasks_per_minute.is_none());
+        let error = format!("{:#}", job_from(&submit(&[words[0], "--max-concurrent", "0"])).unwrap_err());
+        assert!(error.contains("limits.max_concurrent"), "{error}");
     }
 
     #[test]

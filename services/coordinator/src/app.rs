@@ -98,6 +98,7 @@ impl App {
         start.woken(sweep::SettleJobs { app: self.clone() }, slow, |wake| &wake.settle);
         start.every(sweep::Archive { app: self.clone() }, slow);
         start.every(sweep::CancelSlices { app: self.clone() }, slow);
+        start.every(sweep::Deadlines { app: self.clone() }, slow);
         start.every(sweep::DueRetries { app: self.clone() }, slow);
         start.every(sweep::LostWorkers { app: self.clone() }, slow);
         start.every(sweep::NeverStarted { app: self.clone() }, slow);

@@ -115,6 +115,9 @@ pub struct Tuning {
     pub batch_mapper: u32,
     /// Latents per batch of a method that optimises each of them.
     pub batch_optimise: u32,
+    /// Work messages in the outbox from which on nothing more is handed out: far more than the relay ever leaves behind, and far fewer
+    /// than would take long to send once the broker is back.
+    pub outbox_bound: i64,
     /// Longest wait of the dispatcher, relay and enqueuer when nobody wakes them.
     #[serde(deserialize_with = "duration::deserialize")]
     pub poll: Duration,
@@ -145,6 +148,7 @@ impl Default for Tuning {
             batch_invert: 16,
             batch_mapper: 16,
             batch_optimise: 8,
+            outbox_bound: 1_000,
             poll: Duration::from_millis(500),
             sweep: Duration::from_secs(1),
             worker_lost: Duration::from_secs(45),

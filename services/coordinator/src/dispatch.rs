@@ -15,7 +15,7 @@ use domain::{Framing, Stage};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use store::{
-    Backlog, ClaimRequest, ClaimedBatch, ClaimedInvert, ClaimedSource, ClaimedTasks, ClassWindow, EditRow, Gate,
+    Backlog, ClaimRequest, ClaimedBatch, ClaimedInvert, ClaimedSource, ClaimedTasks, ClassWindow, EditRow, Estimates, Gate,
     JobRow, OutboxMessage,
 };
 use wire::broker::v1::{EditItem, Fence, InvertItem, PackRef, SourceRef, TrainItem, Work, WorkBatch};
@@ -33,15 +33,19 @@ impl Reconciler for Dispatch {
     const NAME: &'static str = "dispatch";
 
     async fn run_once(&self) -> Result<u64, LoopError> {
-        let mut room = Room::of(&self.app.store.window_state().await?, &self.app.config.tuning);
-        let mut methods = HashMap::new();
+        let tuning = &self.app.config.tuning;
+        let mut room = Room::of(&self.app.store.window_state().await?, tuning);
+        let mut known = Known { methods: HashMap::new(), estimates: self.app.store.estimates().await? };
         let mut claimed = 0;
-        while room.any() {
-            let burst = self.burst(&mut room, &mut methods).await?;
+        // what the broker does not take piles up in the outbox, up to here
+        let mut unsent = self.app.store.unsent(tuning.outbox_bound).await?;
+        while room.any() && unsent < tuning.outbox_bound {
+            let burst = self.burst(&mut room, &mut known).await?;
             if burst == 0 {
                 break;
             }
             claimed += burst;
+            unsent += burst.cast_signed();
             self.app.wake.relay.notify_one();
         }
         metrics::counter!("cfx_batches_dispatched_total").increment(claimed);
@@ -71,12 +75,17 @@ impl Room {
     }
 }
 
-/// The methods of a job's edits, by edit number.
-type Methods = HashMap<i64, Vec<EditRow>>;
+/// What one pass has looked up.
+struct Known {
+    /// The edits of jobs by the job's number: their methods say how large a batch may be.
+    methods: HashMap<i64, Vec<EditRow>>,
+    /// What work costs.
+    estimates: Estimates,
+}
 
 impl Dispatch {
     /// Claims a few batches for the project that is next.
-    async fn burst(&self, room: &mut Room, methods: &mut Methods) -> Result<u64, LoopError> {
+    async fn burst(&self, room: &mut Room, known: &mut Known) -> Result<u64, LoopError> {
         let lanes = self.app.store.backlog().await?;
         let Some(project) = lanes.first().map(|lane| lane.project) else { return Ok(0) };
         let mut claimed = 0;
@@ -87,7 +96,7 @@ impl Dispatch {
             }
             while claimed < u64::from(BURST) {
                 let Some((class, free)) = room.best() else { return Ok(claimed) };
-                let request = self.request(lane, class.clone(), methods).await?;
+                let request = self.request(lane, class.clone(), known).await?;
                 let Some(batch) = self.app.store.claim_batch(&request, message).await? else { break };
                 tracing::debug!(batch = %batch.batch, job = %batch.job.id, stage = %lane.stage, tasks = batch.len(), "a batch is handed out");
                 *free -= 1;
@@ -97,32 +106,35 @@ impl Dispatch {
         Ok(claimed)
     }
 
-    async fn request(&self, lane: &Backlog, class: String, methods: &mut Methods) -> Result<ClaimRequest, LoopError> {
+    async fn request(&self, lane: &Backlog, class: String, known: &mut Known) -> Result<ClaimRequest, LoopError> {
         let tuning = &self.app.config.tuning;
         let optimises = match lane.edit_no {
             None => false,
             Some(edit_no) => {
-                let edits = match methods.entry(lane.job_seq) {
-                    Entry::Occupied(known) => known.into_mut(),
+                let edits = match known.methods.entry(lane.job_seq) {
+                    Entry::Occupied(edits) => edits.into_mut(),
                     Entry::Vacant(place) => place.insert(self.app.store.edits(lane.job_seq).await?),
                 };
                 edits.iter().any(|e| e.edit_no == edit_no && e.spec.method.descent().is_some())
             }
         };
-        // the guesses matter until the first measured result only
+        // the guesses matter until the first measured result of such work on this pack only
         let (limit, guess_ms) = match (lane.stage, optimises) {
             (Stage::Invert, _) => (tuning.batch_invert, 200.0),
             (Stage::Train, _) => (1, 60_000.0),
             (Stage::Edit, false) => (tuning.batch_mapper, 200.0),
             (Stage::Edit, true) => (tuning.batch_optimise, 5_000.0),
         };
+        let learnt = |cost| known.estimates.task_ms(Some(&class), lane.pack, lane.stage, cost);
+        let estimate_ms = lane.cost.as_ref().and_then(learnt).unwrap_or(guess_ms);
         Ok(ClaimRequest {
             job_seq: lane.job_seq,
             stage: lane.stage,
             edit_no: lane.edit_no,
             limit: i64::from(limit),
             class,
-            estimate_ms: lane.estimate_ms.unwrap_or(guess_ms),
+            estimate_ms,
+            limited: lane.limited,
         })
     }
 }

@@ -25,6 +25,7 @@ async fn handle(app: &App, message: FromWorker) -> Verdict {
         FromWorker::Started { .. } => "started",
         FromWorker::Heartbeat(_) => "heartbeat",
         FromWorker::Outcomes { .. } => "outcomes",
+        FromWorker::Stopped { .. } => "stopped",
         FromWorker::Goodbye { .. } => "goodbye",
     };
     metrics::counter!("cfx_worker_messages_total", "message" => kind).increment(1);
@@ -32,6 +33,7 @@ async fn handle(app: &App, message: FromWorker) -> Verdict {
         FromWorker::Started { boot, tasks, .. } => started(app, boot, &tasks).await,
         FromWorker::Heartbeat(heartbeat) => heard(app, heartbeat).await,
         FromWorker::Outcomes { boot, items, .. } => finished(app, boot, items).await,
+        FromWorker::Stopped { boot, tasks, after_ms } => stopped(app, boot, &tasks, after_ms).await,
         FromWorker::Goodbye { boot } => app.store.goodbye(boot).await,
     };
     match applied {
@@ -70,10 +72,22 @@ async fn heard(app: &App, heartbeat: Heartbeat) -> Result<(), StoreError> {
             .collect(),
         images: i64::try_from(heartbeat.images).unwrap_or(i64::MAX),
         busy_ms: i64::try_from(heartbeat.busy_ms).unwrap_or(i64::MAX),
+        waits_for: heartbeat.waits_for.map(|waits| waits.name().to_owned()),
     };
     let stale = app.store.heartbeat(&row).await?;
     app.wake.dispatch.notify_one();
     revoke(app, row.boot, stale).await
+}
+
+/// Measures how long cancelled work kept the device after the cancel was acknowledged, by the database's clock. The way of this
+/// message is counted in: it is an upper bound.
+async fn stopped(app: &App, boot: BootId, tasks: &[Fence], after_ms: f64) -> Result<(), StoreError> {
+    let fences: Vec<store::Fence> = tasks.iter().map(|f| inner(*f)).collect();
+    if let Some(seconds) = app.store.seconds_since_cancel(&fences).await? {
+        metrics::histogram!("cfx_cancel_to_idle_seconds").record(seconds);
+        tracing::info!(%boot, tasks = tasks.len(), seconds, after_ms, "cancelled work has left the device");
+    }
+    Ok(())
 }
 
 /// Tells the worker to drop hand-outs that are not its own any more.

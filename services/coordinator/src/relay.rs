@@ -22,7 +22,8 @@ impl Reconciler for Relay {
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         // Taking rows only to give them back holds a transaction open for nothing: without a connection they stay where they are.
-        if !self.app.publisher.is_connected() {
+        // A broker that blocks publishers would only have them queued up in this process, once more at every pass.
+        if !self.app.publisher.is_connected() || self.app.publisher.is_blocked() {
             return Ok(0);
         }
         let relayed = self.app.store.relay_slice(SLICE, |rows| self.publish(rows)).await?;

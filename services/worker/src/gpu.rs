@@ -195,7 +195,7 @@ impl Thread {
                 }
                 Request::Invert { inversion, sources, mut watch, reply } => {
                     self.answer(reply, &pack, |engine, memory| {
-                        begin(&watch)?;
+                        watch.begin()?;
                         Ok(invert::compute(engine, memory, &inversion, &sources, &mut watch))
                     })
                 }
@@ -206,13 +206,13 @@ impl Thread {
                     // Out of the thread's hands while it trains: a panic then forgets it, and the next training reads it anew.
                     let mut set = self.training_set.take();
                     self.answer(reply, &pack, |engine, _| {
-                        begin(&watch)?;
+                        watch.begin()?;
                         train::compute(engine, &mut set, &training, &mut watch)
                     });
                     self.training_set = set;
                 }
                 Request::Edit { plan, items, mut watch, reply } => self.answer(reply, &pack, |engine, memory| {
-                    begin(&watch)?;
+                    watch.begin()?;
                     edit::compute(engine, memory, &plan, &items, &mut watch)
                 }),
             }
@@ -265,10 +265,6 @@ impl Thread {
         self.loaded.push((pack.digest, engine));
         Ok(())
     }
-}
-
-fn begin(watch: &Watch) -> Result<(), Ended> {
-    if watch.may_begin() { Ok(()) } else { Err(Ended::Yielded(None)) }
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -5,8 +5,9 @@
 
 use domain::ids::BatchId;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 use wire::broker::v1::{Fence, Progress, WorkBatch};
 
 /// One task in hand.
@@ -14,7 +15,8 @@ use wire::broker::v1::{Fence, Progress, WorkBatch};
 pub struct HeldTask {
     /// The task and its epoch.
     pub fence: Fence,
-    cancelled: AtomicBool,
+    /// When it was heard that nobody wants it.
+    cancelled: OnceLock<Instant>,
     /// Bits of an `f32` in `[0, 1]`.
     done: AtomicU32,
 }
@@ -22,12 +24,17 @@ pub struct HeldTask {
 impl HeldTask {
     /// A task at its beginning.
     pub fn new(fence: Fence) -> Self {
-        Self { fence, cancelled: AtomicBool::new(false), done: AtomicU32::new(0) }
+        Self { fence, cancelled: OnceLock::new(), done: AtomicU32::new(0) }
     }
 
     /// True once nobody wants its result.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.cancelled.get().is_some()
+    }
+
+    /// When it was heard that nobody wants its result.
+    pub fn cancelled_at(&self) -> Option<Instant> {
+        self.cancelled.get().copied()
     }
 
     /// Notes how far it is, 0 to 1.
@@ -72,7 +79,11 @@ impl Held {
     pub fn cancel(&self, mut unwanted: impl FnMut(&Fence) -> bool) -> usize {
         let batches = self.lock();
         let picked = batches.values().flatten().filter(|task| unwanted(&task.fence));
-        picked.map(|task| task.cancelled.store(true, Ordering::Relaxed)).count()
+        // said twice, the first time counts
+        let cancel = |task: &&Arc<HeldTask>| {
+            task.cancelled.get_or_init(Instant::now);
+        };
+        picked.inspect(cancel).count()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<BatchId, Vec<Arc<HeldTask>>>> {

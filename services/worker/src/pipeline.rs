@@ -20,7 +20,7 @@ use crate::stages::upload;
 use artifacts::Artifacts;
 use domain::Reason;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::broker::v1::{Fence, ItemOutcome, Outcome, Work, WorkBatch};
 
@@ -77,6 +77,11 @@ pub async fn run(line: Arc<Line>, taken: Taken, slot: OwnedSemaphorePermit) {
         tracing::error!(batch = %batch.batch, %error, "a batch ended in a panic");
         tasks.iter().map(|_| Told::without_work(Ended::internal("the worker panicked; see its log"))).collect()
     });
+    let left = Instant::now();
+    if let Some(heard) = stopped_since(&tasks, &told) {
+        let fences = tasks.iter().map(|task| task.fence).collect();
+        line.reporter.stopped(fences, left.saturating_duration_since(heard), trace.clone()).await;
+    }
     let mut items = Vec::with_capacity(told.len());
     for (task, Told { result, gpu_ms }) in tasks.iter().zip(told) {
         let outcome = match result {
@@ -95,6 +100,16 @@ pub async fn run(line: Arc<Line>, taken: Taken, slot: OwnedSemaphorePermit) {
     }
     tracing::info!(batch = %batch.batch, items = items.len(), "finished a batch");
     line.reporter.outcomes(batch.batch, items, trace).await;
+}
+
+/// When the last cancel of a batch was heard of which nothing is wanted any more and nothing was finished: a batch with results has
+/// not stopped for its cancel, and has uploaded since it left the device.
+fn stopped_since(tasks: &[Arc<HeldTask>], told: &[Told]) -> Option<Instant> {
+    if told.iter().any(|told| told.result.is_ok()) {
+        return None;
+    }
+    let heard: Option<Vec<Instant>> = tasks.iter().map(|task| task.cancelled_at()).collect();
+    heard?.into_iter().max()
 }
 
 async fn work(
@@ -164,7 +179,13 @@ impl Desk<'_> {
     /// Gives up the slot for a place among the finishing: the next batch may be taken.
     async fn finish(&self, slot: OwnedSemaphorePermit) -> Option<OwnedSemaphorePermit> {
         // Closed never; a place that is missing only means less waiting.
-        let place = Arc::clone(&self.line.finishing).acquire_owned().await.ok();
+        let place = match Arc::clone(&self.line.finishing).try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => {
+                let _told = self.line.reporter.waiting_for_storage();
+                Arc::clone(&self.line.finishing).acquire_owned().await.ok()
+            }
+        };
         drop(slot);
         place
     }

@@ -7,7 +7,7 @@ use domain::ids::{BatchId, BootId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use wire::broker::v1::{Fence, FromWorker, Heartbeat, ItemOutcome, Outcome};
+use wire::broker::v1::{Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, WaitsFor};
 
 /// Who speaks.
 #[derive(Clone, Debug)]
@@ -29,13 +29,25 @@ pub struct Reporter {
     identity: Arc<Identity>,
     images: Arc<AtomicU64>,
     busy_us: Arc<AtomicU64>,
+    /// Finished batches that wait for their turn to upload.
+    queued_uploads: Arc<AtomicU64>,
+}
+
+/// A finished batch that waits for its turn to upload, until dropped.
+#[derive(Debug)]
+pub struct StorageWait(Arc<AtomicU64>);
+
+impl Drop for StorageWait {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Reporter {
     /// Speaks through `publisher`.
     pub fn new(publisher: Publisher, identity: Identity) -> Self {
-        let (images, busy_us) = (Arc::default(), Arc::default());
-        Self { publisher, identity: Arc::new(identity), images, busy_us }
+        let (images, busy_us, queued_uploads) = (Arc::default(), Arc::default(), Arc::default());
+        Self { publisher, identity: Arc::new(identity), images, busy_us, queued_uploads }
     }
 
     /// This process start.
@@ -47,6 +59,20 @@ impl Reporter {
     pub fn add_busy(&self, time: Duration) {
         // Safe to narrow: half a million years.
         self.busy_us.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Tells, for as long as what is returned lives, that a finished batch waits for the bucket to take those before it.
+    pub fn waiting_for_storage(&self) -> StorageWait {
+        self.queued_uploads.fetch_add(1, Ordering::Relaxed);
+        StorageWait(Arc::clone(&self.queued_uploads))
+    }
+
+    /// Says that all of a batch was cancelled and has left the device. Not repeated: it is a measurement.
+    pub async fn stopped(&self, tasks: Vec<Fence>, after: Duration, trace: Option<String>) {
+        let after_ms = after.as_secs_f64() * 1e3;
+        if let Err(error) = self.say(&FromWorker::Stopped { boot: self.boot(), tasks, after_ms }, trace).await {
+            tracing::debug!(%error, "it is not told when cancelled work stopped");
+        }
     }
 
     /// Says that a batch is taken.
@@ -103,6 +129,7 @@ impl Reporter {
             running: held.progress(),
             images: self.images.load(Ordering::Relaxed),
             busy_ms: self.busy_us.load(Ordering::Relaxed) / 1000,
+            waits_for: (self.queued_uploads.load(Ordering::Relaxed) > 0).then_some(WaitsFor::Storage),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::drain::Drain;
 use crate::held::HeldTask;
+use crate::stages::ended::Ended;
 use editing::{Control, Directive};
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,9 +55,16 @@ impl Watch {
         !self.tasks[item].is_cancelled()
     }
 
-    /// Whether to begin at all: a batch that waits for the device when the drain begins is handed back.
-    pub fn may_begin(&self) -> bool {
-        !self.drain.is_begun()
+    /// Whether to begin at all: a batch that waits for the device when the drain begins is handed back, and one that nobody wants any
+    /// more is dropped before its texts are encoded.
+    ///
+    /// # Errors
+    /// How every item ends instead.
+    pub fn begin(&self) -> Result<(), Ended> {
+        if self.drain.is_begun() {
+            return Err(Ended::Yielded(None));
+        }
+        if self.tasks.iter().all(|task| task.is_cancelled()) { Err(Ended::Cancelled) } else { Ok(()) }
     }
 }
 

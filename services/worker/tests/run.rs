@@ -298,7 +298,7 @@ async fn a_cancel_stops_running_work_and_a_drain_gives_back_what_is_staged() -> 
             None
         }
         FromWorker::Goodbye { .. } => Some(()),
-        FromWorker::Heartbeat(_) => None,
+        FromWorker::Heartbeat(_) | FromWorker::Stopped { .. } => None,
     };
     place.hear("Goodbye", until_goodbye).await;
     given_back.sort_by_key(|(no, _)| *no);

@@ -125,21 +125,28 @@ type Reply = oneshot::Sender<Result<(), PublishError>>;
 pub struct Publisher {
     queue: mpsc::Sender<(Message, Reply)>,
     connected: Arc<AtomicBool>,
+    blocked: Arc<AtomicBool>,
 }
 
 impl Publisher {
     /// Starts the publishing task, which connects by itself and keeps connected. Must be called on a tokio runtime.
     pub fn start(config: BrokerConfig) -> Self {
         let (queue, requests) = mpsc::channel(4 * PIPELINE);
-        let connected = Arc::new(AtomicBool::new(false));
-        let lane = Lane { config, link: None, declared: HashSet::new(), connected: Arc::clone(&connected) };
+        let (connected, blocked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let shared = (Arc::clone(&connected), Arc::clone(&blocked));
+        let lane = Lane { config, link: None, declared: HashSet::new(), connected: shared.0, blocked: shared.1 };
         tokio::spawn(lane.run(requests));
-        Self { queue, connected }
+        Self { queue, connected, blocked }
     }
 
     /// Whether the connection was up when last looked at, for readiness checks.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Whether the broker blocked publishers when last looked at: messages wait until its memory or disk alarm ends.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
     }
 
     /// Publishes one message and waits for its confirm.
@@ -178,6 +185,7 @@ struct Lane {
     /// Class queues declared on the present connection.
     declared: HashSet<String>,
     connected: Arc<AtomicBool>,
+    blocked: Arc<AtomicBool>,
 }
 
 impl Lane {
@@ -195,6 +203,7 @@ impl Lane {
                     if let Err(error) = self.ensure_link().await {
                         tracing::debug!(error = chain(&error), "the publisher has no connection");
                     }
+                    self.note_blocked();
                 }
             }
         }
@@ -217,6 +226,11 @@ impl Lane {
             self.connected.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    fn note_blocked(&self) {
+        let blocked = self.link.as_ref().is_some_and(|link| link.connection.status().blocked());
+        self.blocked.store(blocked, Ordering::Relaxed);
     }
 
     fn drop_link(&mut self) {
@@ -300,14 +314,14 @@ impl Lane {
         let Some(link) = &self.link else { return Err(unconfirmed("the connection broke".to_owned())) };
         if message.exchange == topology::WORK && !self.declared.contains(&message.routing_key) {
             let declaring = topology::declare_work_queue(&link.channel, &message.routing_key);
-            let patience = Patience { left: self.config.confirm_timeout, link };
+            let patience = Patience { left: self.config.confirm_timeout, link, blocked: &self.blocked };
             patience.wait(declaring).await?.map_err(|e| unconfirmed(chain(&e)))?;
             self.declared.insert(message.routing_key.clone());
         }
         let options = BasicPublishOptions { mandatory: message.mandatory, immediate: false };
         let (exchange, key) = (message.exchange.as_str().into(), message.routing_key.as_str().into());
         let publishing = link.channel.basic_publish(exchange, key, options, &message.payload, properties(message));
-        let patience = Patience { left: self.config.confirm_timeout, link };
+        let patience = Patience { left: self.config.confirm_timeout, link, blocked: &self.blocked };
         patience.wait(publishing).await?.map_err(|e| unconfirmed(chain(&e)))
     }
 
@@ -319,7 +333,7 @@ impl Lane {
     ) -> Result<(), PublishError> {
         let unconfirmed = |text: &str| PublishError::Unconfirmed(text.to_owned());
         let Some(link) = &self.link else { return Err(unconfirmed("the connection broke")) };
-        let patience = Patience { left: self.config.confirm_timeout, link };
+        let patience = Patience { left: self.config.confirm_timeout, link, blocked: &self.blocked };
         let confirmation = patience.wait(confirm).await?.map_err(|e| unconfirmed(&chain(&e)))?;
         let accepted = confirmation.is_ack();
         if confirmation == Confirmation::NotRequested {
@@ -352,6 +366,7 @@ fn properties(message: &Message) -> BasicProperties {
 struct Patience<'a> {
     left: Duration,
     link: &'a Link,
+    blocked: &'a AtomicBool,
 }
 
 impl Patience<'_> {
@@ -360,9 +375,12 @@ impl Patience<'_> {
         let mut future = std::pin::pin!(future);
         loop {
             if let Ok(output) = timeout(STEP.min(self.left), &mut future).await {
+                self.blocked.store(self.link.connection.status().blocked(), Ordering::Relaxed);
                 return Ok(output);
             }
-            if !self.link.connection.status().blocked() {
+            let blocked = self.link.connection.status().blocked();
+            self.blocked.store(blocked, Ordering::Relaxed);
+            if !blocked {
                 self.left = self.left.saturating_sub(STEP);
             }
             if self.left.is_zero() {

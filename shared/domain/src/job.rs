@@ -3,6 +3,7 @@
 use crate::edit::{EditSpec, SpecError, text_fits, within};
 use crate::framing::Frame;
 use crate::inversion::Inversion;
+use crate::limits::Limits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -33,6 +34,9 @@ pub struct JobSpec {
     /// Higher goes first within the project.
     #[serde(default)]
     pub priority: i16,
+    /// What it may take at most.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
 }
 
 /// The largest seed: 2^53 - 1, the largest integer that canonical JSON keeps exactly (RFC 8785 §3.2.2.3).
@@ -56,6 +60,7 @@ impl JobSpec {
         text_fits("dataset", &self.dataset)?;
         text_fits("pack", &self.pack)?;
         self.inversion.validate()?;
+        self.limits.validate()?;
         for (field, empty) in [
             ("edits", self.edits.is_empty()),
             ("strengths", self.strengths.is_empty()),

@@ -10,6 +10,7 @@
 //! database applies the same transitions in SQL; `tests/` checks the two against each other.
 
 pub mod accept;
+pub mod cost;
 pub mod digest;
 pub mod edit;
 pub mod failure;
@@ -19,13 +20,16 @@ pub mod inversion;
 pub mod job;
 pub mod job_state;
 pub mod landmarks;
+pub mod limits;
 pub mod record;
 pub mod stage;
 pub mod task_state;
 
+pub use cost::Cost;
 pub use digest::{Digest, canonical_json, digest_of};
 pub use failure::{FailureClass, Reason, RetryPolicy};
 pub use framing::{Frame, Framing};
 pub use ids::{BatchId, BootId, DatasetId, JobId, ProjectId, RecordId, TaskId};
 pub use landmarks::Landmarks;
+pub use limits::Limits;
 pub use stage::{Stage, StageKey};

@@ -2,7 +2,8 @@
 -- $1 job, $2 stage, $3 edit or -1, $4 most tasks, $5 batch, $6 estimated GPU milliseconds of a task, $7 class
 WITH job AS (
     -- KEY SHARE: waits for a cancel under way, not for slices being written
-    SELECT seq, dataset FROM jobs WHERE seq = $1 AND state IN ('accepting', 'active') FOR KEY SHARE),
+    SELECT seq, dataset FROM jobs
+    WHERE seq = $1 AND state IN ('accepting', 'active') AND (deadline IS NULL OR deadline > now()) FOR KEY SHARE),
 picked AS (
     SELECT t.no FROM tasks t
     -- a subquery, not a join: where the job is not open, no task is looked at

@@ -20,4 +20,9 @@ SELECT
     (SELECT count(*) FROM wanted),
     (SELECT count(*) FROM ours),
     -- those an earlier slice of this job produces: neither new nor saved
-    (SELECT count(*) FROM wanted w JOIN stage_artifacts a ON a.key = w.key AND a.producer_job = $1 AND a.state <> 'orphaned')
+    (SELECT count(*) FROM wanted w JOIN stage_artifacts a ON a.key = w.key AND a.producer_job = $1 AND a.state <> 'orphaned'),
+    -- what those that are there had cost, and how many they are
+    (SELECT COALESCE(sum(a.gpu_ms), 0) FROM wanted w JOIN stage_artifacts a ON a.key = w.key
+     WHERE a.state = 'done' AND a.producer_job IS DISTINCT FROM $1),
+    (SELECT count(*) FROM wanted w JOIN stage_artifacts a ON a.key = w.key
+     WHERE a.state = 'done' AND a.producer_job IS DISTINCT FROM $1)

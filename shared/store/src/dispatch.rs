@@ -1,23 +1,16 @@
-//! Handing out: who is next (fair among projects, then priority, then jobs), and the claim of a batch with its outbox message.
-//!
-//! Fairness is start-time fair queueing over GPU milliseconds: a project's virtual time is `served_ms / weight`, the lowest goes
-//! first. A claim is charged with an estimate, which its outcome replaces by the measured time; charges travel in `count_deltas`,
-//! so no project's row is hot. A project that comes back from idling starts at the lowest virtual time of those that wait, so
-//! it cannot spend what it did not use before.
+//! Handing out: the claim of a batch with its outbox message. Who is next is in `fairness`, what holds back in `limits`.
 
-use crate::columns::{Place, edit_column, edit_value, seed_value};
+use crate::columns::{Place, edit_column, seed_value};
 use crate::error::retrying;
 use crate::jobs::{edits_of, job_by_seq};
+use crate::limits::{admit, spend};
 use crate::masks::masks_of;
 use crate::outbox::{OutboxKind, insert};
 use crate::{EditRow, Fence, JobRow, OutboxMessage, Store, StoreError};
-use domain::{BatchId, Digest, Landmarks, ProjectId, Stage, StageKey, TaskId};
+use domain::{BatchId, Digest, Landmarks, Stage, StageKey, TaskId};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use uuid::Uuid;
-
-/// Seconds of waiting that count as one step of priority.
-const AGEING_S: f64 = 600.0;
 
 /// The workers of one class and what they hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,21 +21,6 @@ pub struct ClassWindow {
     pub workers: i64,
     /// Batches handed out and not finished, by stage.
     pub in_flight: BTreeMap<Stage, i64>,
-}
-
-/// Work that could be handed out now: one lane of one job.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Backlog {
-    /// The job.
-    pub job_seq: i64,
-    /// Who owns it.
-    pub project: ProjectId,
-    /// Which kind of task.
-    pub stage: Stage,
-    /// The edit; none for inversions.
-    pub edit_no: Option<i16>,
-    /// Measured GPU milliseconds of one such task; none before the first.
-    pub estimate_ms: Option<f64>,
 }
 
 /// What to claim.
@@ -60,6 +38,8 @@ pub struct ClaimRequest {
     pub class: String,
     /// GPU milliseconds to charge for each task until the measured time is known.
     pub estimate_ms: f64,
+    /// Whether the job or its project has limits, as [`crate::Backlog`] says: they are asked again, under a lock.
+    pub limited: bool,
 }
 
 /// A batch that is handed out by the transaction it was claimed in.
@@ -173,19 +153,6 @@ pub struct ClaimedEdit {
 }
 
 #[derive(sqlx::FromRow)]
-struct Lane {
-    seq: i64,
-    project: Uuid,
-    backlogged: bool,
-    priority: i16,
-    waited_s: f64,
-    job_ms: f64,
-    stage: String,
-    edit_no: i16,
-    estimate_ms: Option<f64>,
-}
-
-#[derive(sqlx::FromRow)]
 struct Picked {
     no: i32,
     epoch: i64,
@@ -233,78 +200,6 @@ impl Store {
         Ok(classes.into_values().collect())
     }
 
-    /// Everything that could be handed out now, in fair order: the project with the least served per weight, then priority
-    /// (which grows with waiting), then the job that was served least; within a job trainings first, because all else of their
-    /// edit waits for them, then edits, so that begun images get finished, then inversions.
-    ///
-    /// # Errors
-    /// When the database fails.
-    #[tracing::instrument(name = "db.backlog", skip(self))]
-    pub async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
-        let mut lanes: Vec<Lane> = sqlx::query_as(include_str!("../queries/backlog.sql")).fetch_all(&self.pool).await?;
-        let waiting: BTreeSet<Uuid> = lanes.iter().map(|l| l.project).collect();
-        let all_known = lanes.iter().all(|l| l.backlogged);
-        retrying!(self.note_backlogged(&waiting, all_known).await)?;
-        let times = self.virtual_times(&waiting).await?;
-        let time = |lane: &Lane| times.get(&lane.project).copied().unwrap_or(0.0);
-        let urgency = |lane: &Lane| i64::from(lane.priority) + (lane.waited_s / AGEING_S) as i64;
-        let eagerness = |lane: &Lane| match lane.stage.as_str() {
-            "train" => 0,
-            "edit" => 1,
-            _ => 2,
-        };
-        lanes.sort_by(|a, b| {
-            (time(a).total_cmp(&time(b)))
-                // equal times: keep a project's lanes together
-                .then_with(|| a.project.cmp(&b.project))
-                .then_with(|| urgency(b).cmp(&urgency(a)))
-                .then_with(|| a.job_ms.total_cmp(&b.job_ms))
-                .then_with(|| a.seq.cmp(&b.seq))
-                .then_with(|| eagerness(a).cmp(&eagerness(b)))
-                .then_with(|| a.edit_no.cmp(&b.edit_no))
-        });
-        let backlog = |lane: Lane| {
-            Ok(Backlog {
-                job_seq: lane.seq,
-                project: ProjectId::from_uuid(lane.project),
-                stage: Place { table: "tasks", row: &lane.seq }.parse("stage", &lane.stage)?,
-                edit_no: edit_value(lane.edit_no),
-                estimate_ms: lane.estimate_ms,
-            })
-        };
-        lanes.into_iter().map(backlog).collect()
-    }
-
-    /// Notes who waits, and lifts those who did not wait before to the level of those who did.
-    async fn note_backlogged(&self, waiting: &BTreeSet<Uuid>, all_known: bool) -> Result<(), StoreError> {
-        let waiting: Vec<Uuid> = waiting.iter().copied().collect();
-        if !all_known {
-            let sql = "-- note_backlogged: enter
-                WITH level AS (
-                    SELECT COALESCE(min(served_ms / weight) FILTER (WHERE backlogged AND id = ANY($1)), max(served_ms / weight)) AS v
-                    FROM projects)
-                UPDATE projects p SET backlogged = true, served_ms = GREATEST(p.served_ms, level.v * p.weight)
-                FROM level WHERE p.id = ANY($1) AND NOT p.backlogged";
-            sqlx::query(sql).bind(&waiting).execute(&self.pool).await?;
-        }
-        let sql = "-- note_backlogged: leave
-            UPDATE projects SET backlogged = false WHERE backlogged AND NOT id = ANY($1)";
-        sqlx::query(sql).bind(&waiting).execute(&self.pool).await?;
-        Ok(())
-    }
-
-    async fn virtual_times(&self, projects: &BTreeSet<Uuid>) -> Result<BTreeMap<Uuid, f64>, StoreError> {
-        let sql = "-- virtual_times
-            WITH unfolded AS (
-                SELECT j.project, sum(d.charge_ms) AS ms FROM count_deltas d JOIN jobs j ON j.seq = d.job_seq
-                WHERE d.charge_ms <> 0 GROUP BY j.project)
-            SELECT p.id, (p.served_ms + COALESCE(u.ms, 0)) / p.weight
-            FROM projects p LEFT JOIN unfolded u ON u.project = p.id WHERE p.id = ANY($1)";
-        let projects: Vec<Uuid> = projects.iter().copied().collect();
-        let rows: Vec<(Uuid, f64)> = sqlx::query_as(sql).bind(projects).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().collect())
-    }
-
     /// Claims ready tasks of one lane as a batch, with the message that hands them out: all in one transaction. None if there is
     /// nothing to claim any more. `build` makes the message from what was claimed; it may be called again for another claim if
     /// the transaction has to be repeated, so it must do nothing else.
@@ -326,8 +221,14 @@ impl Store {
         build: &impl Fn(&ClaimedBatch) -> OutboxMessage,
     ) -> Result<Option<ClaimedBatch>, StoreError> {
         let batch = Uuid::now_v7();
-        let limit = if request.stage == Stage::Train { 1 } else { request.limit };
+        let mut limit = if request.stage == Stage::Train { 1 } else { request.limit };
         let mut tx = self.pool.begin().await?;
+        if request.limited {
+            limit = admit(&mut tx, request.job_seq, limit, request.estimate_ms).await?;
+            if limit == 0 {
+                return Ok(None);
+            }
+        }
         let picked: Vec<Picked> = sqlx::query_as(include_str!("../queries/claim_batch.sql"))
             .bind(request.job_seq)
             .bind(request.stage.name())
@@ -356,6 +257,9 @@ impl Store {
             tasks.iter_mut().for_each(|task| task.mask = masks.get(&task.source.ordinal).copied());
         }
         let claimed = ClaimedBatch { batch: BatchId::from_uuid(batch), class: request.class.clone(), job, tasks };
+        if request.limited {
+            spend(&mut tx, request.job_seq, claimed.len() as i64).await?;
+        }
         insert(&mut tx, OutboxKind::Work { batch: claimed.batch }, &build(&claimed)).await?;
         tx.commit().await?;
         Ok(Some(claimed))

@@ -134,11 +134,9 @@ impl Store {
         let end = end.ok_or_else(|| at.corrupt("next_no", "the job has more than 2,147,483,647 tasks"))?;
 
         stage_slice(&mut tx, copy, len).await?;
-        let (wanted, ours, repeated): (i64, i64, i64) = sqlx::query_as(include_str!("../queries/write_producers.sql"))
-            .bind(job_seq)
-            .bind(base)
-            .fetch_one(&mut *tx)
-            .await?;
+        let producers = sqlx::query_as(include_str!("../queries/write_producers.sql")).bind(job_seq).bind(base);
+        let (wanted, ours, repeated, saved_ms, known): (i64, i64, i64, f64, i64) =
+            producers.fetch_one(&mut *tx).await?;
         let memoised = wanted - ours - repeated;
         // a gate that another job's training shut between our submit and now: ours is to open it again
         let sql = "-- write_slice: gates
@@ -163,10 +161,20 @@ impl Store {
         }
         open_gates(&mut tx, job_seq).await?;
         let sql = "-- write_slice: cursor
-            UPDATE jobs SET cursor = $2, next_no = $3, memoised = memoised + $4, state = $5::job_state WHERE seq = $1";
+            UPDATE jobs SET cursor = $2, next_no = $3, memoised = memoised + $4, state = $5::job_state,
+                saved_ms = saved_ms + $6, saved_unknown = saved_unknown + $7 WHERE seq = $1";
         // safe to name: accepting accepts `enqueued`, see domain::job_state
         let state = if finished { JobState::Active } else { JobState::Accepting };
-        sqlx::query(sql).bind(job_seq).bind(next).bind(end).bind(memoised).bind(state.name()).execute(&mut *tx).await?;
+        sqlx::query(sql)
+            .bind(job_seq)
+            .bind(next)
+            .bind(end)
+            .bind(memoised)
+            .bind(state.name())
+            .bind(saved_ms)
+            .bind((memoised - known).max(0))
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(SliceOutcome::Written { tasks: (ours + edits).cast_unsigned(), memoised: memoised.cast_unsigned() })
     }

@@ -2,12 +2,13 @@
 
 use crate::columns::{Place, to_json};
 use crate::error::retrying;
+use crate::limits::write_limits;
 use crate::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use domain::edit::EditSpec;
 use domain::job::JobSpec;
 use domain::job_state::JobState;
-use domain::{DatasetId, Digest, JobId, ProjectId, StageKey};
+use domain::{DatasetId, Digest, JobId, Limits, ProjectId, StageKey};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -108,6 +109,14 @@ pub struct JobRow {
     pub memoised: i64,
     /// GPU milliseconds charged so far (folded part).
     pub served_ms: f64,
+    /// GPU milliseconds that the producers it did not need had cost, as far as known when its tasks were written.
+    pub saved_ms: f64,
+    /// Producers it did not need whose cost was not known then.
+    pub saved_unknown: i64,
+    /// What it may take at most, as it stands now: the specification's limits, or what was set since.
+    pub limits: Limits,
+    /// When it was found past its deadline.
+    pub expired_at: Option<DateTime<Utc>>,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
     /// When it ended.
@@ -172,6 +181,13 @@ pub(crate) struct Row {
     cursor: Value,
     memoised: i64,
     served_ms: f64,
+    saved_ms: f64,
+    saved_unknown: i64,
+    max_batches: Option<i32>,
+    budget_ms: Option<f64>,
+    deadline: Option<DateTime<Utc>>,
+    tasks_per_minute: Option<f64>,
+    expired_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -199,6 +215,15 @@ impl TryFrom<Row> for JobRow {
             cursor: row.cursor,
             memoised: row.memoised,
             served_ms: row.served_ms,
+            saved_ms: row.saved_ms,
+            saved_unknown: row.saved_unknown,
+            limits: Limits {
+                max_concurrent: row.max_batches.map(i32::cast_unsigned),
+                budget_gpu_seconds: row.budget_ms.map(|ms| ms / 1000.0),
+                deadline: row.deadline,
+                tasks_per_minute: row.tasks_per_minute,
+            },
+            expired_at: row.expired_at,
             created_at: row.created_at,
             finished_at: row.finished_at,
             seq: row.seq,
@@ -253,6 +278,7 @@ macro_rules! select_jobs {
             "-- jobs
             SELECT j.seq, j.id, j.project, p.name AS project_name, j.dataset, d.name AS dataset_name, j.pack_name, j.pack_digest,
                    j.pack_manifest, j.spec, j.spec_digest, j.state::text, j.priority, j.cursor, j.memoised, j.served_ms,
+                   j.saved_ms, j.saved_unknown, j.max_batches, j.budget_ms, j.deadline, j.tasks_per_minute, j.expired_at,
                    j.created_at, j.finished_at
             FROM jobs j JOIN projects p ON p.id = j.project JOIN datasets d ON d.id = j.dataset ",
             $rest
@@ -276,10 +302,12 @@ impl Store {
         if let Some(earlier) = self.submitted(job).await? {
             return Ok(earlier);
         }
+        let inversion = job.spec.inversion.cost();
         let mut tx = self.pool.begin().await?;
         let sql = "-- submit
-            INSERT INTO jobs (id, project, idempotency_key, spec_digest, spec, dataset, pack_name, pack_digest, pack_manifest, priority)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            INSERT INTO jobs (id, project, idempotency_key, spec_digest, spec, dataset, pack_name, pack_digest, pack_manifest, priority,
+                              invert_cost, invert_units)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             ON CONFLICT ON CONSTRAINT jobs_idempotency DO NOTHING RETURNING seq";
         let seq: Option<i64> = sqlx::query_scalar(sql)
             .bind(Uuid::now_v7())
@@ -292,6 +320,8 @@ impl Store {
             .bind(job.pack.digest.as_bytes().as_slice())
             .bind(job.pack.manifest.as_bytes().as_slice())
             .bind(job.spec.priority)
+            .bind(&inversion.name)
+            .bind(inversion.units)
             .fetch_optional(&mut *tx)
             .await?;
         let Some(seq) = seq else {
@@ -300,6 +330,7 @@ impl Store {
             return self.submitted(job).await?.ok_or_else(missing);
         };
         sqlx::query("-- submit: partition\nSELECT ensure_task_partition($1)").bind(seq).execute(&mut *tx).await?;
+        write_limits(&mut tx, seq, &job.spec.limits).await?;
         write_edits(&mut tx, seq, &job.edits).await?;
         let row = job_by_seq(&mut *tx, seq).await?;
         tx.commit().await?;
@@ -379,8 +410,10 @@ impl Store {
 pub(crate) async fn write_edits(conn: &mut PgConnection, seq: i64, edits: &[NewEdit]) -> Result<(), StoreError> {
     for (edit_no, edit) in edits.iter().enumerate() {
         let sql = "-- submit: edit
-            INSERT INTO job_edits (job_seq, edit_no, slug, method, spec, digest, gate, mapper_key, training_set, mapper)
-            VALUES ($1, $2, $3, $4, $5, $6, $7::gate_state, $8, $9, $10)";
+            INSERT INTO job_edits (job_seq, edit_no, slug, method, spec, digest, gate, mapper_key, training_set, mapper,
+                                   edit_cost, edit_units, train_cost, train_units)
+            VALUES ($1, $2, $3, $4, $5, $6, $7::gate_state, $8, $9, $10, $11, $12, $13, $14)";
+        let (cost, training) = (edit.spec.edit_cost(), edit.spec.train_cost());
         let too_many = |_| StoreError::Unstorable { what: "job", cause: "it has more than 32767 edits".to_owned() };
         sqlx::query(sql)
             .bind(seq)
@@ -397,6 +430,10 @@ pub(crate) async fn write_edits(conn: &mut PgConnection, seq: i64, edits: &[NewE
             .bind(edit.training.as_ref().map(|t| t.mapper_key.0.as_bytes().as_slice()))
             .bind(edit.training.as_ref().map(|t| t.training_set.as_bytes().as_slice()))
             .bind(edit.mapper.as_ref().map(|mapper| mapper.as_bytes().as_slice()))
+            .bind(cost.name)
+            .bind(cost.units)
+            .bind(training.as_ref().map(|cost| cost.name.as_str()))
+            .bind(training.as_ref().map(|cost| cost.units))
             .execute(&mut *conn)
             .await?;
     }

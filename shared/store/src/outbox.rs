@@ -112,6 +112,17 @@ impl Store {
         insert(&mut conn, OutboxKind::Control, message).await
     }
 
+    /// How many work messages wait, counted up to `most`: what back-pressure looks at.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.unsent", skip(self))]
+    pub async fn unsent(&self, most: i64) -> Result<i64, StoreError> {
+        let sql = "-- unsent
+            SELECT count(*) FROM (SELECT FROM outbox WHERE kind = 'work' LIMIT $1) AS waiting";
+        Ok(sqlx::query_scalar(sql).bind(most).fetch_one(&self.pool).await?)
+    }
+
     /// How many messages wait, and since when the oldest does.
     ///
     /// # Errors

@@ -214,11 +214,28 @@ macro_rules! held_under_fence {
                 -- KEY SHARE: a cancel waits for us, or we see it (I8)
                 SELECT seq FROM jobs WHERE seq IN (SELECT job_seq FROM f) AND state <> 'cancelled' ORDER BY seq FOR KEY SHARE),
             held AS (
-                SELECT f.*, t.state AS was, t.stage AS its_stage, t.charged, t.boot AS held_by, t.held_since, t.attempts, t.losses
+                SELECT f.*, t.state AS was, t.stage AS its_stage, t.charged, t.batch AS held_batch, t.boot AS held_by, t.held_since,
+                       t.attempts, t.losses
                 FROM f JOIN live ON live.seq = f.job_seq JOIN tasks t ON t.job_seq = f.job_seq AND t.no = f.no
                 WHERE t.epoch = f.epoch AND t.state IN ('dispatched', 'running') AND ",
             $condition,
             " ORDER BY t.job_seq, t.no FOR UPDATE OF t),"
+        )
+    };
+}
+
+/// SQL of the common table expression that tells what a change of `moved` cost: for `crate::estimates`. An outcome that was found
+/// from an earlier hand-out took no time and teaches nothing.
+macro_rules! samples_of_moved {
+    ($n:literal) => {
+        concat!(
+            "
+        samples AS (
+            INSERT INTO cost_samples (job_seq, stage, edit_no, class, n, gpu_ms)
+            SELECT m.job_seq, m.stage, m.edit_no, b.class, ",
+            $n,
+            ", sum(m.gpu_ms) FROM moved m JOIN batches b ON b.id = m.held_batch
+            WHERE m.gpu_ms > 0 GROUP BY m.job_seq, m.stage, m.edit_no, b.class)"
         )
     };
 }
@@ -248,9 +265,11 @@ async fn finish_stored(
                 updated_at = now()
             FROM held h WHERE t.job_seq = h.job_seq AND t.no = h.no
             RETURNING t.job_seq, t.no, t.stage, h.was, t.state, t.reason, h.gpu_ms, h.gpu_ms - h.charged AS charge_ms,
-                      h.key, h.artifact),
+                      h.key, h.artifact, t.edit_no, h.held_batch),
         ",
         deltas_of_moved!(),
+        ",",
+        samples_of_moved!("count(*)"),
         ",
         kept AS (
             INSERT INTO stage_artifacts AS a (key, stage, state, producer_job, producer_no, artifact, gpu_ms, done_at)
@@ -331,9 +350,11 @@ async fn finish_edited(
             FROM held h WHERE t.job_seq = h.job_seq AND t.no = h.no
             RETURNING t.job_seq, t.no, t.stage, h.was, t.state, t.reason, h.gpu_ms, h.gpu_ms - h.charged AS charge_ms,
                 t.edit_no, t.ordinal, t.strength, t.seed, t.key, t.epoch,
-                h.image, h.reconstruction, h.record_digest, h.metrics, h.verdict, h.record, h.reasons),
+                h.image, h.reconstruction, h.record_digest, h.metrics, h.verdict, h.record, h.reasons, h.held_batch),
         ",
         deltas_of_moved!(),
+        ",",
+        samples_of_moved!("count(*)"),
         ",
         kept AS (
             INSERT INTO results (job_seq, no, edit_no, ordinal, strength, seed, key, image, reconstruction, record, metrics,
@@ -410,9 +431,12 @@ async fn yield_back(
                 done = CASE WHEN h.checkpoint IS NULL THEN t.done ELSE h.done END
             FROM held h WHERE t.job_seq = h.job_seq AND t.no = h.no
             RETURNING t.job_seq, t.no, t.stage, h.was, t.state, t.reason, h.gpu_ms, h.gpu_ms - h.charged AS charge_ms,
-                      t.epoch, h.held_since),
+                      t.epoch, h.held_since, t.edit_no, h.held_batch),
         ",
         deltas_of_moved!(),
+        ",",
+        // a slice of a task that goes on: its time belongs to the task, which is counted when it ends
+        samples_of_moved!("0"),
         ",
         kept AS (
             INSERT INTO attempts (job_seq, no, epoch, boot, started_at, outcome)

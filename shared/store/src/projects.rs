@@ -15,6 +15,54 @@ pub struct Project {
     pub weight: f64,
     /// GPU milliseconds charged so far (folded part), raised to the others' level whenever it comes back from idling.
     pub served_ms: f64,
+    /// GPU milliseconds that may be charged within 24 hours.
+    pub quota_ms_per_day: Option<f64>,
+    /// Batches of all its jobs with workers at once.
+    pub max_batches: Option<i32>,
+    /// Tasks of all its jobs handed out per minute.
+    pub tasks_per_minute: Option<f64>,
+    /// GPU milliseconds charged within the last 24 hours (folded part).
+    pub used_ms: f64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    weight: f64,
+    served_ms: f64,
+    quota_ms_per_day: Option<f64>,
+    max_batches: Option<i32>,
+    tasks_per_minute: Option<f64>,
+    used_ms: f64,
+}
+
+impl From<Row> for Project {
+    fn from(row: Row) -> Self {
+        Self {
+            id: ProjectId::from_uuid(row.id),
+            name: row.name,
+            weight: row.weight,
+            served_ms: row.served_ms,
+            quota_ms_per_day: row.quota_ms_per_day,
+            max_batches: row.max_batches,
+            tasks_per_minute: row.tasks_per_minute,
+            used_ms: row.used_ms,
+        }
+    }
+}
+
+macro_rules! select_projects {
+    ($rest:literal) => {
+        concat!(
+            "-- projects
+            SELECT id, name, weight, served_ms, quota_ms_per_day, max_batches, tasks_per_minute,
+                   (SELECT COALESCE(sum(charge_ms), 0) FROM project_usage u
+                    WHERE u.project = p.id AND u.hour > now() - interval '24 hours') AS used_ms
+            FROM projects p ",
+            $rest
+        )
+    };
 }
 
 impl Store {
@@ -41,9 +89,19 @@ impl Store {
     /// When the database fails.
     #[tracing::instrument(name = "db.project", skip(self))]
     pub async fn project(&self, name: &str) -> Result<Option<Project>, StoreError> {
-        let sql = "-- project\nSELECT id, name, weight, served_ms FROM projects WHERE name = $1";
-        let row: Option<(Uuid, String, f64, f64)> = sqlx::query_as(sql).bind(name).fetch_optional(&self.pool).await?;
-        Ok(row.map(|(id, name, weight, served_ms)| Project { id: ProjectId::from_uuid(id), name, weight, served_ms }))
+        let sql = select_projects!("WHERE name = $1");
+        let row: Option<Row> = sqlx::query_as(sql).bind(name).fetch_optional(&self.pool).await?;
+        Ok(row.map(Project::from))
+    }
+
+    /// All projects by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.projects", skip(self))]
+    pub async fn projects(&self) -> Result<Vec<Project>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(select_projects!("ORDER BY name")).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(Project::from).collect())
     }
 
     /// Sets the project's share. False if there is no such project.

@@ -63,6 +63,8 @@ pub struct TaskRow {
     pub needs: Option<StageKey>,
     /// What was said about the last failure.
     pub detail: Option<String>,
+    /// Why it was cancelled by itself: `request` or `deadline`; none if with its job, or not at all.
+    pub cancelled_for: Option<String>,
     /// From where it goes on.
     pub checkpoint: Option<Digest>,
     /// Part done at the checkpoint, 0 to 1.
@@ -93,6 +95,7 @@ struct Row {
     next_at: Option<DateTime<Utc>>,
     reason: Option<String>,
     detail: Option<String>,
+    cancelled_for: Option<String>,
     checkpoint: Option<Vec<u8>>,
     done: f32,
     updated_at: DateTime<Utc>,
@@ -126,6 +129,7 @@ impl TryFrom<Row> for TaskRow {
             key: at.key("key", &row.key)?,
             needs: at.digest_opt("needs", row.needs.as_deref())?.map(StageKey),
             detail: row.detail,
+            cancelled_for: row.cancelled_for,
             checkpoint: at.digest_opt("checkpoint", row.checkpoint.as_deref())?,
             done: row.done,
             next_at: row.next_at,
@@ -139,7 +143,7 @@ macro_rules! select_tasks {
         concat!(
             "-- tasks
             SELECT job_seq, no, stage::text, state::text, edit_no, attempts, losses, epoch, ordinal, strength, seed, key, needs,
-                   batch, boot, next_at, reason, detail, checkpoint, done, updated_at FROM tasks ",
+                   batch, boot, next_at, reason, detail, cancelled_for, checkpoint, done, updated_at FROM tasks ",
             $rest
         )
     };

@@ -31,6 +31,8 @@ pub struct HeartbeatRow {
     pub images: i64,
     /// Milliseconds of tensor work since its start.
     pub busy_ms: i64,
+    /// What keeps it from taking more work: `storage`; none if nothing does.
+    pub waits_for: Option<String>,
 }
 
 /// A task that a worker says it holds.
@@ -81,6 +83,7 @@ struct Row {
     running: Value,
     images: i64,
     busy_ms: i64,
+    waits_for: Option<String>,
     first_seen: DateTime<Utc>,
     last_seen: DateTime<Utc>,
 }
@@ -108,6 +111,7 @@ impl TryFrom<Row> for WorkerRow {
             running: at.json("running", row.running)?,
             images: row.images,
             busy_ms: row.busy_ms,
+            waits_for: row.waits_for,
         };
         Ok(Self { heartbeat, state, first_seen: row.first_seen, last_seen: row.last_seen })
     }
@@ -122,9 +126,9 @@ impl Store {
     pub async fn heartbeat(&self, row: &HeartbeatRow) -> Result<Vec<Fence>, StoreError> {
         let sql = "-- heartbeat
             WITH seen AS (
-                INSERT INTO workers AS w (boot, name, class, device, version, state, running, images, busy_ms)
-                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9)
-                ON CONFLICT (boot) DO UPDATE SET state = excluded.state, running = excluded.running,
+                INSERT INTO workers AS w (boot, name, class, device, version, state, running, images, busy_ms, waits_for)
+                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9, $13)
+                ON CONFLICT (boot) DO UPDATE SET state = excluded.state, running = excluded.running, waits_for = excluded.waits_for,
                     -- messages may come out of order; these only grow
                     images = GREATEST(w.images, excluded.images), busy_ms = GREATEST(w.busy_ms, excluded.busy_ms),
                     last_seen = now()
@@ -150,6 +154,7 @@ impl Store {
             .bind(columns.jobs)
             .bind(columns.nos)
             .bind(columns.epochs)
+            .bind(&row.waits_for)
             .fetch_all(&self.pool)
             .await?;
         Ok(stale.into_iter().map(|(job, no, epoch)| Fence::new(job, no, epoch)).collect())
@@ -173,7 +178,7 @@ impl Store {
     #[tracing::instrument(name = "db.workers", skip(self))]
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
         let sql = "-- workers
-            SELECT boot, name, class, device, version, state::text, running, images, busy_ms, first_seen, last_seen
+            SELECT boot, name, class, device, version, state::text, running, images, busy_ms, waits_for, first_seen, last_seen
             FROM workers ORDER BY last_seen DESC, boot";
         let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&self.pool).await?;
         rows.into_iter().map(WorkerRow::try_from).collect()

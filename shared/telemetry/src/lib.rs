@@ -14,7 +14,7 @@ pub use traceparent::TraceParent;
 
 use std::io::IsTerminal;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -90,6 +90,9 @@ impl Guard {
     }
 }
 
+/// Seconds from a cancel to the idle device: a step takes from milliseconds to about a second.
+const CANCEL_BUCKETS: [f64; 11] = [0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
+
 /// Sets up logs (to standard error, so that standard output stays a verb's own) and metrics for `service`.
 ///
 /// # Errors
@@ -107,7 +110,13 @@ pub fn init(service: &'static str, config: &LogConfig) -> Result<Guard, Telemetr
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
     set.map_err(|_| TelemetryError::Twice)?;
-    let metrics = PrometheusBuilder::new().add_global_label("service", service).install_recorder();
+    let metrics = PrometheusBuilder::new()
+        .add_global_label("service", service)
+        // published as a histogram, so that quantiles can be taken over several coordinators
+        .set_buckets_for_metric(Matcher::Full("cfx_cancel_to_idle_seconds".to_owned()), &CANCEL_BUCKETS)
+        // safe because the list is not empty, which is all that is asked of it
+        .expect("a list of buckets")
+        .install_recorder();
     Ok(Guard { metrics: metrics.map_err(|_| TelemetryError::Twice)? })
 }
 

@@ -167,6 +167,22 @@ impl TestBroker {
         script("kill", self.folder.path()).await
     }
 
+    /// Raises the memory alarm: the node blocks everybody who publishes, until [`TestBroker::calm`].
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn alarm(&self) -> Result<()> {
+        script("alarm", self.folder.path()).await
+    }
+
+    /// Ends the alarm.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn calm(&self) -> Result<()> {
+        script("calm", self.folder.path()).await
+    }
+
     /// Starts it again on what it had written down.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
-//! `cfx job pause|resume|cancel|retry`.
+//! `cfx job pause|resume|cancel|set|retry`.
 
 use super::Context;
+use crate::args::LimitArgs;
 use crate::{exit, output};
 use anyhow::{Context as _, Result};
-use domain::JobId;
-use wire::http::v1::{Job, Retried, Retry};
+use domain::{JobId, TaskId};
+use wire::http::v1::{CancelTasks, Job, Retried, Retry, SetLimits, TasksCancelled};
 
 pub async fn transition(at: &Context, job: &str, verb: &str) -> Result<u8> {
     let id: JobId = job.parse()?;
@@ -17,6 +18,37 @@ pub async fn transition(at: &Context, job: &str, verb: &str) -> Result<u8> {
     Ok(exit::OK)
 }
 
+pub async fn cancel_tasks(at: &Context, job: &str, tasks: &[String]) -> Result<u8> {
+    let id: JobId = job.parse()?;
+    let tasks = tasks.iter().map(|task| task.parse()).collect::<Result<Vec<TaskId>, _>>().context("--task")?;
+    let answer: TasksCancelled = at.client.post(&format!("/v1/jobs/{id}/tasks/cancel"), &CancelTasks { tasks }).await?;
+    if at.json {
+        output::json(&answer)?;
+    } else {
+        output::line(format!("{} tasks are cancelled, {} of them were with workers", answer.cancelled, answer.held));
+    }
+    Ok(exit::OK)
+}
+
+pub async fn set(at: &Context, job: &str, limits: &LimitArgs, no_deadline: bool, priority: Option<i16>) -> Result<u8> {
+    let id: JobId = job.parse()?;
+    let change = SetLimits {
+        max_concurrent: limits.max_concurrent,
+        budget_gpu_seconds: limits.budget_gpu_seconds,
+        tasks_per_minute: limits.tasks_per_minute,
+        deadline: limits.deadline,
+        no_deadline,
+        priority,
+    };
+    let job: Job = at.client.post(&format!("/v1/jobs/{id}/limits"), &change).await?;
+    if at.json {
+        output::json(&job)?;
+    } else {
+        super::job_status::print(&job);
+    }
+    Ok(exit::OK)
+}
+
 pub async fn retry(at: &Context, job: &str, reason: Option<&str>, dry_run: bool) -> Result<u8> {
     let id: JobId = job.parse()?;
     let reason = reason.map(str::parse).transpose().context("--reason")?;
@@ -25,6 +57,10 @@ pub async fn retry(at: &Context, job: &str, reason: Option<&str>, dry_run: bool)
         output::json(&answer)?;
     } else {
         let verb = if answer.dry_run { "would be" } else { "are" };
+        let rows = answer.reasons.iter().map(|count| vec![count.reason.to_string(), count.tasks.to_string()]);
+        if !answer.reasons.is_empty() {
+            output::table(&["REASON", "TASKS"], &rows.collect::<Vec<_>>());
+        }
         output::line(format!("{} dead tasks {verb} tried again", answer.tasks));
     }
     Ok(exit::OK)

@@ -3,8 +3,9 @@
 use super::Context;
 use crate::{exit, output};
 use anyhow::Result;
+use domain::Limits;
 use domain::{JobId, Stage, task_state::TASK_STATES};
-use wire::http::v1::{Job, Task};
+use wire::http::v1::{Eta, Job, Task};
 
 pub async fn run(at: &Context, job: &str) -> Result<u8> {
     let id: JobId = job.parse()?;
@@ -28,6 +29,7 @@ pub fn print(job: &Job) {
         std::iter::once(stage.to_string()).chain(counts).collect()
     });
     output::table(&headings, &rows.collect::<Vec<Vec<String>>>());
+    progress(job);
     yields(job);
     for warning in &job.warnings {
         output::line(format!("note: {warning}"));
@@ -40,6 +42,59 @@ pub fn print(job: &Job) {
     }
     if !job.reasons.is_empty() {
         output::line(format!("see them with: cfx job tasks {} --state dead", job.id));
+    }
+}
+
+/// Rates, time left, GPU time, limits, and why the job stands still.
+fn progress(job: &Job) {
+    let Some(progress) = &job.progress else { return };
+    if !job.state.is_terminal() {
+        let rates = progress.stages.iter().filter(|s| s.done < s.total).filter_map(|s| Some((s.stage, s.per_minute?)));
+        let rates: Vec<_> = rates.map(|(stage, rate)| format!("{stage} {rate:.1}/min")).collect();
+        let left = progress.eta.map(|eta| format!("left {}", left(eta)));
+        let parts: Vec<_> = rates.into_iter().chain(left).collect();
+        if !parts.is_empty() {
+            output::line(parts.join(", "));
+        }
+    }
+    if let Some(stall) = &progress.stall {
+        output::line(format!("waits ({}): {}{}", stall.code, stall.detail, until(stall.until)));
+    }
+    let saved = match progress.gpu_seconds_saved {
+        saved if saved > 0.0 => format!(", {saved:.1} saved by earlier work"),
+        _ => String::new(),
+    };
+    output::line(format!("{:.1} GPU-seconds{saved}", progress.gpu_seconds_spent));
+    if !job.limits.is_none() {
+        output::line(format!("limits: {}", limits(&job.limits)));
+    }
+}
+
+fn until(at: Option<chrono::DateTime<chrono::Utc>>) -> String {
+    at.map_or_else(String::new, |at| format!(" (until {})", at.format("%F %T UTC")))
+}
+
+fn limits(limits: &Limits) -> String {
+    let parts = [
+        limits.max_concurrent.map(|n| format!("{n} batches at once")),
+        limits.budget_gpu_seconds.map(|s| format!("{s} GPU-seconds")),
+        limits.tasks_per_minute.map(|n| format!("{n} tasks/min")),
+        limits.deadline.map(|at| format!("until {}", at.format("%F %T UTC"))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The time left with its band: `12m (9m to 20m)`.
+pub fn left(eta: Eta) -> String {
+    format!("{} ({} to {})", span(eta.seconds), span(eta.low), span(eta.high))
+}
+
+fn span(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0}s"),
+        s if s < 5400.0 => format!("{:.0}m", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1}h", s / 3600.0),
+        s => format!("{:.1}d", s / 86_400.0),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cfx job watch`: a bar per stage, rate and time left, failures as they come; ends with the job.
 
 use super::Context;
-use super::job_status::share;
+use super::job_status::{left, share};
 use crate::client::ClientError;
 use crate::{exit, output};
 use anyhow::Result;
@@ -63,6 +63,7 @@ struct View {
     bars: MultiProgress,
     stages: BTreeMap<Stage, ProgressBar>,
     reasons: BTreeMap<Reason, i64>,
+    stall: Option<String>,
     last_line: Option<Instant>,
 }
 
@@ -73,6 +74,7 @@ impl View {
             bars: MultiProgress::new(),
             stages: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            stall: None,
             last_line: None,
         }
     }
@@ -87,6 +89,11 @@ impl View {
                 self.remark(&format!("{} more dead: {}", reason.tasks - before, reason.reason));
             }
         }
+        let stall = job.progress.as_ref().and_then(|p| p.stall.as_ref());
+        if let Some(stall) = stall.filter(|s| self.stall.as_deref() != Some(s.code.as_str())) {
+            self.remark(&format!("waits ({}): {}", stall.code, stall.detail));
+        }
+        self.stall = stall.map(|s| s.code.clone());
         if self.terminal { self.draw(job) } else { self.line(job) }
     }
 
@@ -104,15 +111,14 @@ impl View {
                 continue;
             }
             let bar = self.stages.entry(stage).or_insert_with(|| {
-                let style =
-                    ProgressStyle::with_template("{prefix:7} {wide_bar} {pos}/{len} {per_sec:>12} {eta:>5} {msg}");
+                let style = ProgressStyle::with_template("{prefix:7} {wide_bar} {pos}/{len} {msg}");
                 // safe because the template is a constant that parses
                 let style = style.expect("a constant template");
                 self.bars.add(ProgressBar::new(0)).with_style(style).with_prefix(stage.name())
             });
             bar.set_length(total.unsigned_abs());
             bar.set_position(job.count(Some(stage), "succeeded").unsigned_abs());
-            bar.set_message(format!("{}{}", standing(job, stage), accepted(job, stage)));
+            bar.set_message(format!("{}{}{}", rate(job, stage), standing(job, stage), accepted(job, stage)));
         }
     }
 
@@ -126,7 +132,9 @@ impl View {
             let done = job.count(Some(stage), "succeeded");
             (total > 0).then(|| format!("{stage} {done}/{total}{}{}", standing(job, stage), accepted(job, stage)))
         });
-        output::note(format!("{}: {}", job.state, stages.collect::<Vec<_>>().join(", ")));
+        let eta = job.progress.as_ref().and_then(|p| p.eta).map(|eta| format!("; {} left", left(eta)));
+        let stages = stages.collect::<Vec<_>>().join(", ");
+        output::note(format!("{}: {stages}{}", job.state, eta.unwrap_or_default()));
     }
 
     fn clear(&self) {
@@ -134,6 +142,15 @@ impl View {
             bar.finish();
         }
     }
+}
+
+/// The coordinator's smoothed rate of a stage, and with the last stage that has tasks left the job's time left.
+fn rate(job: &Job, stage: Stage) -> String {
+    let Some(progress) = &job.progress else { return String::new() };
+    let rate = progress.stages.iter().find(|s| s.stage == stage && s.done < s.total).and_then(|s| s.per_minute);
+    let last = progress.stages.iter().rfind(|s| s.done + s.dead + s.cancelled < s.total).map(|s| s.stage);
+    let eta = progress.eta.filter(|_| last == Some(stage)).map(|eta| format!(" {} left", left(eta)));
+    format!("{}{}", rate.map_or_else(String::new, |r| format!(" {r:.1}/min")), eta.unwrap_or_default())
 }
 
 /// Of the images so far, the share that is accepted.

@@ -1,5 +1,6 @@
 //! One command a file. Each takes a client and its arguments, prints, and returns the exit code.
 
+mod audit;
 mod dataset_add;
 mod dataset_list;
 mod dataset_show;
@@ -13,11 +14,14 @@ mod job_watch;
 mod mapper;
 mod pack;
 mod pack_import;
+mod project;
 mod result_fetch;
 mod result_list;
 mod verify;
 
-use crate::args::{Args, Command, DatasetCommand, JobCommand, MapperCommand, PackCommand, ResultCommand};
+use crate::args::{
+    Args, Command, DatasetCommand, JobCommand, MapperCommand, PackCommand, ProjectCommand, ResultCommand,
+};
 use crate::client::Client;
 use anyhow::Result;
 
@@ -31,7 +35,8 @@ pub struct Context {
 
 /// Runs the command that was asked for.
 pub async fn run(args: Args) -> Result<u8> {
-    let at = Context { client: Client::new(&args.server, &args.project)?, json: args.json };
+    let actor = args.actor.or_else(|| std::env::var("USER").ok());
+    let at = Context { client: Client::new(&args.server, &args.project, actor.as_deref())?, json: args.json };
     match args.command {
         Command::Dataset(DatasetCommand::Add { name, sources, masks, skip_bad }) => {
             dataset_add::run(&at, &name, &sources, &masks, skip_bad).await
@@ -52,7 +57,13 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::Job(JobCommand::Watch { job }) => job_watch::run(&at, &job).await,
         Command::Job(JobCommand::Pause { job }) => job_control::transition(&at, &job, "pause").await,
         Command::Job(JobCommand::Resume { job }) => job_control::transition(&at, &job, "resume").await,
-        Command::Job(JobCommand::Cancel { job }) => job_control::transition(&at, &job, "cancel").await,
+        Command::Job(JobCommand::Cancel { job, tasks }) if tasks.is_empty() => {
+            job_control::transition(&at, &job, "cancel").await
+        }
+        Command::Job(JobCommand::Cancel { job, tasks }) => job_control::cancel_tasks(&at, &job, &tasks).await,
+        Command::Job(JobCommand::Set { job, limits, no_deadline, priority }) => {
+            job_control::set(&at, &job, &limits, no_deadline, priority).await
+        }
         Command::Job(JobCommand::Retry { job, reason, dry_run }) => {
             job_control::retry(&at, &job, reason.as_deref(), dry_run).await
         }
@@ -66,6 +77,9 @@ pub async fn run(args: Args) -> Result<u8> {
             let wanted = result_list::Wanted { edit, verdict, reason: None };
             result_fetch::run(&at, &job, &to, &wanted, reconstructions).await
         }
+        Command::Project(ProjectCommand::List) => project::list(&at).await,
+        Command::Project(ProjectCommand::Set(args)) => project::set(&at, &args).await,
+        Command::Audit { limit } => audit::run(&at, limit).await,
         Command::Inspect { file } => inspect::run(&file),
         Command::Verify(args) => verify::run(&at, &args).await,
         Command::Doctor => doctor::run(&at).await,

@@ -83,6 +83,25 @@ impl FromRequestParts<App> for Project {
     }
 }
 
+/// Who asks, for the audit log: what the client says of itself, since nobody logs in yet.
+#[derive(Debug)]
+pub struct Actor(pub String);
+
+impl FromRequestParts<App> for Actor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let rule = || ApiError::InvalidParameter("cfx-actor must be 1 to 100 visible ASCII characters".to_owned());
+        match parts.headers.get("cfx-actor") {
+            None => Ok(Self("unknown".to_owned())),
+            Some(value) => {
+                let name = value.to_str().ok().map(str::trim).filter(|name| (1..=100).contains(&name.len()));
+                name.map(|name| Self(name.to_owned())).ok_or_else(rule)
+            }
+        }
+    }
+}
+
 /// What a name may look like, for messages.
 pub const NAME_RULE: &str = "1 to 100 letters, digits, dots, hyphens or underscores, starting with a letter or digit";
 
@@ -140,4 +159,27 @@ pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> axum::response::R
 /// 201 for what is new, 200 for what was there.
 pub const fn created(new: bool) -> StatusCode {
     if new { StatusCode::CREATED } else { StatusCode::OK }
+}
+
+/// A number within its range.
+pub fn ranged(field: &str, value: f64, low: f64, high: f64) -> Result<f64, ApiError> {
+    if value >= low && value <= high {
+        return Ok(value);
+    }
+    Err(ApiError::InvalidRequest(format!("{field} is {value}; it must lie between {low} and {high}")))
+}
+
+/// A limit to set, or to take away with 0.
+pub fn removable(field: &str, value: Option<f64>) -> Result<Option<Option<f64>>, ApiError> {
+    match value {
+        None => Ok(None),
+        Some(0.0) => Ok(Some(None)),
+        Some(value) => ranged(field, value, 1e-3, 1e12).map(|value| Some(Some(value))),
+    }
+}
+
+/// The same for a count.
+pub fn removable_count(field: &str, value: Option<u32>) -> Result<Option<Option<i32>>, ApiError> {
+    // safe to narrow: at most a million
+    Ok(removable(field, value.map(f64::from))?.map(|value| value.map(|n| n.min(1e6) as i32)))
 }

@@ -1,12 +1,14 @@
 //! `POST /v1/jobs/{id}/pause`, `resume` and `cancel`. Repeating one is not an error.
 
-use super::extract::{Project, parse};
-use super::job_get::{find, view};
+use super::audit;
+use super::extract::{Actor, Project, parse};
+use super::job_get::{detailed, find};
 use super::problem::ApiError;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
 use domain::job_state::JobEvent;
+use serde_json::json;
 use store::OutboxMessage;
 use wire::broker::v1::Control;
 use wire::http::v1::Job;
@@ -17,6 +19,7 @@ pub async fn handle(
     event: JobEvent,
     State(app): State<App>,
     Project(project): Project,
+    actor: Actor,
     Path(id): Path<String>,
 ) -> Result<Json<Job>, ApiError> {
     let row = find(&app, project, parse(&id)?).await?;
@@ -27,10 +30,15 @@ pub async fn handle(
         .map_err(|error| super::problem::internal("writing a control message", &error))?
         .map(|payload| OutboxMessage { routing_key: String::new(), payload, traceparent: None });
     let state = app.store.transition(row.seq, event, message).await?;
-    tracing::info!(job = %row.id, ?event, %state, "a job was moved by request");
+    let action = match event {
+        JobEvent::Pause => "job.pause",
+        JobEvent::Resume => "job.resume",
+        _ => "job.cancel",
+    };
+    audit::note(&app, &actor, action, row.id, json!({ "from": row.state, "to": state })).await?;
     app.wake.relay.notify_one();
     app.wake.dispatch.notify_one();
     app.wake.settle.notify_one();
     let row = find(&app, project, row.id).await?;
-    view(&app, row).await.map(Json)
+    detailed(&app, row).await.map(Json)
 }

@@ -8,17 +8,59 @@ use axum::extract::{Path, State};
 use domain::job::JobSpec;
 use domain::{JobId, ProjectId};
 use std::collections::BTreeMap;
-use store::{EditVerdicts, JobRow};
-use wire::http::v1::{Count, EditYield, Job, ReasonCount};
+use store::{EditVerdicts, JobRow, Phase, ProgressRow, Surroundings};
+use wire::http::v1::{Count, EditYield, Eta, Job, Progress, ReasonCount, StageProgress, Stall};
 
 /// The project's job of this id.
 pub async fn find(app: &App, project: ProjectId, id: JobId) -> Result<JobRow, ApiError> {
     app.store.job(project, id).await?.ok_or_else(|| ApiError::NotFound(format!("there is no job {id}")))
 }
 
+/// A job with its counts, its rates and why it stands still.
+pub async fn detailed(app: &App, row: JobRow) -> Result<Job, ApiError> {
+    let counts = app.store.counts(row.seq).await?;
+    let progress = app.store.progress(&row, &counts, &surroundings(app)).await?;
+    Ok(Job { progress: Some(told(progress)), ..view_of(app, row, counts).await? })
+}
+
 /// A job with its counts.
 pub async fn view(app: &App, row: JobRow) -> Result<Job, ApiError> {
     let counts = app.store.counts(row.seq).await?;
+    view_of(app, row, counts).await
+}
+
+fn surroundings(app: &App) -> Surroundings {
+    Surroundings {
+        broker_connected: app.publisher.is_connected(),
+        broker_blocked: app.publisher.is_blocked(),
+        outbox_bound: app.config.tuning.outbox_bound,
+    }
+}
+
+fn told(row: ProgressRow) -> Progress {
+    let stage = |s: store::StageProgress| StageProgress {
+        stage: s.stage,
+        total: s.total(),
+        done: s.tasks(Phase::Succeeded),
+        running: s.tasks(Phase::Dispatched) + s.tasks(Phase::Running),
+        ready: s.tasks(Phase::Ready),
+        blocked: s.tasks(Phase::Blocked),
+        retrying: s.tasks(Phase::RetryWait),
+        dead: s.tasks(Phase::Dead),
+        cancelled: s.tasks(Phase::Cancelled),
+        per_minute: s.per_second.map(|rate| rate * 60.0),
+        estimate_gpu_seconds: s.estimate_ms.map(|ms| ms / 1000.0),
+    };
+    Progress {
+        stages: row.stages.into_iter().map(stage).collect(),
+        gpu_seconds_spent: row.spent_ms / 1000.0,
+        gpu_seconds_saved: row.saved_ms / 1000.0,
+        eta: row.eta.map(|eta| Eta { seconds: eta.seconds, low: eta.low, high: eta.high }),
+        stall: row.stall.map(|stall| Stall { code: stall.code.to_owned(), detail: stall.detail, until: stall.until }),
+    }
+}
+
+async fn view_of(app: &App, row: JobRow, counts: Vec<store::Count>) -> Result<Job, ApiError> {
     let mut reasons = BTreeMap::new();
     for count in app.store.reasons(row.seq).await? {
         *reasons.entry(count.reason).or_insert(0) += count.n;
@@ -39,6 +81,8 @@ pub async fn view(app: &App, row: JobRow) -> Result<Job, ApiError> {
             .collect(),
         reasons: reasons.into_iter().map(|(reason, tasks)| ReasonCount { reason, tasks }).collect(),
         memoised: row.memoised,
+        limits: row.limits,
+        progress: None,
         created_at: row.created_at,
         finished_at: row.finished_at,
     })
@@ -85,5 +129,5 @@ pub async fn handle(
     Path(id): Path<String>,
 ) -> Result<Json<Job>, ApiError> {
     let row = find(&app, project, parse(&id)?).await?;
-    view(&app, row).await.map(Json)
+    detailed(&app, row).await.map(Json)
 }

@@ -1,5 +1,6 @@
 //! The HTTP interface: one endpoint a file, every route registered here and nowhere else.
 
+mod audit;
 mod blobs;
 pub mod datasets_list;
 mod datasets_new;
@@ -7,6 +8,7 @@ pub mod extract;
 mod health;
 pub mod job_control;
 pub mod job_get;
+mod job_limits;
 mod job_retry;
 pub mod jobs_list;
 mod jobs_submit;
@@ -14,11 +16,13 @@ mod metrics_text;
 mod packs_add;
 pub mod packs_list;
 pub mod problem;
+mod projects;
 pub mod record;
 pub mod results;
 mod sources;
 mod store_errors;
 pub mod tasks;
+mod tasks_cancel;
 pub mod workers;
 
 use crate::app::App;
@@ -37,7 +41,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 /// The whole router.
 pub fn router(app: App) -> Router {
-    let control = |event| post(move |state, project, path| job_control::handle(event, state, project, path));
+    let control =
+        |event| post(move |state, project, actor, path| job_control::handle(event, state, project, actor, path));
     Router::new()
         .route("/v1/blobs/{sha256}", put(blobs::put).get(blobs::get).head(blobs::head))
         .route("/v1/datasets", post(datasets_new::handle).get(datasets_list::handle))
@@ -51,12 +56,17 @@ pub fn router(app: App) -> Router {
         .route("/v1/jobs/{id}/resume", control(JobEvent::Resume))
         .route("/v1/jobs/{id}/cancel", control(JobEvent::Cancel))
         .route("/v1/jobs/{id}/retry", post(job_retry::handle))
+        .route("/v1/jobs/{id}/limits", post(job_limits::handle))
         .route("/v1/jobs/{id}/tasks", get(tasks::handle))
+        .route("/v1/jobs/{id}/tasks/cancel", post(tasks_cancel::handle))
         .route("/v1/jobs/{id}/results", get(results::handle))
         .route("/v1/tasks/{task}", get(tasks::one))
         .route("/v1/results/{task}", get(results::one))
         .route("/v1/records/{digest}", get(record::handle))
         .route("/v1/workers", get(workers::handle))
+        .route("/v1/projects", get(projects::list))
+        .route("/v1/projects/{name}", get(projects::one).post(projects::set))
+        .route("/v1/audit", get(audit::handle))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics_text::handle))

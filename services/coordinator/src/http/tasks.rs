@@ -60,6 +60,7 @@ fn view(row: TaskRow, job: &JobRow, uris: &BTreeMap<i64, String>) -> Task {
         losses: row.task.losses,
         reason,
         detail: row.detail,
+        cancelled_for: row.cancelled_for,
     }
 }
 

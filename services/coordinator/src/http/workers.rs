@@ -21,6 +21,7 @@ pub async fn list(app: &App) -> Result<Vec<Worker>, ApiError> {
             running: said.running.len() as i64,
             images: said.images,
             busy_ms: said.busy_ms,
+            waits_for: said.waits_for,
             first_seen: row.first_seen,
             last_seen: row.last_seen,
         }

@@ -1,4 +1,4 @@
-//! Folds deltas of counts and of verdicts into the rollups: one leader at a time, whose epoch guards each fold.
+//! Folds deltas of counts and of verdicts into the rollups, learns costs from outcomes and smooths rates: one leader at a time, whose epoch guards each fold.
 
 use super::Reconciler;
 use crate::app::App;
@@ -23,6 +23,10 @@ impl Reconciler for FoldDeltas {
         let ttl = (self.app.config.tuning.sweep * 5).max(Duration::from_secs(5));
         let Some(epoch) = self.app.store.acquire(LEADERSHIP, &self.app.holder, ttl).await? else { return Ok(0) };
         let counts = self.app.store.fold_deltas(LEADERSHIP, epoch, SLICE).await?;
-        Ok(counts + self.app.store.fold_verdicts(LEADERSHIP, epoch, SLICE).await?)
+        let verdicts = self.app.store.fold_verdicts(LEADERSHIP, epoch, SLICE).await?;
+        let costs = self.app.store.fold_costs(LEADERSHIP, epoch, SLICE).await?;
+        // after the fold, which it looks at; not counted, because it changes something at every look
+        self.app.store.tick_rates(LEADERSHIP, epoch).await?;
+        Ok(counts + verdicts + costs)
     }
 }

@@ -1,4 +1,5 @@
-//! Gauges that only the database can tell: workers and hand-outs by class, and what waits in the outbox.
+//! Gauges that only the database can tell: workers and hand-outs by class, what waits in the outbox, and
+//! whether the broker blocks.
 
 use super::Reconciler;
 use crate::app::App;
@@ -25,6 +26,8 @@ impl Reconciler for Measure {
         }
         let (waiting, _) = self.app.store.outbox_depth().await?;
         metrics::gauge!("cfx_outbox_depth").set(waiting as f64);
+        let blocked = if self.app.publisher.is_blocked() { 1.0 } else { 0.0 };
+        metrics::gauge!("cfx_broker_blocked").set(blocked);
         Ok(0)
     }
 }

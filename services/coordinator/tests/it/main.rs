@@ -3,5 +3,6 @@
 mod counterfactuals;
 mod http;
 mod life_of_a_job;
+mod pressure;
 mod support;
 mod worker;

@@ -85,6 +85,7 @@ async fn beat(boot: BootId, publisher: Publisher) {
             running: vec![],
             images: 0,
             busy_ms: 0,
+            waits_for: None,
         });
         let body = serde_json::to_vec(&heartbeat).expect("a heartbeat has a JSON form");
         // a broker that is away hears the next one

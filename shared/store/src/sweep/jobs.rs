@@ -94,7 +94,11 @@ impl Store {
                 UPDATE jobs j SET served_ms = j.served_ms + c.ms FROM charges c WHERE j.seq = c.job_seq RETURNING j.project, c.ms),
             projects_charged AS (
                 UPDATE projects p SET served_ms = p.served_ms + c.ms
-                FROM (SELECT project, sum(ms) AS ms FROM jobs_charged GROUP BY project) AS c WHERE p.id = c.project)
+                FROM (SELECT project, sum(ms) AS ms FROM jobs_charged GROUP BY project) AS c WHERE p.id = c.project),
+            used AS (
+                INSERT INTO project_usage AS u (project, hour, charge_ms)
+                SELECT project, date_trunc('hour', now()), sum(ms) FROM jobs_charged GROUP BY project
+                ON CONFLICT (project, hour) DO UPDATE SET charge_ms = u.charge_ms + excluded.charge_ms)
             SELECT count(*) FROM taken";
         let folded: i64 =
             sqlx::query_scalar(sql).bind(leadership).bind(epoch.0).bind(limit).fetch_one(&self.pool).await?;

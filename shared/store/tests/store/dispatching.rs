@@ -1,15 +1,15 @@
-//! Hand-outs: no task twice, everything in the outbox, fair among projects.
+//! Hand-outs: no task twice, everything in the outbox, within the window.
 
-use crate::world::{World, edit, fences, invert, message, source};
+use crate::world::{World, edit, fences, invert, source};
+use domain::Stage;
 use domain::edit::Method;
-use domain::{ProjectId, Stage};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{ClaimRequest, ClaimedTasks, HeartbeatRow, LeaderEpoch, NewTask, OutboxKind, SourceRow};
+use store::{ClaimedTasks, HeartbeatRow, NewTask, OutboxKind, SourceRow};
 use tokio::sync::Barrier;
 
-fn inverts(from: i64, n: i64) -> Vec<NewTask> {
+pub fn inverts(from: i64, n: i64) -> Vec<NewTask> {
     (from..from + n)
         .map(|o| NewTask::Invert { ordinal: o % 8, key: crate::world::key(&format!("unique {o}")) })
         .collect()
@@ -109,73 +109,6 @@ async fn two_relays_never_publish_the_same_message_at_once() {
     assert_eq!(world.store.outbox_depth().await.unwrap().0, 0);
 }
 
-async fn project(world: &World, name: &str, weight: f64) -> ProjectId {
-    let id = world.store.ensure_project(name).await.unwrap();
-    assert!(world.store.set_weight(name, weight).await.unwrap());
-    world.dataset(id, 8).await;
-    id
-}
-
-/// Claims and finishes `n` batches as a dispatcher would, one after the other. Returns batches per job.
-async fn dispatch(world: &World, n: usize) -> BTreeMap<i64, usize> {
-    let mut served = BTreeMap::new();
-    for _ in 0..n {
-        let lane = world.store.backlog().await.unwrap().into_iter().next().unwrap();
-        let request = ClaimRequest {
-            job_seq: lane.job_seq,
-            stage: lane.stage,
-            edit_no: lane.edit_no,
-            limit: 2,
-            class: "cpu".into(),
-            estimate_ms: 100.0,
-        };
-        let batch = world.store.claim_batch(&request, message).await.unwrap().unwrap();
-        world.finish(crate::world::boot(), &batch).await;
-        world.store.fold_deltas("fold", LeaderEpoch(1), 1000).await.unwrap();
-        *served.entry(lane.job_seq).or_insert(0) += 1;
-    }
-    served
-}
-
-#[tokio::test]
-async fn projects_share_by_weight_and_idling_hoards_no_credit() {
-    let world = World::new().await;
-    world.store.acquire("fold", "test", Duration::from_secs(60)).await.unwrap();
-    let methods = [Method::ClipNce(Default::default())];
-    let heavy = project(&world, "heavy", 3.0).await;
-    let light = project(&world, "light", 1.0).await;
-    let late = project(&world, "late", 1.0).await;
-    let first = world.job_of(heavy, "heavy", &methods, &inverts(0, 400)).await;
-    let second = world.job_of(light, "light", &methods, &inverts(1000, 400)).await;
-    let served = dispatch(&world, 40).await;
-    assert_eq!((served[&first], served[&second]), (30, 10));
-    // 30 batches of 2 at 50 ms: the measured time, not the estimate, was charged
-    assert_eq!(world.store.project("heavy").await.unwrap().unwrap().served_ms, 3000.0);
-    // it did nothing so far, and gets a fifth from now on, not everything until it has caught up
-    let third = world.job_of(late, "late", &methods, &inverts(2000, 400)).await;
-    let served = dispatch(&world, 50).await;
-    assert!((8..=12).contains(&served[&third]), "{served:?}");
-    assert!((27..=33).contains(&served[&first]), "{served:?}");
-}
-
-#[tokio::test]
-async fn priority_then_the_job_served_least() {
-    let world = World::new().await;
-    world.store.acquire("fold", "test", Duration::from_secs(60)).await.unwrap();
-    let one = world.job("one", &inverts(0, 40)).await;
-    let two = world.job("two", &inverts(100, 40)).await;
-    let served = dispatch(&world, 10).await;
-    assert_eq!((served[&one], served[&two]), (5, 5));
-    let urgent = world.job("urgent", &inverts(200, 6)).await;
-    world.sql(format!("UPDATE jobs SET priority = 5 WHERE seq = {urgent}")).await;
-    assert_eq!(dispatch(&world, 3).await, [(urgent, 3)].into());
-    // waiting grows into priority: an hour is worth six steps
-    let urgent = world.job("urgent again", &inverts(300, 6)).await;
-    world.sql(format!("UPDATE jobs SET priority = 5 WHERE seq = {urgent}")).await;
-    world.sql(format!("UPDATE jobs SET created_at = now() - interval '1 hour' WHERE seq = {two}")).await;
-    assert_eq!(dispatch(&world, 3).await, [(two, 3)].into());
-}
-
 #[tokio::test]
 async fn paused_jobs_are_skipped_and_the_window_counts_batches() {
     let world = World::new().await;
@@ -190,6 +123,7 @@ async fn paused_jobs_are_skipped_and_the_window_counts_batches() {
         running: vec![],
         images: 0,
         busy_ms: 0,
+        waits_for: None,
     };
     world.store.heartbeat(&worker).await.unwrap();
     world.store.heartbeat(&HeartbeatRow { boot: crate::world::boot(), draining: true, ..worker }).await.unwrap();

@@ -20,6 +20,7 @@ fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
         running,
         images: 3,
         busy_ms: 10,
+        waits_for: None,
     }
 }
 

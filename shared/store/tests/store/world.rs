@@ -8,7 +8,9 @@ use domain::job_state::JobState;
 use domain::record::{
     Execution, Links, MicroBatch, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, Verdict,
 };
-use domain::{BatchId, BootId, Digest, JobId, ProjectId, Reason, RetryPolicy, Stage, StageKey, TaskId, digest_of};
+use domain::{
+    BatchId, BootId, Digest, JobId, Limits, ProjectId, Reason, RetryPolicy, Stage, StageKey, TaskId, digest_of,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::collections::BTreeMap;
@@ -119,6 +121,7 @@ impl World {
             frame: domain::Frame::default(),
             inversion: Inversion::default(),
             priority: 0,
+            limits: Limits::default(),
         };
         let new_edit = |spec: EditSpec| NewEdit {
             slug: spec.slug(),
@@ -172,7 +175,8 @@ impl World {
         edit_no: Option<i16>,
         limit: i64,
     ) -> Option<ClaimedBatch> {
-        let request = ClaimRequest { job_seq, stage, edit_no, limit, class: "cpu".to_owned(), estimate_ms: 100.0 };
+        let class = "cpu".to_owned();
+        let request = ClaimRequest { job_seq, stage, edit_no, limit, class, estimate_ms: 100.0, limited: true };
         self.store.claim_batch(&request, message).await.unwrap()
     }
 

@@ -205,6 +205,15 @@ pub enum FromWorker {
         /// One entry an item.
         items: Vec<ItemOutcome>,
     },
+    /// Every task of a batch was cancelled or revoked, and its work has left the device.
+    Stopped {
+        /// The process.
+        boot: BootId,
+        /// What was dropped.
+        tasks: Vec<Fence>,
+        /// Milliseconds from hearing the last of the cancels to the idle device.
+        after_ms: f64,
+    },
     /// The process ends by its own will; what it still held has been yielded.
     Goodbye {
         /// The process.
@@ -233,6 +242,30 @@ pub struct Heartbeat {
     pub images: u64,
     /// Milliseconds of tensor work since the process started.
     pub busy_ms: u64,
+    /// What keeps it from taking more work, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// What keeps a worker from taking more work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitsFor {
+    /// Finished batches wait for the bucket to take their results.
+    Storage,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl WaitsFor {
+    /// The name shown to people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Storage => "storage",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// How far a task is.

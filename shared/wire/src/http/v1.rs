@@ -6,7 +6,7 @@ use domain::ids::{DatasetId, JobId, TaskId};
 use domain::job::JobSpec;
 use domain::job_state::JobState;
 use domain::record::Verdict;
-use domain::{Digest, Landmarks, Reason, Stage};
+use domain::{Digest, Landmarks, Limits, Reason, Stage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -210,6 +210,12 @@ pub struct Job {
     pub gpu_ms: f64,
     /// Tasks that were not run because their result was already there.
     pub memoised: i64,
+    /// What it may take at most, as it stands now.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+    /// Rates, time left, and why it stands still; only where one job is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
     /// When it ended.
@@ -227,6 +233,77 @@ impl Job {
     pub fn total(&self) -> i64 {
         self.counts.iter().map(|c| c.tasks).sum()
     }
+}
+
+/// How far a job is, from rollups: never a count of tasks.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// Stages that have tasks, in order.
+    pub stages: Vec<StageProgress>,
+    /// GPU-seconds spent on hand-outs that ended, repeats and failures included.
+    pub gpu_seconds_spent: f64,
+    /// GPU-seconds that results of other jobs saved.
+    pub gpu_seconds_saved: f64,
+    /// The time left: what is left to be done over the smoothed effective rate. Absent while nothing is known, and while it stands
+    /// still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Eta>,
+    /// Why it does not go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall: Option<Stall>,
+}
+
+/// Where the tasks of one stage stand.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StageProgress {
+    /// The stage.
+    pub stage: Stage,
+    /// All tasks.
+    pub total: i64,
+    /// Succeeded.
+    pub done: i64,
+    /// With workers.
+    pub running: i64,
+    /// Could be handed out.
+    pub ready: i64,
+    /// Waiting for an earlier stage.
+    pub blocked: i64,
+    /// In back-off after a failure.
+    pub retrying: i64,
+    /// Given up.
+    pub dead: i64,
+    /// Cancelled.
+    pub cancelled: i64,
+    /// Succeeded per minute, smoothed over a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<f64>,
+    /// Learnt GPU-seconds of one task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate_gpu_seconds: Option<f64>,
+}
+
+/// The time left in seconds, with a band of one standard deviation of the rate.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Eta {
+    /// By the smoothed rate.
+    pub seconds: f64,
+    /// If it goes on faster.
+    pub low: f64,
+    /// If it goes on slower.
+    pub high: f64,
+}
+
+/// Why a job does not go on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stall {
+    /// Stable: `paused`, `deadline`, `budget`, `quota`, `job_concurrency`, `project_concurrency`, `job_rate_limit`,
+    /// `project_rate_limit`, `broker_blocked`, `no_workers`, `storage_slow`, `training`, `turn`, `retry_backoff` or `other_job`.
+    pub code: String,
+    /// One sentence for people.
+    pub detail: String,
+    /// When it goes on by itself, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// What came of one edit: how many of its images hold as counterfactuals.
@@ -299,6 +376,9 @@ pub struct Task {
     /// The same in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Why it was cancelled by itself: `request` or `deadline`; absent if with its job, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_for: Option<String>,
 }
 
 /// A finished edit.
@@ -355,8 +435,106 @@ pub struct Retry {
 pub struct Retried {
     /// Tasks.
     pub tasks: i64,
+    /// The same by the reason they were dead for.
+    #[serde(default)]
+    pub reasons: Vec<ReasonCount>,
     /// Whether nothing was changed.
     pub dry_run: bool,
+}
+
+/// Cancels single tasks of a job.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelTasks {
+    /// At most 5,000 a request.
+    pub tasks: Vec<TaskId>,
+}
+
+/// What became of that.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TasksCancelled {
+    /// Tasks that are cancelled now, edits included that waited for a cancelled inversion. Tasks that had ended are left as they are.
+    pub cancelled: i64,
+    /// Those of them that a worker held and was told to drop.
+    pub held: i64,
+}
+
+/// Changes a job's limits. What is absent stays; 0 takes a limit away.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SetLimits {
+    /// Batches with workers at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
+    /// GPU-seconds after which nothing more is handed out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_gpu_seconds: Option<f64>,
+    /// Tasks handed out per minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks_per_minute: Option<f64>,
+    /// When what was not begun is cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DateTime<Utc>>,
+    /// Takes the deadline away.
+    pub no_deadline: bool,
+    /// Higher goes first within the project.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i16>,
+}
+
+/// A project: a tenant among whom GPU time is shared.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Project {
+    /// Its unique name.
+    pub name: String,
+    /// Its share of the GPUs relative to other projects that wait for some.
+    pub weight: f64,
+    /// GPU-seconds that may be charged within 24 hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_gpu_seconds_per_day: Option<f64>,
+    /// Batches of all its jobs with workers at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
+    /// Tasks of all its jobs handed out per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_per_minute: Option<f64>,
+    /// GPU-seconds charged within the last 24 hours.
+    pub used_gpu_seconds: f64,
+}
+
+/// Changes a project. What is absent stays; 0 takes a limit away.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SetProject {
+    /// Above 0, at most 1,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
+    /// GPU-seconds within 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_gpu_seconds_per_day: Option<f64>,
+    /// Batches at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
+    /// Tasks per minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks_per_minute: Option<f64>,
+}
+
+/// Who changed what.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Grows with time.
+    pub id: i64,
+    /// When, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// Who, as the `cfx-actor` header said.
+    pub actor: String,
+    /// What, for example `job.cancel`.
+    pub action: String,
+    /// To what: a job's id, a project's name.
+    pub subject: String,
+    /// More.
+    pub detail: serde_json::Value,
 }
 
 /// A worker process.
@@ -380,6 +558,9 @@ pub struct Worker {
     pub images: i64,
     /// Milliseconds of tensor work.
     pub busy_ms: i64,
+    /// What keeps it from taking more work, for example `storage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// First sign of life, by the database's clock.
     pub first_seen: DateTime<Utc>,
     /// Last sign of life.

@@ -1,0 +1,61 @@
+//! `GET /v1/projects`, `GET` and `POST /v1/projects/{name}`: shares and limits of tenants.
+
+use super::audit;
+use super::extract::{Actor, Json, NAME_RULE, is_name, ranged, removable, removable_count};
+use super::problem::ApiError;
+use crate::app::App;
+use axum::extract::{Path, State};
+use serde_json::json;
+use store::ProjectChange;
+use wire::http::v1::{Page, Project, SetProject};
+
+fn view(row: store::Project) -> Project {
+    Project {
+        name: row.name,
+        weight: row.weight,
+        quota_gpu_seconds_per_day: row.quota_ms_per_day.map(|ms| ms / 1000.0),
+        max_concurrent: row.max_batches.map(i32::cast_unsigned),
+        tasks_per_minute: row.tasks_per_minute,
+        used_gpu_seconds: row.used_ms / 1000.0,
+    }
+}
+
+async fn find(app: &App, name: &str) -> Result<store::Project, ApiError> {
+    let missing = || ApiError::NotFound(format!("there is no project '{name}'"));
+    app.store.project(name).await?.ok_or_else(missing)
+}
+
+/// All projects.
+pub async fn list(State(app): State<App>) -> Result<axum::Json<Page<Project>>, ApiError> {
+    let items = app.store.projects().await?.into_iter().map(view).collect();
+    Ok(axum::Json(Page { items, next: None }))
+}
+
+/// One project.
+pub async fn one(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<Project>, ApiError> {
+    Ok(axum::Json(view(find(&app, &name).await?)))
+}
+
+/// Changes a project, which is made if it is new: its limits may be set before its first job.
+pub async fn set(
+    State(app): State<App>,
+    actor: Actor,
+    Path(name): Path<String>,
+    Json(set): Json<SetProject>,
+) -> Result<axum::Json<Project>, ApiError> {
+    if !is_name(&name) {
+        return Err(ApiError::InvalidParameter(format!("a project's name must be {NAME_RULE}")));
+    }
+    let change = ProjectChange {
+        weight: set.weight.map(|weight| ranged("weight", weight, 1e-3, 1e3)).transpose()?,
+        quota_ms_per_day: removable("quota_gpu_seconds_per_day", set.quota_gpu_seconds_per_day)?
+            .map(|seconds| seconds.map(|s| s * 1000.0)),
+        max_batches: removable_count("max_concurrent", set.max_concurrent)?,
+        tasks_per_minute: removable("tasks_per_minute", set.tasks_per_minute)?,
+    };
+    let id = app.store.ensure_project(&name).await?;
+    app.store.change_project(id, &change).await?;
+    audit::note(&app, &actor, "project.set", &name, json!(set)).await?;
+    app.wake.dispatch.notify_one();
+    Ok(axum::Json(view(find(&app, &name).await?)))
+}

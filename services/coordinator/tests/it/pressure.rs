@@ -1,0 +1,115 @@
+//! Back-pressure and costs at dispatch, with loops stepped by hand.
+
+use crate::support::{Bench, job};
+use anyhow::Result;
+use coordinator::dispatch::Dispatch;
+use coordinator::enqueue::Enqueue;
+use coordinator::relay::Relay;
+use coordinator::sweep::Reconciler;
+use domain::BootId;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use store::HeartbeatRow;
+use wire::http::v1::{AuditEntry, Job, Page, Project};
+
+async fn workers(bench: &Bench, n: usize) -> Result<()> {
+    for _ in 0..n {
+        let row = HeartbeatRow {
+            boot: BootId::from_uuid(uuid::Uuid::new_v4()),
+            name: "double".into(),
+            class: "cpu".into(),
+            device: "none".into(),
+            version: "0".into(),
+            draining: false,
+            running: vec![],
+            images: 0,
+            busy_ms: 0,
+            waits_for: None,
+        };
+        bench.app.store.heartbeat(&row).await?;
+    }
+    Ok(())
+}
+
+async fn submitted(bench: &Bench) -> Result<Job> {
+    let (status, answer) = bench.post("/v1/jobs", &job("pressed"), &[]).await?;
+    anyhow::ensure!(status.is_success(), "{answer}");
+    while (Enqueue { app: bench.app.clone() }).run_once().await? > 0 {}
+    Ok(serde_json::from_value(answer)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_handed_out_while_the_outbox_is_full() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    bench.dataset("faces", 200).await?;
+    bench.dataset("train", 2).await?;
+    bench.pack().await?;
+    let id = submitted(&bench).await?.id;
+    workers(&bench, 10).await?;
+    let mut config = coordinator::config::Config::clone(&bench.app.config);
+    config.tuning.outbox_bound = 5;
+    bench.app.config = Arc::new(config);
+    let dispatch = Dispatch { app: bench.app.clone() };
+    let first = dispatch.run_once().await?;
+    // a burst is at most four batches, and begins only below the bound
+    assert!((5..=8).contains(&first), "{first} batches for a bound of 5");
+    assert_eq!(dispatch.run_once().await?, 0);
+    assert_eq!(bench.app.store.unsent(100).await?, first.cast_signed());
+    // once the broker has taken them, the next ones go
+    let relay = Relay { app: bench.app.clone() };
+    testkit::wait_until("the outbox is empty", Duration::from_secs(30), || async {
+        relay.run_once().await.ok()?;
+        (bench.app.store.unsent(100).await.ok()? == 0).then_some(())
+    })
+    .await;
+    assert!(dispatch.run_once().await? > 0);
+    let job: Job = bench.read(&format!("/v1/jobs/{id}")).await?;
+    let progress = job.progress.unwrap_or_else(|| panic!("one job is told with its progress"));
+    assert!(progress.stages.iter().any(|stage| stage.running > 0), "{progress:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_set_read_audited_and_refused_with_the_field() -> Result<()> {
+    let bench = Bench::new().await?;
+    bench.dataset("faces", 2).await?;
+    bench.dataset("train", 2).await?;
+    bench.pack().await?;
+    let me = [("cfx-actor", "ada")];
+    let change = json!({ "weight": 4.0, "quota_gpu_seconds_per_day": 3600.0, "max_concurrent": 7 });
+    let (status, answer) = bench.post("/v1/projects/default", &change, &me).await?;
+    assert_eq!((status.as_u16(), answer["quota_gpu_seconds_per_day"].as_f64()), (200, Some(3600.0)), "{answer}");
+    let (_, answer) = bench.post("/v1/projects/default", &json!({ "quota_gpu_seconds_per_day": 0.0 }), &me).await?;
+    assert_eq!((answer.get("quota_gpu_seconds_per_day"), answer["max_concurrent"].as_i64()), (None, Some(7)));
+    let page: Page<Project> = bench.read("/v1/projects").await?;
+    assert_eq!(page.items[0].weight, 4.0);
+
+    let id = submitted(&bench).await?.id;
+    let path = format!("/v1/jobs/{id}/limits");
+    let (_, answer) = bench.post(&path, &json!({ "max_concurrent": 2, "priority": 3 }), &me).await?;
+    assert_eq!(answer["limits"], json!({ "max_concurrent": 2 }), "{answer}");
+    let (_, answer) = bench.post(&path, &json!({ "max_concurrent": 0 }), &me).await?;
+    assert_eq!(answer.get("limits"), None);
+    for (path, body, words) in [
+        ("/v1/projects/default".to_owned(), json!({ "weight": 0.0 }), "weight"),
+        ("/v1/projects/default".to_owned(), json!({ "tasks_per_minute": -1.0 }), "tasks_per_minute"),
+        (path.clone(), json!({ "budget_gpu_seconds": -2.0 }), "budget_gpu_seconds"),
+        (path.clone(), json!({ "deadline": "2030-01-01T00:00:00Z", "no_deadline": true }), "no_deadline"),
+        (path.clone(), json!({ "deadlin": 1 }), "deadlin"),
+        (format!("/v1/jobs/{id}/tasks/cancel"), json!({ "tasks": [] }), "tasks"),
+        (format!("/v1/jobs/{id}/tasks/cancel"), json!({ "tasks": ["999-1"] }), "999-1"),
+    ] {
+        let (status, answer) = bench.post(&path, &body, &me).await?;
+        let detail = answer["detail"].as_str().unwrap_or_default();
+        assert!(status.is_client_error() && detail.contains(words), "{path} {body}: {status} {answer}");
+    }
+    let log: Page<AuditEntry> = bench.read("/v1/audit").await?;
+    let told: Vec<_> = log.items.iter().map(|e| (e.actor.as_str(), e.action.as_str())).collect();
+    assert_eq!(told, [("ada", "job.limits"), ("ada", "job.limits"), ("ada", "project.set"), ("ada", "project.set")]);
+    let (_, answer) = bench.post(&format!("/v1/jobs/{id}/cancel"), &json!({}), &me).await?;
+    assert_eq!(answer["state"], "cancelled");
+    let (status, _) = bench.post(&path, &json!({ "priority": 1 }), &me).await?;
+    assert_eq!(status.as_u16(), 409);
+    Ok(())
+}
