@@ -87,6 +87,7 @@ impl Dispatch {
                 let Some((class, free)) = room.best() else { return Ok(claimed) };
                 let request = self.request(lane, class.clone(), methods).await?;
                 let Some(batch) = self.app.store.claim_batch(&request, message).await? else { break };
+                telemetry::crash_point("o.after_commit");
                 tracing::debug!(batch = %batch.batch, job = %batch.job.id, stage = %lane.stage, tasks = batch.len(), "a batch is handed out");
                 *free -= 1;
                 claimed += 1;
