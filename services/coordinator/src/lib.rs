@@ -11,6 +11,7 @@
 //! jobs, unpublished outbox rows, unacknowledged outcomes, hand-outs that nobody answers for.
 
 pub mod app;
+pub mod believed;
 pub mod config;
 pub mod dashboard;
 pub mod dispatch;
