@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A private RabbitMQ node: broker.sh start | stop | kill [FOLDER]
+# A private RabbitMQ node: broker.sh start | stop | kill [FOLDER], and broker.sh ctl FOLDER ARGUMENT... (rabbitmqctl on it)
 # FOLDER (default .local/rabbit) holds all of a node, so a test can have one of its own to stop and start.
 # Debian's own start script refuses accounts other than root and rabbitmq; the server's script below it does not.
 source "$(dirname "${BASH_SOURCE[0]}")/stack.sh"
@@ -96,6 +96,18 @@ stop_mapper() {
     fi
 }
 
+# What rabbitmqctl needs to find a node that is not the system's: its cookie, and the port mapper that knows it.
+ctl() {
+    local tool
+    for tool in /usr/lib/rabbitmq/bin/rabbitmqctl /opt/rabbitmq/sbin/rabbitmqctl; do
+        [ -x "$tool" ] && break
+    done
+    [ -x "$tool" ] || fail "rabbitmqctl is missing" "install it with: make install"
+    env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir" ERL_EPMD_PORT="$(port RABBIT_EPMD_PORT "$ports")" \
+        RABBITMQ_CONF_ENV_FILE="$dir/rabbitmq-env.conf" "$tool" --node cfx@localhost "$@" ||
+        fail "rabbitmqctl $* failed"
+}
+
 case $verb in
 start) start ;;
 stop)
@@ -103,5 +115,9 @@ stop)
     stop_mapper
     ;;
 kill) stop RabbitMQ "$node_pid" KILL 10 ;;
-*) fail "usage: broker.sh start|stop|kill [FOLDER]" ;;
+ctl)
+    shift 2
+    ctl "$@"
+    ;;
+*) fail "usage: broker.sh start|stop|kill [FOLDER], broker.sh ctl FOLDER ARGUMENT..." ;;
 esac
