@@ -1,0 +1,19 @@
+//! The short form of `make faults`, which every change has to pass: at least twenty seeds, less than ten minutes.
+
+use faults::run::{Plan, all};
+use std::time::Duration;
+
+/// Seeds of the short form: the quick faults of the matrix in turn, then some at random.
+const SEEDS: u64 = 24;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_seeds_break_nothing_that_is_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = Plan::new(1000, SEEDS);
+    plan.matrix_first = false;
+    plan.limit = Some(Duration::from_secs(480));
+    plan.folder = folder.path().to_owned();
+    let report = all(&plan).await.unwrap();
+    assert!(report.runs >= 20, "only {} runs in eight minutes", report.runs);
+    assert_eq!(report.violations, 0, "{report:#?}");
+}
