@@ -1,4 +1,5 @@
 //! Runs: one seed each, on an installation that is used as long as nothing went wrong on it.
+#![expect(clippy::print_stdout, reason = "it is run by people and by make, and its words are its output")]
 
 use crate::fault::{ALL, Fault, Scene};
 use crate::history::{self, Snapshots};

@@ -1,4 +1,5 @@
 //! Variants that leave a rule out: each must be caught, by the property that the rule is for.
+#![expect(clippy::print_stdout, reason = "what was explored is the test's finding")]
 
 use protocol_model::{Broken, Budget, Protocol, names};
 use stateright::{Checker, HasDiscoveries, Model};
