@@ -57,7 +57,8 @@ pub enum Fault {
     BucketTruncates,
     /// S3's answers have a wrong byte.
     BucketGarbles,
-    /// A worker's clock is an hour off, and a coordinator's an hour the other way.
+    /// Workers' and a coordinator's clocks are ten minutes off, either way. More than fifteen, and S3 itself refuses what they
+    /// sign (`RequestTimeTooSkewed`): a coordinator then does not start, and says that the bucket refuses it.
     ClocksOff,
     /// Messages are doubled, turned around, delayed and lost.
     MessagesShuffled,
@@ -166,7 +167,7 @@ impl Fault {
             Self::BucketStalls => "07 s3 stalls".into(),
             Self::BucketTruncates => "07 s3 truncates".into(),
             Self::BucketGarbles => "07 s3 garbles".into(),
-            Self::ClocksOff => "08 clocks an hour off".into(),
+            Self::ClocksOff => "08 clocks ten minutes off".into(),
             Self::MessagesShuffled => "09 messages doubled, reordered, lost".into(),
             Self::Poison => "10 poison image".into(),
             Self::DatabaseDiskFull => "11 postgres's disk full".into(),
@@ -255,9 +256,9 @@ impl Fault {
                 rig.replace_coordinator(1, how)
             }
             Self::ClocksOff => {
-                rig.replace_worker(0, How { crash_at: None, clock: Some("+1h") })?;
-                rig.replace_worker(1, How { crash_at: None, clock: Some("-1h") })?;
-                rig.replace_coordinator(1, How { crash_at: None, clock: Some("-1h") })?;
+                rig.replace_worker(0, How { crash_at: None, clock: Some("+10m") })?;
+                rig.replace_worker(1, How { crash_at: None, clock: Some("-10m") })?;
+                rig.replace_coordinator(1, How { crash_at: None, clock: Some("-10m") })?;
                 rig.ready().await;
                 Ok(())
             }

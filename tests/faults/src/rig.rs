@@ -39,7 +39,7 @@ batch_optimise = 4
 pub struct How {
     /// A crash point (`telemetry::crash_point`) with its count.
     pub crash_at: Option<String>,
-    /// What `libfaketime` is told, for example `+1h`.
+    /// What `libfaketime` is told, for example `+10m`.
     pub clock: Option<&'static str>,
 }
 
