@@ -16,6 +16,9 @@ struct Arguments {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
+    /// Draw the faults of every seed, the first ones too.
+    #[arg(long)]
+    draw: bool,
     /// Replay one seed that drew its faults (it was not among those that took the matrix in turn).
     #[arg(long)]
     replay: Option<u64>,
@@ -31,7 +34,7 @@ struct Arguments {
 async fn main() -> Result<ExitCode> {
     let given = Arguments::parse();
     let mut plan = Plan::new(given.replay.unwrap_or(given.first), if given.replay.is_some() { 1 } else { given.seeds });
-    plan.matrix_first = given.replay.is_none();
+    plan.matrix_first = given.replay.is_none() && !given.draw;
     plan.only = given.only;
     plan.limit = given.minutes.map(|minutes| Duration::from_secs(60 * minutes));
     let report = all(&plan).await?;
