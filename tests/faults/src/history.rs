@@ -219,11 +219,14 @@ async fn after_cancel(rig: &Rig, seq: i64) -> Result<Vec<String>> {
     Ok(found)
 }
 
+/// A result's stage key, image, reconstruction and record.
+type Named = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+
 /// I2, I4 and I12: every object of every result is in the bucket and hashes to its name, and the pointer that a lost database
 /// would be rebuilt from says what the row says.
 async fn objects(rig: &Rig, seq: i64) -> Result<Vec<String>> {
     let sql = "SELECT r.key, r.image, r.reconstruction, r.record FROM results r WHERE r.job_seq = $1";
-    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> = sqlx::query_as(sql).bind(seq).fetch_all(&rig.pool).await?;
+    let rows: Vec<Named> = sqlx::query_as(sql).bind(seq).fetch_all(&rig.pool).await?;
     let mut found = Vec::new();
     for (key, image, reconstruction, record) in &rows {
         for (what, digest) in [("I2: image", image), ("I4: reconstruction", reconstruction), ("I4: record", record)] {

@@ -8,7 +8,7 @@
 //! - [`fault`]: the faults of the matrix, each an injection that heals itself, or the reason why it cannot be made here.
 //! - [`rig`]: the installation that is broken, and what brings it back to health between runs.
 //! - [`history`]: what is checked, by SQL and by the bucket's files.
-//! - [`report`]: `.local/faults/report.json`.
+//! - [`report`] writes `.local/faults/report.json`.
 //!
 //! Databases decide about time, not this harness: the moments it notes are the database's own.
 

@@ -234,10 +234,8 @@ impl Protocol {
                         actions.push(Action::NeverStarted(no));
                     }
                 }
-                TaskState::Running { boot } => {
-                    if free || !state.may_still_be_heard_of(state.hand_of(no), Some(*boot)) {
-                        actions.push(Action::WorkerLost(no));
-                    }
+                TaskState::Running { boot } if free || !state.may_still_be_heard_of(state.hand_of(no), Some(*boot)) => {
+                    actions.push(Action::WorkerLost(no));
                 }
                 TaskState::RetryWait { .. } => actions.push(Action::Due(no)),
                 TaskState::Dead { .. } if state.left.revivals > 0 && !state.cancelled => {
