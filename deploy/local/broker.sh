@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# A private RabbitMQ node: broker.sh start | stop | kill | alarm | calm [FOLDER]
-# `alarm` makes the node block publishers as it does when memory runs out, `calm` ends that.
+# A private RabbitMQ node: broker.sh start | stop | kill [FOLDER], and broker.sh ctl FOLDER ARGUMENT... (rabbitmqctl on it)
 # FOLDER (default .local/rabbit) holds all of a node, so a test can have one of its own to stop and start.
 # Debian's own start script refuses accounts other than root and rabbitmq; the server's script below it does not.
 source "$(dirname "${BASH_SOURCE[0]}")/stack.sh"
@@ -97,13 +96,16 @@ stop_mapper() {
     fi
 }
 
-# Sets the share of memory above which publishers are blocked.
-watermark() {
-    local server
-    server=$(server)
+# What rabbitmqctl needs to find a node that is not the system's: its cookie, and the port mapper that knows it.
+ctl() {
+    local tool
+    for tool in /usr/lib/rabbitmq/bin/rabbitmqctl /opt/rabbitmq/sbin/rabbitmqctl; do
+        [ -x "$tool" ] && break
+    done
+    [ -x "$tool" ] || fail "rabbitmqctl is missing" "install it with: make install"
     env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir" ERL_EPMD_PORT="$(port RABBIT_EPMD_PORT "$ports")" \
-        RABBITMQ_CONF_ENV_FILE="$dir/rabbitmq-env.conf" \
-        "${server%-server}ctl" --node cfx@localhost --quiet set_vm_memory_high_watermark "$1"
+        RABBITMQ_CONF_ENV_FILE="$dir/rabbitmq-env.conf" "$tool" --node cfx@localhost "$@" ||
+        fail "rabbitmqctl $* failed"
 }
 
 case $verb in
@@ -113,7 +115,9 @@ stop)
     stop_mapper
     ;;
 kill) stop RabbitMQ "$node_pid" KILL 10 ;;
-alarm) watermark 0 ;;
-calm) watermark 0.4 ;;
-*) fail "usage: broker.sh start|stop|kill|alarm|calm [FOLDER]" ;;
+ctl)
+    shift 2
+    ctl "$@"
+    ;;
+*) fail "usage: broker.sh start|stop|kill [FOLDER], broker.sh ctl FOLDER ARGUMENT..." ;;
 esac

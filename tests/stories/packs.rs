@@ -82,7 +82,7 @@ async fn workers_of_one_host_fetch_a_file_once_and_go_on_from_what_a_killed_one_
     let (mut cluster, pack, proxy, through) = place(12, 40).await?;
     // 64 KiB a chunk: some seconds for the whole, time enough to kill it half way.
     proxy.set(Fault::Delay(Duration::from_millis(5)));
-    cluster.add_worker_with(&[through.clone()])?;
+    cluster.add_worker_with(std::slice::from_ref(&through))?;
     let id = cluster.submit(&job("wide", "faces")).await?;
     let part = cluster.cache().join(format!("{}.part", pack.digest("generator.safetensors")?));
     wait_until("half of the generator is here", PATIENCE, || {
@@ -97,7 +97,7 @@ async fn workers_of_one_host_fetch_a_file_once_and_go_on_from_what_a_killed_one_
 
     proxy.set(Fault::None);
     let before = proxy.brought();
-    cluster.add_worker_with(&[through.clone()])?;
+    cluster.add_worker_with(std::slice::from_ref(&through))?;
     cluster.add_worker_with(&[through])?;
     assert_eq!(cluster.ended(id).await.state, JobState::Succeeded);
     let brought = proxy.brought() - before;

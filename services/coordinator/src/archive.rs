@@ -2,7 +2,7 @@
 //! ([`crate::rebuild`]).
 //!
 //! ```text
-//! archive/v1/projects/<id>.json                        name and weight
+//! archive/v1/projects/<id>.json                        name, weight and limits, as of its last job
 //! archive/v1/packs/<name>.json                         digest, manifest
 //! archive/v1/datasets/<id>/dataset.json                name, project
 //! archive/v1/datasets/<id>/sources/<from>-<digest>     JSON lines, one a source
@@ -25,7 +25,7 @@ use domain::job::JobSpec;
 use domain::{DatasetId, Digest, JobId, Landmarks, ProjectId, StageKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use store::{Gate, JobRow, PackRow, Source, Store};
+use store::{Gate, JobRow, PackRow, Project, Source, Store};
 
 /// Where the archive lies.
 pub const PREFIX: &str = "archive/v1/";
@@ -41,6 +41,15 @@ pub struct ProjectDocument {
     pub name: String,
     /// Its share of the GPUs.
     pub weight: f64,
+    /// GPU milliseconds that may be charged within 24 hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_ms_per_day: Option<f64>,
+    /// Batches of all its jobs with workers at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_batches: Option<i32>,
+    /// Tasks of all its jobs handed out per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_per_minute: Option<f64>,
 }
 
 /// `packs/<name>.json`.
@@ -239,8 +248,8 @@ pub async fn cancel(store: &Store, artifacts: &Artifacts, seq: i64, id: JobId) -
 }
 
 async fn project(store: &Store, artifacts: &Artifacts, id: ProjectId) -> Result<(), LoopError> {
-    let project = store.project_by_id(id).await?;
-    let document = ProjectDocument { id, name: project.name, weight: project.weight };
+    let Project { name, weight, quota_ms_per_day, max_batches, tasks_per_minute, .. } = store.project_by_id(id).await?;
+    let document = ProjectDocument { id, name, weight, quota_ms_per_day, max_batches, tasks_per_minute };
     put(artifacts, &format!("projects/{id}.json"), &document).await
 }
 

@@ -15,8 +15,8 @@ use domain::{Framing, Stage};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use store::{
-    Backlog, ClaimRequest, ClaimedBatch, ClaimedInvert, ClaimedSource, ClaimedTasks, ClassWindow, EditRow, Estimates, Gate,
-    JobRow, OutboxMessage,
+    Backlog, ClaimRequest, ClaimedBatch, ClaimedInvert, ClaimedSource, ClaimedTasks, ClassWindow, EditRow, Estimates,
+    Gate, JobRow, OutboxMessage,
 };
 use wire::broker::v1::{EditItem, Fence, InvertItem, PackRef, SourceRef, TrainItem, Work, WorkBatch};
 
@@ -98,6 +98,7 @@ impl Dispatch {
                 let Some((class, free)) = room.best() else { return Ok(claimed) };
                 let request = self.request(lane, class.clone(), known).await?;
                 let Some(batch) = self.app.store.claim_batch(&request, message).await? else { break };
+                telemetry::crash_point("o.after_commit");
                 tracing::debug!(batch = %batch.batch, job = %batch.job.id, stage = %lane.stage, tasks = batch.len(), "a batch is handed out");
                 *free -= 1;
                 claimed += 1;

@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod archive;
+pub mod believed;
 pub mod config;
 pub mod dashboard;
 pub mod dispatch;

@@ -74,6 +74,7 @@ async fn migrate(url: String) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[expect(clippy::print_stdout, reason = "a verb of the command line: its result goes to standard output")]
 async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
     let config = StoreConfig { url: settings.database()?, max_connections: 4 };
     let store = Store::connect(&config).await.context("cannot reach Postgres")?;

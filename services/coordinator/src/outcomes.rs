@@ -2,6 +2,7 @@
 //! acknowledged. A repeated, late or stale message changes nothing and is acknowledged too.
 
 use crate::app::App;
+use crate::believed;
 use crate::config;
 use broker::Verdict;
 use domain::{BootId, Reason, RetryPolicy};
@@ -31,11 +32,16 @@ async fn handle(app: &App, message: FromWorker) -> Verdict {
     metrics::counter!("cfx_worker_messages_total", "message" => kind).increment(1);
     let applied = match message {
         FromWorker::Started { boot, tasks, .. } => started(app, boot, &tasks).await,
+        FromWorker::Heartbeat(heartbeat) if !believed::is_class(&heartbeat.class) => {
+            let what = format!("a class of {} characters that makes no queue's name", heartbeat.class.chars().count());
+            Err(StoreError::Unstorable { what: "heartbeat", cause: what })
+        }
         FromWorker::Heartbeat(heartbeat) => heard(app, heartbeat).await,
         FromWorker::Outcomes { boot, items, .. } => finished(app, boot, items).await,
         FromWorker::Stopped { boot, tasks, after_ms } => stopped(app, boot, &tasks, after_ms).await,
         FromWorker::Goodbye { boot } => app.store.goodbye(boot).await,
     };
+    telemetry::crash_point("o.after_apply");
     match applied {
         Ok(()) => Verdict::Ack,
         Err(error) if error.class() == ErrorClass::Retryable => {
@@ -60,15 +66,15 @@ async fn started(app: &App, boot: BootId, tasks: &[Fence]) -> Result<(), StoreEr
 async fn heard(app: &App, heartbeat: Heartbeat) -> Result<(), StoreError> {
     let row = HeartbeatRow {
         boot: heartbeat.boot,
-        name: heartbeat.name,
+        name: believed::name(&heartbeat.name),
         class: heartbeat.class,
-        device: heartbeat.device,
-        version: heartbeat.version,
+        device: believed::name(&heartbeat.device),
+        version: believed::name(&heartbeat.version),
         draining: heartbeat.draining,
         running: heartbeat
             .running
             .iter()
-            .map(|p| RunningTask { task: p.fence.task, epoch: p.fence.epoch, done: p.done })
+            .map(|p| RunningTask { task: p.fence.task, epoch: p.fence.epoch, done: believed::done(p.done) })
             .collect(),
         images: i64::try_from(heartbeat.images).unwrap_or(i64::MAX),
         busy_ms: i64::try_from(heartbeat.busy_ms).unwrap_or(i64::MAX),
@@ -164,16 +170,19 @@ const fn inner(fence: Fence) -> store::Fence {
 
 fn row(item: ItemOutcome) -> OutcomeRow {
     let fence = inner(item.fence);
-    // a worker's stopwatch is not to be trusted with the fair shares
-    let gpu_ms = if item.gpu_ms.is_finite() { item.gpu_ms.max(0.0) } else { 0.0 };
+    let gpu_ms = believed::gpu_ms(item.gpu_ms);
     match item.outcome {
         Outcome::Stored { key, artifact } => OutcomeRow::Stored { fence, key, artifact, gpu_ms },
         Outcome::Edited(edited) => {
             let Edited { key, image, reconstruction, record_digest, record } = *edited;
-            OutcomeRow::Edited(Box::new(EditedRow { fence, key, image, reconstruction, record_digest, record, gpu_ms }))
+            believed::edited(EditedRow { fence, key, image, reconstruction, record_digest, record, gpu_ms })
         }
-        Outcome::Yielded { checkpoint, done } => OutcomeRow::Yielded { fence, checkpoint, done, gpu_ms },
-        Outcome::Failed { reason, detail } => OutcomeRow::Failed { fence, reason, detail, gpu_ms },
+        Outcome::Yielded { checkpoint, done } => {
+            OutcomeRow::Yielded { fence, checkpoint, done: believed::done(done), gpu_ms }
+        }
+        Outcome::Failed { reason, detail } => {
+            OutcomeRow::Failed { fence, reason, detail: believed::detail(&detail), gpu_ms }
+        }
     }
 }
 

@@ -123,8 +123,18 @@ impl Reading<'_> {
     /// Writes what the archive holds. Returns the jobs in the order of their numbers, and those of them that are cancelled.
     async fn archive(&self, report: &mut Report) -> anyhow::Result<(Vec<JobDocument>, BTreeMap<i64, CancelDocument>)> {
         for object in self.list(&format!("{PREFIX}projects/")).await? {
-            let ProjectDocument { id, name, weight } = self.document(&object).await?;
-            let project = Project { id, name: name.clone(), weight, served_ms: 0.0 };
+            let document: ProjectDocument = self.document(&object).await?;
+            let ProjectDocument { id, name, weight, quota_ms_per_day, max_batches, tasks_per_minute } = document;
+            let project = Project {
+                id,
+                name: name.clone(),
+                weight,
+                quota_ms_per_day,
+                max_batches,
+                tasks_per_minute,
+                served_ms: 0.0,
+                used_ms: 0.0,
+            };
             let written = self.store.restore_project(&project).await;
             let taken = || format!("project '{name}': is there another of that name? Rebuild into an empty database");
             report.projects += u64::from(written.with_context(taken)?);

@@ -52,6 +52,7 @@ impl Relay {
                 Err(error) => refused(id, &error),
             }
         }
+        telemetry::crash_point("o.after_confirm");
         metrics::counter!("cfx_published_total").increment(confirmed.len() as u64);
         confirmed
     }

@@ -1,6 +1,7 @@
 //! Settings: flags, then `CFX_*` in the environment, then one TOML file, then the defaults written here with their reasons.
 //! Secrets may also come from a file (`*_FILE`), as orchestrators mount them.
 
+use crate::pipeline::{Null, UnknownExecutor};
 use artifacts::S3Config;
 use broker::BrokerConfig;
 use networks::device::{self, DeviceChoice};
@@ -53,6 +54,10 @@ pub struct Settings {
     /// `cpu`, `cuda` or `cuda:N`. [default: cpu]
     #[arg(long, env = "CFX_DEVICE")]
     pub device: Option<String>,
+    /// `sleep:50ms`: compute nothing, take this time for an item, and store one black pixel with a record that says so. For
+    /// measuring the engine, on an installation of its own; not together with a device.
+    #[arg(long, env = "CFX_EXECUTOR")]
+    pub executor: Option<String>,
     /// CPU threads of one operation. Several workers with one thread each are faster than one with several. [default: 1]
     #[arg(long, env = "CFX_THREADS")]
     pub threads: Option<usize>,
@@ -93,6 +98,8 @@ pub struct Config {
     pub class: String,
     /// Device and process-wide settings of libtorch.
     pub device: device::Settings,
+    /// What takes the device's place, where nothing is to be computed.
+    pub null: Option<Null>,
     /// Longest slice of training.
     pub slice: Duration,
     /// Time to finish after the first signal.
@@ -143,6 +150,19 @@ pub enum ConfigError {
     /// Not a device.
     #[error(transparent)]
     Device(#[from] device::DeviceError),
+    /// Not an executor.
+    #[error(transparent)]
+    Executor(#[from] UnknownExecutor),
+    /// A device that nothing would be computed on.
+    #[error(
+        "executor '{executor}' computes nothing, so it takes no device; leave out one of CFX_EXECUTOR and CFX_DEVICE={device}"
+    )]
+    ExecutorOnDevice {
+        /// The executor.
+        executor: String,
+        /// The device.
+        device: String,
+    },
     /// Not a log format.
     #[error(transparent)]
     Log(#[from] telemetry::TelemetryError),
@@ -195,7 +215,7 @@ impl Settings {
         }
         fill!(self, file, broker_url, broker_url_file, s3_bucket, s3_endpoint, s3_region, s3_path_style);
         fill!(self, file, s3_access_key, s3_access_key_file, s3_secret_key, s3_secret_key_file);
-        fill!(self, file, class, device, threads, slice_seconds, grace_seconds, heartbeat_seconds);
+        fill!(self, file, class, device, executor, threads, slice_seconds, grace_seconds, heartbeat_seconds);
         fill!(self, file, cache_dir, cache_bytes, packs_loaded, log, log_format);
         Ok(self)
     }
@@ -218,6 +238,9 @@ impl Settings {
         if class.is_empty() || !class.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
             return Err(ConfigError::Class(class));
         }
+        if let (Some(executor), Some(device)) = (given.executor.clone(), given.device.clone()) {
+            return Err(ConfigError::ExecutorOnDevice { executor, device });
+        }
         let region = given.s3_region.unwrap_or_else(|| "us-east-1".to_owned());
         let path_style = given.s3_path_style.unwrap_or(false);
         let name = process_name();
@@ -226,6 +249,7 @@ impl Settings {
             s3: S3Config::new(given.s3_endpoint, region, bucket, access, secret_key, path_style),
             class,
             device: device_settings(given.device.as_deref(), given.threads)?,
+            null: given.executor.as_deref().map(str::parse).transpose()?,
             slice: Duration::from_secs(given.slice_seconds.unwrap_or(600)),
             grace: Duration::from_secs(given.grace_seconds.unwrap_or(60)),
             heartbeat: Duration::from_secs(given.heartbeat_seconds.unwrap_or(10).max(1)),
@@ -280,6 +304,21 @@ mod tests {
         let error = Settings { broker_url: None, ..complete() }.resolve().unwrap_err().to_string();
         assert!(error.contains("--broker-url") && error.contains("CFX_BROKER_URL"), "{error}");
         assert!(matches!(Settings { class: Some("a b".into()), ..complete() }.resolve(), Err(ConfigError::Class(_))));
+    }
+
+    #[test]
+    fn an_executor_takes_no_device() {
+        let given = |executor: &str, device: Option<&str>| {
+            let device = device.map(str::to_owned);
+            Settings { executor: Some(executor.to_owned()), device, ..complete() }.resolve()
+        };
+        assert!(given("sleep:50ms", None).unwrap().0.null.is_some());
+        for device in ["cuda", "cpu"] {
+            let error = given("sleep:50ms", Some(device)).unwrap_err().to_string();
+            assert!(error.contains("CFX_EXECUTOR") && error.contains(device), "{error}");
+        }
+        assert!(matches!(given("sleep", None), Err(ConfigError::Executor(_))));
+        assert!(complete().resolve().unwrap().0.null.is_none());
     }
 
     #[test]

@@ -3,10 +3,13 @@
 mod edit;
 mod frame;
 mod invert;
+mod null;
 mod train;
 
 #[cfg(test)]
 mod tests;
+
+pub use null::{Null, UnknownExecutor};
 
 use crate::cache::PackCache;
 use crate::drain::Drain;
@@ -31,6 +34,8 @@ const FINISHING: usize = 2;
 pub struct Line {
     /// The tensor thread.
     pub gpu: Gpu,
+    /// What takes its place, where nothing is to be computed.
+    pub null: Option<Null>,
     /// The bucket.
     pub artifacts: Artifacts,
     /// Packs on this machine.
@@ -123,6 +128,9 @@ async fn work(
         return all_ended(tasks.len(), &Ended::Yielded(None));
     }
     let desk = Desk { line: &line, batch: &batch, tasks: &tasks };
+    if let Some(null) = &line.null {
+        return null::run(desk, null, slot).await;
+    }
     match &batch.work {
         Work::Invert { inversion, items } => invert::run(desk, inversion, items, slot).await,
         Work::Train { edit, item } => vec![train::run(desk, edit, item, slot).await],

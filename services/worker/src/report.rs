@@ -7,6 +7,7 @@ use domain::ids::{BatchId, BootId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use telemetry::crash_point;
 use wire::broker::v1::{Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, WaitsFor};
 
 /// Who speaks.
@@ -97,6 +98,7 @@ impl Reporter {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(15));
         }
+        crash_point("w.after_publish");
         // Safe to widen: a count of items.
         self.images.fetch_add(images as u64, Ordering::Relaxed);
     }

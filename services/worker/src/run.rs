@@ -28,8 +28,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let (settings, packs) = (config.device, config.packs_loaded);
         tokio::task::spawn_blocking(move || Gpu::start(settings, packs)).await??
     };
-    let device = device_name(gpu.environment());
+    let device = config.null.as_ref().map_or_else(|| device_name(gpu.environment()), ToString::to_string);
     tracing::info!(%boot, name = config.name, class = config.class, device, "the worker is up");
+    if config.null.is_some() {
+        tracing::warn!(
+            device,
+            "nothing will be computed: this worker is for measuring the engine, on an installation of its own"
+        );
+    }
     let identity = Identity { boot, name: config.name.clone(), class: config.class.clone(), device };
     let reporter = Reporter::new(Publisher::start(config.broker.clone()), identity);
     let held = Arc::new(Held::default());
@@ -45,7 +51,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (queue, finishing) = (WorkQueue::new(config.broker, &config.class), Line::finishing());
     let (slice, told) = (config.slice, reporter.clone());
     let ending = drain.clone();
-    let line = Line { gpu, artifacts, packs, reporter, held, drain, slice, finishing };
+    let line = Line { gpu, null: config.null, artifacts, packs, reporter, held, drain, slice, finishing };
     consume::run(Arc::new(line), queue).await;
 
     beating.abort();

@@ -10,6 +10,7 @@ use crate::report::Reporter;
 use broker::Delivery;
 use std::sync::Arc;
 use std::time::Duration;
+use telemetry::crash_point;
 use wire::broker::v1::WorkBatch;
 
 /// A batch that is this worker's to do.
@@ -40,10 +41,12 @@ pub async fn take(delivery: Delivery, held: &Arc<Held>, reporter: &Reporter, dra
         tokio::select! { () = tokio::time::sleep(pause) => {}, () = drain.begun() => return None }
         pause = (pause * 2).min(Duration::from_secs(5));
     }
+    crash_point("w.after_started_confirm");
     let batch = delivery.batch.clone();
     if let Err(error) = delivery.ack().await {
         // Started is said, so the tasks are ours whether or not a copy is still in the queue.
         tracing::warn!(batch = %batch.batch, %error, "running a batch whose acknowledgement was lost");
     }
+    crash_point("w.after_ack");
     Some(Taken { batch, holding, trace })
 }

@@ -13,6 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
+/// Pauses between readings of an object whose bytes do not hash to its name.
+const REREADS: [Duration; 3] = [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1)];
+
 /// One bucket; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
@@ -84,17 +87,23 @@ impl Artifacts {
         Ok(digest)
     }
 
-    /// The artifact `digest`, hashed before it is returned.
+    /// The artifact `digest`, hashed before it is returned. Bytes that are wrong are read again a few times, over seconds: a
+    /// transfer can be garbled, and to call the object itself damaged costs its item for good.
     ///
     /// # Errors
     /// Missing, or damaged ([`ArtifactError::Mismatch`]), or the store's.
     pub async fn get(&self, digest: Digest) -> Result<Bytes, ArtifactError> {
-        let bytes = self.read(&self.bucket, &digest.cas_key(), None).await?;
-        let found = Digest::of(&bytes);
-        if found != digest {
-            return Err(ArtifactError::Mismatch { named: digest, found });
+        let mut pauses = REREADS.into_iter();
+        loop {
+            let bytes = self.read(&self.bucket, &digest.cas_key(), None).await?;
+            let found = Digest::of(&bytes);
+            if found == digest {
+                return Ok(bytes);
+            }
+            let Some(pause) = pauses.next() else { return Err(ArtifactError::Mismatch { named: digest, found }) };
+            tracing::warn!(%digest, %found, "an object's bytes are wrong; reading it again");
+            tokio::time::sleep(pause).await;
         }
-        Ok(bytes)
     }
 
     /// Whether the artifact is there (its bytes are not read).

@@ -13,7 +13,9 @@ fn connect(endpoint: String) -> Artifacts {
 
 /// Two pieces and a half, no two parts of which are alike.
 fn large() -> Vec<u8> {
-    (0..u32::try_from(PIECE * 5 / 2).unwrap()).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect()
+    (0..u32::try_from(PIECE * 5 / 2).expect("a small number"))
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8)
+        .collect()
 }
 
 async fn store(artifacts: &Artifacts, digest: Digest, bytes: &[u8], chunk: usize) -> Result<(), ArtifactError> {

@@ -2,6 +2,7 @@
 
 use crate::config::{BrokerConfig, BrokerError};
 use crate::link::{Backoff, Link, chain, open_until_it_works};
+use crate::reading;
 use crate::topology;
 use futures_util::StreamExt;
 use lapin::Consumer;
@@ -53,12 +54,9 @@ impl ControlListener {
             let Some((link, consumer)) = &mut self.open else { continue };
             let lost = match tokio::time::timeout(LOOK, consumer.next()).await {
                 // Taken without acknowledgement: a message that this process loses is told again.
-                Ok(Some(Ok(delivery))) => match serde_json::from_slice(&delivery.data) {
+                Ok(Some(Ok(delivery))) => match reading::read(&delivery, topology::CONTROL) {
                     Ok(control) => return control,
-                    Err(error) => {
-                        tracing::error!(%error, "a control message cannot be read; ignored");
-                        continue;
-                    }
+                    Err(_) => continue,
                 },
                 Ok(Some(Err(error))) => BrokerError::Broken(error),
                 Ok(None) => BrokerError::Cancelled(topology::CONTROL.to_owned()),

@@ -17,6 +17,7 @@ mod control;
 mod link;
 mod outcomes;
 mod publish;
+mod reading;
 pub mod topology;
 mod work;
 
@@ -24,4 +25,5 @@ pub use config::{BrokerConfig, BrokerError};
 pub use control::ControlListener;
 pub use outcomes::{Verdict, consume_outcomes};
 pub use publish::{Message, PublishError, Publisher};
+pub use reading::MOST_BYTES;
 pub use work::{AckLost, Delivery, WorkQueue};

@@ -2,6 +2,7 @@
 
 use crate::config::{BrokerConfig, BrokerError};
 use crate::link::{Backoff, Link, chain, open_until_it_works};
+use crate::reading;
 use crate::topology;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use lapin::message::Delivery;
@@ -28,7 +29,7 @@ pub enum Verdict {
 /// Consumes what workers say until `stop` is cancelled, handling up to `prefetch` messages at once. Reconnects by itself.
 ///
 /// `handler` gets the message and the trace context it came with. A message that cannot be read is dead-lettered to
-/// [`topology::DEAD`] and logged as an error. Messages in hand when `stop` comes are finished first.
+/// [`topology::DEAD`], counted, and logged as an error. Messages in hand when `stop` comes are finished first.
 pub async fn consume_outcomes<H, F>(config: BrokerConfig, prefetch: u16, stop: CancellationToken, handler: H)
 where
     H: Fn(FromWorker, Option<String>) -> F,
@@ -97,7 +98,7 @@ where
     H: Fn(FromWorker, Option<String>) -> F,
     F: Future<Output = Verdict>,
 {
-    let settled = match serde_json::from_slice::<FromWorker>(&delivery.data) {
+    let settled = match reading::read::<FromWorker>(&delivery, topology::OUTCOMES) {
         Ok(message) => match handler(message, traceparent(&delivery)).await {
             Verdict::Ack => delivery.ack(BasicAckOptions::default()).await,
             Verdict::Requeue => {
@@ -105,11 +106,7 @@ where
                 delivery.nack(BasicNackOptions { multiple: false, requeue: true }).await
             }
         },
-        Err(error) => {
-            let id = delivery.properties.message_id().as_ref().map(ToString::to_string);
-            tracing::error!(%error, message_id = id, bytes = delivery.data.len(), "an outcome cannot be read; moved to {}", topology::DEAD);
-            delivery.reject(BasicRejectOptions { requeue: false }).await
-        }
+        Err(_) => delivery.reject(BasicRejectOptions { requeue: false }).await,
     };
     match settled {
         Ok(true) => Ok(()),

@@ -353,6 +353,7 @@ fn properties(message: &Message) -> BasicProperties {
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
+        .with_type(crate::reading::VERSION.into())
         .with_message_id(message.message_id.to_string().into());
     if let Some(traceparent) = &message.traceparent {
         let mut headers = FieldTable::default();

@@ -8,6 +8,7 @@
 use crate::config::{BrokerConfig, BrokerError};
 use crate::link::{Backoff, Link, chain, open_until_it_works};
 use crate::outcomes::traceparent;
+use crate::reading;
 use crate::topology;
 use domain::Stage;
 use lapin::Acker;
@@ -91,13 +92,12 @@ impl WorkQueue {
             let Some(found) = answer.map_err(BrokerError::Broken)? else { continue };
             self.turn = at + 1;
             let message = found.delivery;
-            match serde_json::from_slice::<WorkBatch>(&message.data) {
+            match reading::read::<WorkBatch>(&message, &self.queues[at]) {
                 Ok(batch) => {
                     let traceparent = traceparent(&message);
                     return Ok(Some(Delivery { batch, traceparent, acker: message.acker }));
                 }
-                Err(error) => {
-                    tracing::error!(%error, queue = self.queues[at], "a batch cannot be read; moved to {}", topology::DEAD);
+                Err(_) => {
                     message.reject(BasicRejectOptions { requeue: false }).await.map_err(BrokerError::Broken)?;
                 }
             }

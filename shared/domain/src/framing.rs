@@ -20,7 +20,6 @@ impl Frame {
     pub const NAMES: [&str; 2] = ["centre-square", "ffhq"];
 
     /// Whether it is the default, which is left out where it is written down: keys and digests of jobs without it stay as they are.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it by reference")]
     pub const fn is_default(&self) -> bool {
         matches!(self, Self::CentreSquare)
     }

@@ -16,7 +16,7 @@ use crate::ids::{BatchId, BootId, Epoch};
 use serde::{Deserialize, Serialize};
 
 /// Where a task stands. Each state holds the facts that are true only there.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum TaskState {
     /// Waits for an earlier stage (a latent, a mapper). Its commit moves the task on; a sweeper re-arms a lost producer.
@@ -75,7 +75,7 @@ pub const TASK_STATES: [&str; 8] =
     ["blocked", "ready", "dispatched", "running", "retry_wait", "succeeded", "dead", "cancelled"];
 
 /// A task as the state machine sees it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Task {
     /// The fence: bumped by every dispatch.
     pub epoch: Epoch,

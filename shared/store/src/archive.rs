@@ -2,7 +2,7 @@
 //! themselves: what was registered and what was asked for. Writing it is the caller's; here stands how far it is.
 
 use crate::jobs::{Row, select_jobs};
-use crate::{JobRow, PackRow, Project, Store, StoreError};
+use crate::{JobRow, PackRow, Store, StoreError};
 use domain::{DatasetId, JobId, ProjectId};
 use uuid::Uuid;
 
@@ -31,18 +31,6 @@ fn dataset_archive((id, project, name, sources, archived, changes): DatasetColum
 }
 
 impl Store {
-    /// The project of this id.
-    ///
-    /// # Errors
-    /// When there is none, or the database fails.
-    #[tracing::instrument(name = "db.project_by_id", skip(self))]
-    pub async fn project_by_id(&self, id: ProjectId) -> Result<Project, StoreError> {
-        let sql = "-- project_by_id\nSELECT name, weight, served_ms FROM projects WHERE id = $1";
-        let row: Option<(String, f64, f64)> = sqlx::query_as(sql).bind(id.as_uuid()).fetch_optional(&self.pool).await?;
-        let (name, weight, served_ms) = row.ok_or_else(|| StoreError::Missing { what: format!("project {id}") })?;
-        Ok(Project { id, name, weight, served_ms })
-    }
-
     /// The key that the job was submitted under.
     ///
     /// # Errors

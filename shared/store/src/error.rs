@@ -109,8 +109,8 @@ pub(crate) fn is_undefined_table(error: &sqlx::Error) -> bool {
 fn is_passing(error: &sqlx::Error) -> bool {
     match sqlstate(error) {
         // connection failure, collisions, insufficient resources, lock not available, operator intervention (shutdown,
-        // statement timeout), idle-in-transaction timeout
-        Some(code) => ["08", "40", "53", "55", "57", "25P03"].iter().any(|class| code.starts_with(class)),
+        // statement timeout), the system's errors (a disk that cannot be written), idle-in-transaction timeout
+        Some(code) => ["08", "40", "53", "55", "57", "58", "25P03"].iter().any(|class| code.starts_with(class)),
         None => matches!(
             error,
             sqlx::Error::Io(_)

@@ -1,5 +1,5 @@
 //! What workers say about tasks, applied under the fence: the (task, epoch) must be the current hand-out, the task must be
-//! dispatched or running, and its job not cancelled. All else changes nothing and is named back as stale.
+//! dispatched, or running on the very process that speaks, and its job not cancelled. All else changes nothing and is named back as stale.
 //!
 //! A finish may come before its start, twice, or from a zombie; an outcome is applied at most once, with everything that follows
 //! from it (result, record, shared artifact, followers, gates, counts) in one transaction.
@@ -258,7 +258,7 @@ async fn finish_stored(
             FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::bytea[], $6::float8[])
                 AS f(job_seq, no, epoch, key, artifact, gpu_ms) ORDER BY job_seq, no, epoch DESC),
         ",
-        held_under_fence!("t.key = f.key AND t.stage <> 'edit'"),
+        held_under_fence!("t.key = f.key AND t.stage <> 'edit' AND (t.boot IS NULL OR t.boot = $7)"),
         "
         moved AS (
             UPDATE tasks t SET state = 'succeeded', batch = NULL, boot = NULL, held_since = NULL, charged = NULL, done = 1,
@@ -289,9 +289,9 @@ async fn finish_stored(
         .bind(rows.iter().map(|r| r.1.0.as_bytes().as_slice()).collect::<Vec<_>>())
         .bind(rows.iter().map(|r| r.2.as_bytes().as_slice()).collect::<Vec<_>>())
         .bind(rows.iter().map(|r| r.3).collect::<Vec<_>>())
+        .bind(boot.as_uuid())
         .fetch_all(&mut *conn)
         .await?;
-    tracing::debug!(%boot, moved = moved.len(), "stored");
     if moved.is_empty() {
         return Ok(());
     }
@@ -342,7 +342,7 @@ async fn finish_edited(
                 AS f(job_seq, no, epoch, key, gpu_ms, image, reconstruction, record_digest, metrics, verdict, record, reasons)
             ORDER BY job_seq, no, epoch DESC),
         ",
-        held_under_fence!("t.key = f.key AND t.stage = 'edit'"),
+        held_under_fence!("t.key = f.key AND t.stage = 'edit' AND (t.boot IS NULL OR t.boot = $12)"),
         "
         moved AS (
             UPDATE tasks t SET state = 'succeeded', batch = NULL, boot = NULL, held_since = NULL, charged = NULL, done = 1,
@@ -423,7 +423,7 @@ async fn yield_back(
             FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::real[], $6::float8[])
                 AS f(job_seq, no, epoch, checkpoint, done, gpu_ms) ORDER BY job_seq, no, epoch DESC),
         ",
-        held_under_fence!("true"),
+        held_under_fence!("(t.boot IS NULL OR t.boot = $7)"),
         "
         moved AS (
             UPDATE tasks t SET state = 'ready', batch = NULL, boot = NULL, held_since = NULL, charged = NULL, updated_at = now(),
@@ -510,7 +510,7 @@ const FAIL: &str = concat!(
         FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::float8[])
             AS f(job_seq, no, epoch, new_reason, class, detail, gpu_ms) ORDER BY job_seq, no, epoch DESC),
     ",
-    held_under_fence!("true"),
+    held_under_fence!("($12::uuid IS NULL OR t.boot IS NULL OR t.boot = $12)"),
     "
     tried AS (
         SELECT h.*, h.attempts + (class = 'bug')::int AS tries, h.losses + (class = 'retryable')::int AS lost FROM held h),

@@ -83,6 +83,17 @@ impl Store {
         Ok(ProjectId::from_uuid(id))
     }
 
+    /// The project of this id.
+    ///
+    /// # Errors
+    /// When there is none, or the database fails.
+    #[tracing::instrument(name = "db.project_by_id", skip(self))]
+    pub async fn project_by_id(&self, id: ProjectId) -> Result<Project, StoreError> {
+        let row: Option<Row> =
+            sqlx::query_as(select_projects!("WHERE id = $1")).bind(id.as_uuid()).fetch_optional(&self.pool).await?;
+        row.map(Project::from).ok_or_else(|| StoreError::Missing { what: format!("project {id}") })
+    }
+
     /// The project of this name.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use crate::columns::to_json;
 use crate::counts::deltas_of_moved;
 use crate::error::retrying;
 use crate::jobs::write_edits;
+use crate::limits::write_limits;
 use crate::outcomes::{reasons_text, unblock, verdict_name};
 use crate::{NewJob, Project, Source, Store, StoreError};
 use chrono::{DateTime, Utc};
@@ -75,8 +76,15 @@ impl Store {
     #[tracing::instrument(name = "db.restore_project", skip(self))]
     pub async fn restore_project(&self, project: &Project) -> Result<bool, StoreError> {
         let sql = "-- restore_project
-            INSERT INTO projects (id, name, weight) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
-        let insert = sqlx::query(sql).bind(project.id.as_uuid()).bind(&project.name).bind(project.weight);
+            INSERT INTO projects (id, name, weight, quota_ms_per_day, max_batches, tasks_per_minute) VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (id) DO NOTHING";
+        let insert = sqlx::query(sql)
+            .bind(project.id.as_uuid())
+            .bind(&project.name)
+            .bind(project.weight)
+            .bind(project.quota_ms_per_day)
+            .bind(project.max_batches)
+            .bind(project.tasks_per_minute);
         Ok(insert.execute(&self.pool).await?.rows_affected() == 1)
     }
 
@@ -156,11 +164,12 @@ impl Store {
         job: &NewJob,
         created_at: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
+        let inversion = job.spec.inversion.cost();
         let mut tx = self.pool.begin().await?;
         let sql = "-- restore_job
             INSERT INTO jobs (seq, id, project, idempotency_key, spec_digest, spec, dataset, pack_name, pack_digest, pack_manifest,
-                              priority, created_at, archived)
-            OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true)
+                              priority, created_at, invert_cost, invert_units, archived)
+            OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, true)
             ON CONFLICT (id) DO NOTHING";
         let written = sqlx::query(sql)
             .bind(seq)
@@ -175,12 +184,15 @@ impl Store {
             .bind(job.pack.manifest.as_bytes().as_slice())
             .bind(job.spec.priority)
             .bind(created_at)
+            .bind(&inversion.name)
+            .bind(inversion.units)
             .execute(&mut *tx)
             .await?;
         if written.rows_affected() == 0 {
             return Ok(false);
         }
         sqlx::query("-- restore_job: partition\nSELECT ensure_task_partition($1)").bind(seq).execute(&mut *tx).await?;
+        write_limits(&mut tx, seq, &job.spec.limits).await?;
         write_edits(&mut tx, seq, &job.edits).await?;
         let sql = "-- restore_job: number
             SELECT setval(pg_get_serial_sequence('jobs', 'seq'), (SELECT max(seq) FROM jobs))";

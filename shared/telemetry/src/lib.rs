@@ -2,14 +2,16 @@
 //!
 //! **Owns** the tracing subscriber, the Prometheus recorder, and the W3C `traceparent` texts that travel with messages.
 //!
-//! **Never** reads the environment or decides what is worth measuring: services pass settings in and name their own metrics
+//! **Never** reads the environment (but for crash points in debug builds) or decides what is worth measuring: services pass settings in and name their own metrics
 //! (`cfx_*`).
 //!
 //! **After a crash** nothing needs repair: logs go to standard error line by line, and counters start at zero, which Prometheus
 //! understands.
 
+mod crash;
 mod traceparent;
 
+pub use crash::crash_point;
 pub use traceparent::TraceParent;
 
 use std::io::IsTerminal;

@@ -24,6 +24,16 @@ pub enum Fault {
     Blackhole,
     /// Every chunk of bytes (of 64 KiB at most) waits this long, in each direction.
     Delay(Duration),
+    /// Connections that are open carry no byte any more, for good, and stay open: the peer is gone and nobody said so. New ones
+    /// pass.
+    HalfOpen,
+    /// Open connections are closed; on a new one this text is the answer to whatever comes first, and then it is closed. The
+    /// server is not asked.
+    Answer(&'static str),
+    /// At most this many bytes of each chunk come back from the server, and then the connection ends.
+    Truncate(usize),
+    /// The last byte of each chunk from the server is changed.
+    Garble,
 }
 
 /// Listens on a free port of 127.0.0.1 and passes bytes to one server, until told to break that.
@@ -165,8 +175,11 @@ async fn accept(listener: TcpListener, upstream: String, wire: Wire) {
 /// One connection: ends when either side does, or when it is cut.
 async fn connect(client: TcpStream, upstream: String, wire: Wire) {
     let mut fault = wire.fault.clone();
-    if *fault.borrow() == Fault::Cut {
-        return;
+    let at_birth = *fault.borrow();
+    match at_birth {
+        Fault::Cut => return,
+        Fault::Answer(text) => return answer(client, text).await,
+        _ => {}
     }
     let server = match TcpStream::connect(&upstream).await {
         Ok(server) => server,
@@ -179,16 +192,42 @@ async fn connect(client: TcpStream, upstream: String, wire: Wire) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let up = pass(from_client, to_server, &wire, &wire.traffic.to_server);
-    let down = pass(from_server, to_client, &wire, &wire.traffic.to_client);
+    let way = |back| Way { back, survives: at_birth == Fault::HalfOpen };
+    let up = pass(from_client, to_server, &wire, &wire.traffic.to_server, way(false));
+    let down = pass(from_server, to_client, &wire, &wire.traffic.to_client, way(true));
     tokio::select! {
         () = async { tokio::join!(up, down); } => {}
-        _ = fault.wait_for(|fault| *fault == Fault::Cut) => {}
+        _ = fault.wait_for(|fault| matches!(fault, Fault::Cut | Fault::Answer(_))) => {}
     }
 }
 
+/// Says `text` to whatever comes first.
+async fn answer(mut client: TcpStream, text: &str) {
+    let mut asked = vec![0; 64 * 1024];
+    let said = async {
+        if client.read(&mut asked).await? > 0 {
+            client.write_all(text.as_bytes()).await?;
+        }
+        client.shutdown().await?;
+        // Closing with bytes unread would reset the connection, and the answer with it.
+        while client.read(&mut asked).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // A client that goes on sending for seconds has had its answer.
+    let _ = tokio::time::timeout(Duration::from_secs(2), said).await;
+}
+
+/// What one direction is to do.
+#[derive(Clone, Copy)]
+struct Way {
+    /// From the server to the client.
+    back: bool,
+    /// Opened under [`Fault::HalfOpen`], so not one of those that carry nothing.
+    survives: bool,
+}
+
 /// One direction, until its source ends.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, wire: &Wire, meter: &Meter) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, wire: &Wire, meter: &Meter, way: Way) {
     let mut fault = wire.fault.clone();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -198,14 +237,19 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, wire: &Wire, mete
         };
         // A sender that is gone means the proxy is being dropped: there is nobody left to pass bytes for.
         let Ok(now) = fault.wait_for(|fault| *fault != Fault::Blackhole).await.map(|fault| *fault) else { break };
-        if let Fault::Delay(delay) = now {
-            tokio::time::sleep(delay).await;
+        let mut passed = length;
+        match now {
+            Fault::Delay(delay) => tokio::time::sleep(delay).await,
+            Fault::HalfOpen if !way.survives => std::future::pending().await,
+            Fault::Truncate(most) if way.back => passed = length.min(most),
+            Fault::Garble if way.back => buffer[length - 1] ^= 1,
+            _ => {}
         }
-        if !meter.take(length) {
+        if !meter.take(passed) {
             wire.cut.send_replace(Fault::Cut);
             break;
         }
-        if to.write_all(&buffer[..length]).await.is_err() {
+        if to.write_all(&buffer[..passed]).await.is_err() || passed < length {
             break;
         }
     }

@@ -66,6 +66,15 @@ impl TestVhost {
         self.api.make(&self.name).await
     }
 
+    /// A call of the node's management API, for what this type has no name for: `path` below `/api`, JSON in and out.
+    ///
+    /// # Errors
+    /// When the node does not answer or refuses.
+    pub async fn manage(&self, method: Method, path: &[&str], body: &serde_json::Value) -> Result<serde_json::Value> {
+        let text = self.api.request(method, path, &body.to_string()).await?;
+        Ok(if text.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&text)? })
+    }
+
     /// The names of the queues that exist now.
     ///
     /// # Errors
@@ -172,7 +181,7 @@ impl TestBroker {
     /// # Errors
     /// When the node does not answer.
     pub async fn alarm(&self) -> Result<()> {
-        script("alarm", self.folder.path()).await
+        self.ctl(&["--quiet", "set_vm_memory_high_watermark", "0"]).await
     }
 
     /// Ends the alarm.
@@ -180,7 +189,17 @@ impl TestBroker {
     /// # Errors
     /// When the node does not answer.
     pub async fn calm(&self) -> Result<()> {
-        script("calm", self.folder.path()).await
+        self.ctl(&["--quiet", "set_vm_memory_high_watermark", "0.4"]).await
+    }
+
+    /// `rabbitmqctl` with these arguments on this node.
+    ///
+    /// # Errors
+    /// When it fails; with its words.
+    pub async fn ctl(&self, arguments: &[&str]) -> Result<()> {
+        let mut command = Command::new(workspace_root().join("deploy/local/broker.sh"));
+        command.arg("ctl").arg(self.folder.path()).args(arguments);
+        run(command, "ctl").await
     }
 
     /// Starts it again on what it had written down.
@@ -214,6 +233,10 @@ async fn queue_depth(url: &str, queue: &str) -> Result<u32> {
 async fn script(verb: &str, folder: &Path) -> Result<()> {
     let mut command = Command::new(workspace_root().join("deploy/local/broker.sh"));
     command.arg(verb).arg(folder);
+    run(command, verb).await
+}
+
+async fn run(command: Command, verb: &str) -> Result<()> {
     let output =
         tokio::process::Command::from(command).output().await.context("deploy/local/broker.sh cannot be run")?;
     if !output.status.success() {

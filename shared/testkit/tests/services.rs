@@ -132,3 +132,43 @@ async fn a_proxy_cuts_holds_and_delays() {
     proxy.set(Fault::None);
     wait_until("the pool has connected again", Duration::from_secs(10), async || ask().await.ok()).await;
 }
+
+#[tokio::test]
+async fn a_proxy_answers_truncates_and_leaves_the_old_ones_dead() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = FaultProxy::start(server.local_addr().unwrap().to_string()).await.unwrap();
+    // says back whatever it is told
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = server.accept().await {
+            tokio::spawn(async move {
+                let (mut from, mut to) = socket.split();
+                tokio::io::copy(&mut from, &mut to).await
+            });
+        }
+    });
+    let open = async || TcpStream::connect(proxy.address()).await.unwrap();
+    let echo = async |socket: &mut TcpStream, length: usize| {
+        socket.write_all(b"hello").await.unwrap();
+        let mut said = vec![0; length];
+        let heard = tokio::time::timeout(Duration::from_millis(500), socket.read_exact(&mut said)).await;
+        heard.ok()?.ok().map(|_| String::from_utf8(said).unwrap())
+    };
+    let mut old = open().await;
+    assert_eq!(echo(&mut old, 5).await.as_deref(), Some("hello"));
+    proxy.set(Fault::Garble);
+    assert_eq!(echo(&mut old, 5).await.as_deref(), Some("helln"));
+    proxy.set(Fault::HalfOpen);
+    assert_eq!(echo(&mut old, 5).await, None);
+    let mut new = open().await;
+    assert_eq!(echo(&mut new, 5).await.as_deref(), Some("hello"));
+    proxy.set(Fault::Truncate(3));
+    assert_eq!(echo(&mut new, 3).await.as_deref(), Some("hel"));
+    assert_eq!(new.read(&mut [0; 8]).await.unwrap(), 0, "and nothing after it");
+    proxy.set(Fault::None);
+    assert_eq!(echo(&mut old, 5).await, None, "an old one stays dead");
+    proxy.set(Fault::Answer("no"));
+    let mut refused = open().await;
+    assert_eq!(echo(&mut refused, 2).await.as_deref(), Some("no"));
+}

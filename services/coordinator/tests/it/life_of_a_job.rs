@@ -22,32 +22,32 @@ use wire::http::v1::{Dataset, EditResult, Job, Page, Task};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Serving {
+pub struct Serving {
     soft: CancellationToken,
     served: JoinHandle<Result<()>>,
 }
 
 impl Serving {
-    async fn start(app: &App) -> Result<Self> {
+    pub async fn start(app: &App) -> Result<Self> {
         let soft = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let served = tokio::spawn(app.clone().serve(listener, soft.clone()));
         Ok(Self { soft, served })
     }
 
-    async fn end(self) -> Result<()> {
+    pub async fn end(self) -> Result<()> {
         self.soft.cancel();
         tokio::time::timeout(PATIENCE, self.served).await??
     }
 }
 
-async fn submit(bench: &Bench, spec: &Value) -> Result<String> {
+pub async fn submit(bench: &Bench, spec: &Value) -> Result<String> {
     let (status, created) = bench.post("/v1/jobs", spec, &[]).await?;
     anyhow::ensure!(status == StatusCode::CREATED, "{status} {created}");
     Ok(created["id"].as_str().unwrap_or_default().to_owned())
 }
 
-async fn until(bench: &Bench, id: &str, what: &str, is: impl Fn(&Job) -> bool) -> Job {
+pub async fn until(bench: &Bench, id: &str, what: &str, is: impl Fn(&Job) -> bool) -> Job {
     let path = format!("/v1/jobs/{id}");
     let (path, is) = (path.as_str(), &is);
     let ask = || async move { bench.read::<Job>(path).await.ok().filter(|job| is(job)) };

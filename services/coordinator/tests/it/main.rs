@@ -1,5 +1,6 @@
 //! The coordinator in the test's own process, on real Postgres, RabbitMQ and S3. One program, so that it is linked once.
 
+mod bad_input;
 mod counterfactuals;
 mod http;
 mod life_of_a_job;

@@ -107,14 +107,6 @@ pub mod conversion {
     pub const RESIZE_CATMULL_ROM: &str = "resize-catmull-rom";
 }
 
-/// Decodes `bytes` and brings the image's centred square to `resolution` x `resolution` RGB8.
-///
-/// # Errors
-/// The image's own fault, with its reason.
-pub fn prepare(bytes: &[u8], limits: &Limits, resolution: u32) -> Result<Prepared, Reject> {
-    upright(bytes, limits)?.square(resolution)
-}
-
 /// An image of which no part is chosen yet: decoded, upright, opaque, 8-bit RGB.
 #[derive(Clone, Debug)]
 pub struct Upright {

@@ -5,6 +5,7 @@ use artifacts::{ArtifactClass, ArtifactError, Artifacts};
 use chrono::Utc;
 use domain::{Digest, StageKey};
 use std::time::Duration;
+use telemetry::crash_point;
 use wire::broker::v1::{Outcome, ResultPointer};
 
 /// Tries beyond the client's own, with doubling pauses: about half a minute. The computation behind an upload costs more than that.
@@ -27,6 +28,7 @@ pub async fn pointer(artifacts: &Artifacts, key: StageKey, outcome: Outcome) -> 
     let pointer = ResultPointer { key, outcome, written_at: Utc::now() };
     let object = pointer.object();
     patiently(|| artifacts.put_result(&object, &pointer)).await?;
+    crash_point("w.after_put");
     Ok(pointer.outcome)
 }
 

@@ -15,6 +15,9 @@ const HEADER_LIMIT: u64 = 100_000_000;
 /// Bytes of the length before the header.
 const PREFIX: u64 = 8;
 
+/// A tensor's name, what it is, and its bytes.
+pub(super) type Tensor<'a> = (String, TensorInfo, &'a [u8]);
+
 /// An open file, before its first tensor.
 pub(super) struct TensorFile<'a> {
     path: &'a Path,
@@ -58,7 +61,7 @@ impl<'a> TensorFile<'a> {
     }
 
     /// The next tensor: its name, what it is, and its bytes (little-endian, row-major), which are good until the next call.
-    pub(super) fn next(&mut self) -> Result<Option<(String, TensorInfo, &[u8])>, LoadError> {
+    pub(super) fn next(&mut self) -> Result<Option<Tensor<'_>>, LoadError> {
         let Some((name, info)) = self.left.pop() else { return Ok(None) };
         let (begin, end) = info.data_offsets;
         self.bytes.resize(end - begin, 0);

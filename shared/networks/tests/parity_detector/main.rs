@@ -79,7 +79,6 @@ fn row(face: &Face) -> Vec<(f32, f32)> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the measured error is what a reader of the test run wants")]
 fn faces_are_those_of_facenet_pytorch() {
     let detector = load(tensors()).unwrap();
     let goldens: BTreeMap<String, Tensor> =

@@ -110,6 +110,25 @@ async fn after_a_cancel_nothing_starts_and_nothing_is_committed() {
     world.check_counts(job).await;
 }
 
+#[tokio::test]
+async fn a_process_that_does_not_hold_a_task_can_neither_end_nor_fail_it() {
+    let world = World::new().await;
+    let job = with_ready_edits(&world, "forged", 1).await;
+    let (worker, batch) = world.run(job, Stage::Edit, 1).await;
+    let fence = fences(&batch)[0];
+    let stranger = boot();
+    let failed =
+        OutcomeRow::Failed { fence, reason: domain::Reason::Truncated, detail: "a lie".to_owned(), gpu_ms: 1.0 };
+    let yielded = OutcomeRow::Yielded { fence, checkpoint: None, done: 0.0, gpu_ms: 0.0 };
+    for row in [failed, yielded] {
+        assert_eq!(world.apply(stranger, &[row]).await.stale, [fence]);
+    }
+    assert_eq!(world.finish(stranger, &batch).await.stale, [fence]);
+    assert_eq!((world.state(job, 1).await, world.number("SELECT count(*) FROM results").await), ("running", 0));
+    assert_eq!(world.finish(worker, &batch).await.changed.len(), 1);
+    world.check_counts(job).await;
+}
+
 /// I8 under contention: whatever the order in which a cancel and finishes meet, no result is committed after the cancel returned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_result_is_committed_after_a_cancel_has_returned() {

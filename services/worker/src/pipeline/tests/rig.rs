@@ -65,6 +65,7 @@ impl Rig {
         let identity = Identity { boot, name: "test".into(), class: "cpu".into(), device: "cpu".into() };
         let line = Line {
             gpu,
+            null: None,
             packs: PackCache::new(cache.path().to_owned(), u64::MAX, 2, artifacts.clone()),
             artifacts,
             reporter: Reporter::new(Publisher::start(BrokerConfig::new(vhost.url(), "worker")), identity),

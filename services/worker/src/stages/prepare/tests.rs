@@ -1,11 +1,16 @@
 //! Every sort of file a user has ever put into a dataset folder. What the `image` crate can write is made here; the rest lies in
 //! `fixtures/`, made by Pillow (`fixtures/make.py`), so that reader and writer are not the same code.
 
-use super::{Limits, Prepared, Reject, conversion, prepare};
+use super::{Limits, Prepared, Reject, conversion, upright};
 use domain::Reason;
 use image::{DynamicImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
 use rand::{Rng, SeedableRng};
 use std::io::Cursor;
+
+/// Decoded, and its centred square.
+fn prepare(bytes: &[u8], limits: &Limits, resolution: u32) -> Result<Prepared, Reject> {
+    upright(bytes, limits)?.square(resolution)
+}
 
 macro_rules! fixtures {
     ($($name:literal),* $(,)?) => { [$(($name, include_bytes!(concat!("fixtures/", $name)) as &[u8])),*] };

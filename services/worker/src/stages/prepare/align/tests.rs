@@ -25,7 +25,6 @@ fn picture(name: &str) -> RgbImage {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the measured error is what a reader of the test run wants")]
 fn frames_are_those_of_pillow_numpy_and_scipy() {
     let cases = std::fs::read(at("cases.json")).expect("the fixtures");
     let cases: BTreeMap<String, Case> = serde_json::from_slice(&cases).expect("JSON");

@@ -1,0 +1,278 @@
+//! The null executor: an item takes a given time and nothing is computed. For measuring and breaking the engine around the GPU
+//! (scale, faults), on an installation of its own: what it stores stands under the real stage keys.
+//!
+//! Everything else is real: the claim, the fence, cancel and drain, the bucket, the record, the outcome. And it says what it is
+//! wherever one could take it for work: the worker's device and the record's read `none (null executor, ...)`, every record carries
+//! a warning and no metric, and the image is one black pixel. A latent that it stored cannot be read as one, so a real worker
+//! that meets it fails the edit instead of making a wrong image.
+
+use super::{Desk, Told, Way, join, split};
+use crate::stages::encode::{encode_png, with_record};
+use crate::stages::ended::Ended;
+use crate::stages::{fetch, upload};
+use chrono::{DateTime, Utc};
+use domain::edit::{EditSpec, Selection};
+use domain::inversion::Inversion;
+use domain::record::{
+    Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts,
+};
+use domain::stage::NUMERICS_VERSION;
+use domain::{Digest, StageKey, digest_of};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
+use wire::broker::v1::{EditItem, Edited, Fence, Outcome, Work};
+
+/// How often a sleeping item looks whether it is still wanted: as often as an optimiser step would.
+const STEP: Duration = Duration::from_millis(10);
+/// What every record says.
+const WARNING: &str = "nothing was computed: the null executor made this record to measure the engine";
+
+/// What takes the GPU's place. Clones share the one device.
+#[derive(Clone, Debug)]
+pub struct Null {
+    pause: Duration,
+    /// One item at a time, as on a GPU.
+    device: Arc<Mutex<()>>,
+}
+
+/// Not an executor.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("executor '{0}' is not known; leave it out to compute, or give sleep:TIME, for example sleep:50ms or sleep:2s")]
+pub struct UnknownExecutor(String);
+
+impl FromStr for Null {
+    type Err = UnknownExecutor;
+
+    fn from_str(text: &str) -> Result<Self, UnknownExecutor> {
+        let unknown = || UnknownExecutor(text.to_owned());
+        let time = text.strip_prefix("sleep:").ok_or_else(unknown)?;
+        let (number, unit) = match (time.strip_suffix("ms"), time.strip_suffix('s')) {
+            (Some(number), _) => (number, 1),
+            (None, Some(number)) => (number, 1000),
+            (None, None) => return Err(unknown()),
+        };
+        let milliseconds = number.parse::<u32>().map_err(|_| unknown())?;
+        let pause = Duration::from_millis(u64::from(milliseconds) * unit);
+        Ok(Self { pause, device: Arc::default() })
+    }
+}
+
+impl fmt::Display for Null {
+    /// The device's name in heartbeats and records.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "none (null executor, sleeps {:?} an item)", self.pause)
+    }
+}
+
+pub(super) async fn run(desk: Desk<'_>, null: &Null, slot: OwnedSemaphorePermit) -> Vec<Told> {
+    let (started_at, items) = (Utc::now(), items(desk));
+    let settled = fetch::all(0..items.len(), async |index: usize| {
+        let Item { fence, key, edit, .. } = &items[index];
+        let object = if edit.is_some() { key.image_key(desk.batch.job, fence.task.no) } else { key.result_key() };
+        match desk.settled(index, *fence, &object).await {
+            Some(told) => Way::Ended(told),
+            None => fetch_input(desk, index).await.into(),
+        }
+    })
+    .await;
+    let (on, ends) = split(settled);
+    let mut computed = Vec::with_capacity(on.len());
+    {
+        let _device = null.device.lock().await;
+        for (place, ()) in on {
+            let began = Instant::now();
+            let slept = null.sleep(desk, place).await;
+            desk.line.reporter.add_busy(began.elapsed());
+            computed.push((place, slept, began.elapsed().as_secs_f64() * 1e3));
+        }
+    }
+    let _finishing = desk.finish(slot).await;
+    let size = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    let stored = fetch::all(computed, async |(place, slept, gpu_ms): (usize, Result<(), Ended>, f64)| {
+        let spot = Spot { null, started_at, gpu_ms, size, slot: u32::try_from(place).unwrap_or(u32::MAX) };
+        let result = match slept {
+            Ok(()) => store(desk, &items[place], spot).await,
+            Err(ended) => Err(ended),
+        };
+        (place, Told { result, gpu_ms })
+    })
+    .await;
+    join(ends, stored)
+}
+
+/// Reads what a real executor would read, so that the bucket has its part in what is measured.
+async fn fetch_input(desk: Desk<'_>, index: usize) -> Result<(), Ended> {
+    let artifacts = &desk.line.artifacts;
+    match &desk.batch.work {
+        Work::Invert { items, .. } => artifacts.get(items[index].source.sha256).await.map(drop).map_err(Ended::from),
+        Work::Train { item, .. } => fetch::artifact(artifacts, item.training_set).await.map(drop),
+        Work::Edit { items, .. } => fetch::artifact(artifacts, items[index].latent).await.map(drop),
+    }
+}
+
+impl Null {
+    async fn sleep(&self, desk: Desk<'_>, place: usize) -> Result<(), Ended> {
+        desk.ready(place)?;
+        let task = &desk.tasks[place];
+        let began = Instant::now();
+        while began.elapsed() < self.pause {
+            tokio::time::sleep(STEP.min(self.pause.saturating_sub(began.elapsed()))).await;
+            if task.is_cancelled() {
+                return Err(Ended::Cancelled);
+            }
+            if desk.line.drain.is_over() {
+                return Err(Ended::Yielded(None));
+            }
+            task.set_done((began.elapsed().as_secs_f64() / self.pause.as_secs_f64()).min(1.0) as f32);
+        }
+        Ok(())
+    }
+}
+
+/// What is to be stored for an item.
+struct Item<'a> {
+    fence: Fence,
+    key: StageKey,
+    edit: Option<Asked<'a>>,
+}
+
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    item: &'a EditItem,
+    edit: &'a EditSpec,
+    inversion: &'a Inversion,
+    mapper: Option<Digest>,
+}
+
+/// When and where in its batch an item was done.
+struct Spot<'a> {
+    null: &'a Null,
+    started_at: DateTime<Utc>,
+    gpu_ms: f64,
+    size: u32,
+    slot: u32,
+}
+
+fn items(desk: Desk<'_>) -> Vec<Item<'_>> {
+    match &desk.batch.work {
+        Work::Invert { items, .. } => {
+            items.iter().map(|item| Item { fence: item.fence, key: item.key, edit: None }).collect()
+        }
+        Work::Train { item, .. } => vec![Item { fence: item.fence, key: item.key, edit: None }],
+        Work::Edit { edit, inversion, mapper, items } => {
+            let asked = |item| Some(Asked { item, edit, inversion, mapper: *mapper });
+            items.iter().map(|item| Item { fence: item.fence, key: item.key, edit: asked(item) }).collect()
+        }
+    }
+}
+
+async fn store(desk: Desk<'_>, item: &Item<'_>, spot: Spot<'_>) -> Result<Outcome, Ended> {
+    let artifacts = &desk.line.artifacts;
+    let Some(asked) = item.edit else {
+        let note = serde_json::json!({ "executor": "null", "stage": desk.batch.stage().name(), "key": item.key });
+        let bytes = domain::canonical_json(&note).map_err(Ended::internal)?;
+        let artifact = upload::artifact(artifacts, bytes).await?;
+        return upload::pointer(artifacts, item.key, Outcome::Stored { key: item.key, artifact }).await;
+    };
+    let pixel = [0_u8; 3];
+    let png = encode_png(1, 1, &pixel).map_err(Ended::internal)?;
+    let record = record(desk, asked, &spot, &pixel, &png)?;
+    let (file, _) = with_record(&png, &record).map_err(Ended::internal)?;
+    let json = domain::canonical_json(&record).map_err(Ended::internal)?;
+    let record_digest = upload::artifact(artifacts, json).await?;
+    let image = upload::artifact(artifacts, file).await?;
+    // nothing was reconstructed: the object that stands for the latent stands for its picture too
+    let reconstruction = asked.item.latent;
+    let told = Edited { key: item.key, image, reconstruction, record_digest, record };
+    upload::pointer(artifacts, item.key, Outcome::Edited(Box::new(told))).await
+}
+
+fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: &[u8]) -> Result<Record, Ended> {
+    let Asked { item, edit, inversion, mapper } = asked;
+    let none = || "none".to_owned();
+    let nothing = Digest::of("");
+    let recipe = Recipe {
+        numerics: NUMERICS_VERSION,
+        source: SourceFacts {
+            sha256: item.source.sha256,
+            raster_sha256: nothing,
+            uri: item.source.uri.clone(),
+            size: [0, 0],
+            format: "unread".to_owned(),
+            conversions: Vec::new(),
+            face: None,
+        },
+        pack: desk.batch.pack.digest,
+        models: BTreeMap::new(),
+        text: TextFacts { target: edit.text.clone(), neutral: edit.neutral.clone(), templates: 0, expanded: nothing },
+        inversion: inversion.clone(),
+        edit: EditSpec { name: None, only: Selection::default(), ..edit.clone() },
+        strength: item.strength,
+        seed: item.seed,
+        rng: none(),
+        noise: none(),
+        precision: none(),
+        source_latent: item.latent,
+        mapper,
+        mask: item.mask,
+    };
+    Ok(Record {
+        schema: RECORD_SCHEMA.to_owned(),
+        recipe_digest: digest_of(&recipe).map_err(Ended::internal)?,
+        recipe,
+        execution: Execution {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("CFX_COMMIT").unwrap_or("unknown").to_owned(),
+            libtorch: "not used".to_owned(),
+            device: spot.null.to_string(),
+            threads: 0,
+            boot: desk.line.reporter.boot(),
+            batch: desk.batch.batch,
+            epoch: item.fence.epoch,
+            micro_batch: MicroBatch { size: spot.size, slot: spot.slot },
+            started_at: spot.started_at,
+            finished_at: Utc::now(),
+            milliseconds: BTreeMap::from([("sleep".to_owned(), spot.gpu_ms)]),
+        },
+        outcome: Came {
+            raster_sha256: Digest::of(pixel),
+            unsigned_sha256: Digest::of(png),
+            size: [1, 1],
+            latent: item.latent,
+            reconstruction: item.latent,
+            loss: Vec::new(),
+            steps: 0,
+            metrics: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            verdict: None,
+            rejected_for: Vec::new(),
+            warnings: vec![WARNING.to_owned()],
+        },
+        links: Links {
+            job: desk.batch.job,
+            task: item.fence.task,
+            project: desk.batch.project.clone(),
+            dataset: desk.batch.dataset.clone(),
+            source: item.source.ordinal,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_time_is_read_or_refused_with_an_example() {
+        for (text, milliseconds) in [("sleep:50ms", 50), ("sleep:0ms", 0), ("sleep:2s", 2000)] {
+            assert_eq!(text.parse::<Null>().unwrap().pause, Duration::from_millis(milliseconds), "{text}");
+        }
+        for text in ["", "sleep", "sleep:", "sleep:50", "sleep:-1ms", "sleep:1e9s", "wake:50ms"] {
+            assert!(text.parse::<Null>().unwrap_err().to_string().contains("sleep:50ms"), "{text}");
+        }
+    }
+}

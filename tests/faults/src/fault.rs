@@ -1,0 +1,517 @@
+//! The faults of the matrix. Each strikes a running installation, holds as long as it says, and is over when it returns: what is
+//! dead is started again, what is cut is whole. What cannot be made on this machine says why and counts as skipped, not passed.
+
+use crate::rig::{Body, COORDINATORS, How, Rig, WORKERS, faketime};
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use std::time::{Duration, Instant};
+use testkit::{Fault as Wire, FaultProxy};
+use tokio::time::sleep;
+
+/// A fault. Names begin with the number in the matrix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// No fault: what a run takes by itself.
+    Calm,
+    /// SIGKILL to a worker.
+    WorkerKilled,
+    /// A worker dies at a crash point.
+    WorkerCrash(&'static str),
+    /// SIGSTOP for longer than a worker may be silent, then SIGCONT.
+    WorkerFrozen,
+    /// The broker is stopped in good order and started.
+    BrokerRestarted,
+    /// The broker is killed and started.
+    BrokerKilled,
+    /// The vhost with every queue and message is deleted and made again.
+    BrokerWiped,
+    /// Every connection to the broker is closed, for seconds.
+    BrokerCut,
+    /// Bytes to and from the broker stand still, for seconds.
+    BrokerStill,
+    /// Connections to the broker are dead and nobody says so; new ones pass.
+    BrokerHalfOpen,
+    /// Every chunk to and from the broker takes its time.
+    BrokerSlow,
+    /// Postgres is cut off and recovers from its log.
+    DatabaseCrash,
+    /// Every session is ended, again and again.
+    SessionsEnded,
+    /// Others take all connections.
+    ConnectionsTaken,
+    /// Bytes to and from Postgres stand still, for seconds.
+    DatabaseStill,
+    /// Postgres comes back as it was some hundred commits ago.
+    CommitsLost,
+    /// S3 answers with an error.
+    BucketAnswers(&'static str),
+    /// S3 stalls.
+    BucketStalls,
+    /// S3's answers are cut off.
+    BucketTruncates,
+    /// S3's answers have a wrong byte.
+    BucketGarbles,
+    /// Workers' and a coordinator's clocks are ten minutes off, either way. More than fifteen, and S3 itself refuses what they
+    /// sign (`RequestTimeTooSkewed`): a coordinator then does not start, and says that the bucket refuses it.
+    ClocksOff,
+    /// Messages are doubled, turned around, delayed and lost.
+    MessagesShuffled,
+    /// An image that kills the process or poisons a batch.
+    Poison,
+    /// The disk of Postgres is full.
+    DatabaseDiskFull,
+    /// The broker finds its disk full, and blocks publishers.
+    BrokerDiskFull,
+    /// A coordinator dies at a crash point.
+    CoordinatorCrash(&'static str),
+    /// SIGKILL to a coordinator.
+    CoordinatorKilled,
+    /// SIGSTOP to a coordinator for longer than a leader's lease, then SIGCONT.
+    LeaderFrozen,
+    /// Pause and resume, over and over, and sometimes a cancel.
+    ControlStorm,
+    /// Two versions at once.
+    RollingUpgrade,
+    /// A transaction holds its snapshot, and readers are busy.
+    SnapshotHeld,
+    /// SIGTERM to a worker: a spot machine is taken.
+    SpotTaken,
+    /// The device is lost, or out of memory.
+    DeviceLost,
+}
+
+/// Every fault, in the order of the matrix.
+pub const ALL: [Fault; 43] = [
+    Fault::Calm,
+    Fault::WorkerKilled,
+    Fault::WorkerCrash("w.after_started_confirm"),
+    Fault::WorkerCrash("w.after_ack"),
+    Fault::WorkerCrash("w.after_put"),
+    Fault::WorkerCrash("w.after_publish"),
+    Fault::WorkerFrozen,
+    Fault::BrokerRestarted,
+    Fault::BrokerKilled,
+    Fault::BrokerWiped,
+    Fault::BrokerCut,
+    Fault::BrokerStill,
+    Fault::BrokerHalfOpen,
+    Fault::BrokerSlow,
+    Fault::DatabaseCrash,
+    Fault::SessionsEnded,
+    Fault::ConnectionsTaken,
+    Fault::DatabaseStill,
+    Fault::CommitsLost,
+    Fault::BucketAnswers("500"),
+    Fault::BucketAnswers("503"),
+    Fault::BucketAnswers("409"),
+    Fault::BucketAnswers("412"),
+    Fault::BucketStalls,
+    Fault::BucketTruncates,
+    Fault::BucketGarbles,
+    Fault::ClocksOff,
+    Fault::MessagesShuffled,
+    Fault::Poison,
+    Fault::DatabaseDiskFull,
+    Fault::BrokerDiskFull,
+    Fault::CoordinatorCrash("o.after_commit"),
+    Fault::CoordinatorCrash("o.after_confirm"),
+    Fault::CoordinatorCrash("o.after_apply"),
+    Fault::CoordinatorKilled,
+    Fault::LeaderFrozen,
+    Fault::ControlStorm,
+    Fault::RollingUpgrade,
+    Fault::SnapshotHeld,
+    Fault::SpotTaken,
+    Fault::DeviceLost,
+    // the two that most often go together in a data centre: given twice the weight
+    Fault::WorkerKilled,
+    Fault::BrokerCut,
+];
+
+/// What a fault needs to know of its run.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The job's id.
+    pub job: String,
+    /// The job's number.
+    pub seq: i64,
+}
+
+impl Fault {
+    /// Its name in the report.
+    pub fn name(self) -> String {
+        match self {
+            Self::Calm => "00 no fault".into(),
+            Self::WorkerKilled => "01 worker killed".into(),
+            Self::WorkerCrash(point) => format!("01 worker dies {point}"),
+            Self::WorkerFrozen => "02 worker frozen beyond its lease".into(),
+            Self::BrokerRestarted => "03 broker restarted".into(),
+            Self::BrokerKilled => "03 broker killed".into(),
+            Self::BrokerWiped => "03 broker wiped".into(),
+            Self::BrokerCut => "04 broker cut off".into(),
+            Self::BrokerStill => "04 broker stands still".into(),
+            Self::BrokerHalfOpen => "04 broker half-open".into(),
+            Self::BrokerSlow => "04 broker slow".into(),
+            Self::DatabaseCrash => "05 postgres crashes".into(),
+            Self::SessionsEnded => "05 postgres ends sessions".into(),
+            Self::ConnectionsTaken => "05 postgres has no connections left".into(),
+            Self::DatabaseStill => "05 postgres stands still".into(),
+            Self::CommitsLost => "06 postgres loses commits".into(),
+            Self::BucketAnswers(status) => format!("07 s3 answers {status}"),
+            Self::BucketStalls => "07 s3 stalls".into(),
+            Self::BucketTruncates => "07 s3 truncates".into(),
+            Self::BucketGarbles => "07 s3 garbles".into(),
+            Self::ClocksOff => "08 clocks ten minutes off".into(),
+            Self::MessagesShuffled => "09 messages doubled, reordered, lost".into(),
+            Self::Poison => "10 poison image".into(),
+            Self::DatabaseDiskFull => "11 postgres's disk full".into(),
+            Self::BrokerDiskFull => "11 broker's disk full".into(),
+            Self::CoordinatorCrash(point) => format!("12 coordinator dies {point}"),
+            Self::CoordinatorKilled => "12 coordinator killed".into(),
+            Self::LeaderFrozen => "13 leader frozen".into(),
+            Self::ControlStorm => "14 pause, resume, cancel".into(),
+            Self::RollingUpgrade => "15 rolling upgrade".into(),
+            Self::SnapshotHeld => "16 snapshot held, readers busy".into(),
+            Self::SpotTaken => "17 spot machine taken".into(),
+            Self::DeviceLost => "17 device lost".into(),
+        }
+    }
+
+    /// Why it cannot be made here, if so.
+    pub fn skipped(self, rig: &Rig) -> Option<String> {
+        let why = match self {
+            Self::Poison => "the null executor decodes nothing; tests/stories/poison.rs proves it with real images",
+            Self::DeviceLost => {
+                "the null executor has no device to lose; services/worker's tests of drain and batches prove it"
+            }
+            Self::RollingUpgrade => "it needs the binaries of the version before, and there is no release yet",
+            Self::ClocksOff if faketime().is_none() => "Debian's package faketime is not installed",
+            Self::DatabaseDiskFull if !rig.database.has_own_disk() => {
+                "only root may give postgres a small disk of its own"
+            }
+            _ => return None,
+        };
+        Some(why.to_owned())
+    }
+
+    /// The service it is about: two faults of one service would undo each other.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::Calm => "nothing",
+            Self::WorkerKilled | Self::WorkerCrash(_) | Self::WorkerFrozen | Self::SpotTaken | Self::DeviceLost => {
+                "worker"
+            }
+            Self::BrokerRestarted
+            | Self::BrokerKilled
+            | Self::BrokerWiped
+            | Self::BrokerCut
+            | Self::BrokerStill
+            | Self::BrokerHalfOpen
+            | Self::BrokerSlow
+            | Self::MessagesShuffled
+            | Self::BrokerDiskFull => "broker",
+            Self::DatabaseCrash
+            | Self::SessionsEnded
+            | Self::ConnectionsTaken
+            | Self::DatabaseStill
+            | Self::CommitsLost
+            | Self::DatabaseDiskFull
+            | Self::SnapshotHeld => "database",
+            Self::BucketAnswers(_) | Self::BucketStalls | Self::BucketTruncates | Self::BucketGarbles => "bucket",
+            Self::CoordinatorCrash(_) | Self::CoordinatorKilled | Self::LeaderFrozen | Self::RollingUpgrade => {
+                "coordinator"
+            }
+            Self::ClocksOff | Self::Poison => "processes",
+            Self::ControlStorm => "user",
+        }
+    }
+
+    /// Whether a job that met it may end in another way than with all tasks succeeded.
+    pub const fn may_cancel(self) -> bool {
+        matches!(self, Self::ControlStorm)
+    }
+
+    /// Done before the job is submitted: processes that are to die at a point are started with it.
+    ///
+    /// # Errors
+    /// When a process does not start.
+    pub async fn prepare(self, rig: &Rig, rng: &mut ChaCha8Rng) -> Result<()> {
+        match self {
+            Self::WorkerCrash(point) => {
+                // so many passages that the job is under way, so few that it comes to pass
+                let most = if point == "w.after_put" { 12 } else { 3 };
+                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=most))), clock: None };
+                rig.note(format!("a worker will die at {how:?}"));
+                rig.replace_worker(rng.random_range(0..WORKERS), how)
+            }
+            Self::CoordinatorCrash(point) => {
+                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=4))), clock: None };
+                rig.note(format!("a coordinator will die at {how:?}"));
+                rig.replace_coordinator(1, how)
+            }
+            Self::ClocksOff => {
+                rig.replace_worker(0, How { crash_at: None, clock: Some("+10m") })?;
+                rig.replace_worker(1, How { crash_at: None, clock: Some("-10m") })?;
+                rig.replace_coordinator(1, How { crash_at: None, clock: Some("-10m") })?;
+                rig.ready().await;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Strikes, and returns when it is over.
+    ///
+    /// # Errors
+    /// When the harness itself fails: the fault could not be made or not be taken back.
+    pub async fn strike(self, rig: &Rig, scene: &Scene, rng: &mut ChaCha8Rng) -> Result<()> {
+        let seconds = |rng: &mut ChaCha8Rng, from: f64, to: f64| Duration::from_secs_f64(rng.random_range(from..to));
+        match self {
+            Self::Calm | Self::Poison | Self::RollingUpgrade | Self::DeviceLost => Ok(()),
+            Self::WorkerKilled => {
+                let place = rng.random_range(0..WORKERS);
+                rig.with_worker(place, |child| child.kill())?;
+                sleep(seconds(rng, 0.1, 1.5)).await;
+                rig.revive()
+            }
+            Self::CoordinatorKilled => {
+                let place = rng.random_range(0..COORDINATORS);
+                rig.with_coordinator(place, |child| child.kill())?;
+                sleep(seconds(rng, 0.1, 1.5)).await;
+                rig.revive()
+            }
+            Self::WorkerCrash(_) | Self::CoordinatorCrash(_) => await_crash(self, rig).await,
+            Self::WorkerFrozen => {
+                let place = rng.random_range(0..WORKERS);
+                rig.with_worker(place, |child| child.freeze())?;
+                sleep(seconds(rng, 4.0, 6.0)).await;
+                rig.with_worker(place, |child| child.thaw())
+            }
+            Self::LeaderFrozen => {
+                let place = rng.random_range(0..COORDINATORS);
+                rig.with_coordinator(place, |child| child.freeze())?;
+                sleep(seconds(rng, 5.5, 7.0)).await;
+                rig.with_coordinator(place, |child| child.thaw())
+            }
+            Self::SpotTaken => {
+                rig.with_worker(rng.random_range(0..WORKERS), |child| child.terminate())?;
+                sleep(seconds(rng, 1.0, 3.0)).await;
+                rig.revive()
+            }
+            Self::BrokerRestarted => {
+                rig.broker.stop().await?;
+                rig.broker.start_again().await
+            }
+            Self::BrokerKilled => {
+                rig.broker.kill().await?;
+                rig.broker.start_again().await
+            }
+            Self::BrokerWiped => rig.vhost.wipe().await,
+            Self::BrokerCut => hold(&rig.broker_proxy, Wire::Cut, seconds(rng, 0.5, 3.0)).await,
+            Self::BrokerStill => hold(&rig.broker_proxy, Wire::Blackhole, seconds(rng, 1.0, 6.0)).await,
+            Self::BrokerHalfOpen => hold(&rig.broker_proxy, Wire::HalfOpen, seconds(rng, 1.0, 3.0)).await,
+            Self::BrokerSlow => {
+                hold(&rig.broker_proxy, Wire::Delay(seconds(rng, 0.1, 0.7)), seconds(rng, 2.0, 5.0)).await
+            }
+            Self::DatabaseCrash => {
+                rig.database.crash().await?;
+                sleep(seconds(rng, 0.1, 1.5)).await;
+                rig.database.run().await
+            }
+            Self::SessionsEnded => end_sessions(rig, seconds(rng, 1.0, 3.0)).await,
+            Self::ConnectionsTaken => take_connections(rig, seconds(rng, 1.0, 3.0)).await,
+            Self::DatabaseStill => hold(&rig.database_proxy, Wire::Blackhole, seconds(rng, 0.5, 4.0)).await,
+            Self::CommitsLost => {
+                rig.database.keep_copy().await?;
+                sleep(seconds(rng, 0.5, 1.5)).await;
+                rig.note("the database goes back");
+                rig.database.restore_copy().await
+            }
+            Self::BucketAnswers(status) => {
+                hold(&rig.bucket_proxy, Wire::Answer(refusal(status)), seconds(rng, 0.5, 3.0)).await
+            }
+            Self::BucketStalls => hold(&rig.bucket_proxy, Wire::Blackhole, seconds(rng, 2.0, 6.0)).await,
+            Self::BucketTruncates => {
+                let most = rng.random_range(1..400);
+                hold(&rig.bucket_proxy, Wire::Truncate(most), seconds(rng, 0.5, 2.5)).await
+            }
+            Self::BucketGarbles => hold(&rig.bucket_proxy, Wire::Garble, seconds(rng, 0.3, 1.5)).await,
+            Self::ClocksOff => {
+                sleep(seconds(rng, 1.0, 2.0)).await;
+                Ok(())
+            }
+            Self::MessagesShuffled => shuffle(rig, rng).await,
+            Self::DatabaseDiskFull => {
+                rig.database.fill_disk()?;
+                sleep(seconds(rng, 1.0, 3.0)).await;
+                rig.database.free_disk().await
+            }
+            Self::BrokerDiskFull => {
+                // the alarm is what RabbitMQ makes of a full disk, and by its own rule
+                rig.broker.ctl(&["set_disk_free_limit", "1000000GB"]).await?;
+                sleep(seconds(rng, 2.0, 4.0)).await;
+                rig.broker.ctl(&["set_disk_free_limit", "200MB"]).await
+            }
+            Self::ControlStorm => storm(rig, scene, rng).await,
+            Self::SnapshotHeld => hold_snapshot(rig, seconds(rng, 2.0, 4.0)).await,
+        }
+    }
+}
+
+async fn hold(proxy: &FaultProxy, fault: Wire, time: Duration) -> Result<()> {
+    proxy.set(fault);
+    sleep(time).await;
+    proxy.set(Wire::None);
+    Ok(())
+}
+
+/// What S3 says for a status.
+fn refusal(status: &str) -> &'static str {
+    match status {
+        "500" => concat!(
+            "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/xml\r\nContent-Length: 76\r\nConnection: close\r\n\r\n",
+            "<Error><Code>InternalError</Code><Message>we broke something</Message></Error>"
+        ),
+        "503" => concat!(
+            "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 63\r\nConnection: close\r\n\r\n",
+            "<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
+        ),
+        "409" => concat!(
+            "HTTP/1.1 409 Conflict\r\nContent-Type: application/xml\r\nContent-Length: 78\r\nConnection: close\r\n\r\n",
+            "<Error><Code>ConditionalRequestConflict</Code><Message>again</Message></Error>"
+        ),
+        _ => concat!(
+            "HTTP/1.1 412 Precondition Failed\r\nContent-Type: application/xml\r\nContent-Length: 67\r\nConnection: close\r\n\r\n",
+            "<Error><Code>PreconditionFailed</Code><Message>no</Message></Error>"
+        ),
+    }
+}
+
+/// Until the process has died at its point, or the time is up: a point that the run did not come by is said in the history.
+async fn await_crash(fault: Fault, rig: &Rig) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        let workers = matches!(fault, Fault::WorkerCrash(_));
+        let gone = (0..if workers { WORKERS } else { COORDINATORS }).any(|place| {
+            let ended = |child: &mut testkit::Child| Ok(child.ended()?.is_some());
+            let ended = if workers { rig.with_worker(place, ended) } else { rig.with_coordinator(place, ended) };
+            ended.unwrap_or(false)
+        });
+        if gone {
+            rig.note("the process died at its point");
+            return rig.revive();
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    rig.note("the process did not come by its point");
+    rig.revive()
+}
+
+async fn end_sessions(rig: &Rig, time: Duration) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = 'cfx' AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        rig.database.query("cfx", end).await?;
+        sleep(Duration::from_millis(150)).await;
+    }
+    Ok(())
+}
+
+/// Opens connections until there are none left, and ends those of the services, which must then wait.
+async fn take_connections(rig: &Rig, time: Duration) -> Result<()> {
+    let mut taken = Vec::new();
+    let url = rig.database.url();
+    let began = Instant::now();
+    while began.elapsed() < time {
+        if taken.len() < 60
+            && let Ok(connection) = sqlx::PgConnection::connect(&url).await
+        {
+            if taken.is_empty() {
+                end_sessions(rig, Duration::from_millis(1)).await.ok();
+            }
+            taken.push(connection);
+        } else {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    rig.note(format!("{} connections were taken", taken.len()));
+    Ok(())
+}
+
+async fn hold_snapshot(rig: &Rig, time: Duration) -> Result<()> {
+    let mut holder = sqlx::PgConnection::connect(&rig.database.url()).await?;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tasks").execute(&mut holder).await?;
+    let mut reader = sqlx::PgConnection::connect(&rig.database.url()).await?;
+    let began = Instant::now();
+    while began.elapsed() < time {
+        sqlx::raw_sql("SELECT state, count(*), sum(epoch) FROM tasks GROUP BY state").execute(&mut reader).await?;
+    }
+    holder.close().await?;
+    Ok(())
+}
+
+/// Takes messages out of the broker's queues and puts them back twice, in another order, or, of those that hand work out and of
+/// those that tell of it, not at all.
+async fn shuffle(rig: &Rig, rng: &mut ChaCha8Rng) -> Result<()> {
+    let began = Instant::now();
+    let (mut seen, mut lost) = (0, 0);
+    while began.elapsed() < Duration::from_secs(3) {
+        for queue in rig.vhost.queues().await?.into_iter().filter(|q| q.starts_with("cfx.") && q != "cfx.dead") {
+            let get = json!({ "count": 6, "ackmode": "ack_requeue_false", "encoding": "base64" });
+            let taken = rig.vhost.manage(Method::POST, &["queues", rig.vhost.name(), &queue, "get"], &get).await;
+            let Ok(Value::Array(mut messages)) = taken else { continue };
+            seen += messages.len();
+            messages.reverse();
+            sleep(Duration::from_millis(rng.random_range(0..200))).await;
+            for message in messages {
+                if rng.random_bool(0.15) {
+                    lost += 1;
+                    continue;
+                }
+                for _ in 0..2 {
+                    put_back(rig, &queue, &message).await?;
+                }
+            }
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    rig.note(format!("{seen} messages were taken out, {lost} of them lost, the others put back twice"));
+    Ok(())
+}
+
+async fn put_back(rig: &Rig, queue: &str, message: &Value) -> Result<()> {
+    let payload = message["payload"].as_str().context("a message has a payload")?;
+    // refused rather than sent as something else
+    STANDARD.decode(payload).context("a payload is base64")?;
+    let properties = if message["properties"].is_object() { message["properties"].clone() } else { json!({}) };
+    let body = json!({
+        "properties": properties, "routing_key": queue, "payload": payload, "payload_encoding": "base64",
+    });
+    let path = ["exchanges", rig.vhost.name(), "amq.default", "publish"];
+    rig.vhost.manage(Method::POST, &path, &body).await.map(drop)
+}
+
+async fn storm(rig: &Rig, scene: &Scene, rng: &mut ChaCha8Rng) -> Result<()> {
+    let say = async |verb: &str| {
+        rig.note(verb);
+        // refused where the job has ended meanwhile, which is a right answer
+        rig.send(Method::POST, &format!("/v1/jobs/{}/{verb}", scene.job), Body::None).await.ok()
+    };
+    for _ in 0..rng.random_range(2..8) {
+        say("pause").await;
+        sleep(Duration::from_millis(rng.random_range(0..250))).await;
+        say("resume").await;
+        sleep(Duration::from_millis(rng.random_range(0..150))).await;
+    }
+    if rng.random_bool(0.6) && say("cancel").await.is_some() {
+        crate::history::note_cancel(rig, scene.seq).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,397 @@
+//! The installation that is broken: two coordinators, three workers, their services behind proxies, all for the harness alone.
+
+use crate::database::Database;
+use anyhow::{Context as _, Result, bail};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use testkit::{Child, FaultProxy, TestBroker, TestBucket, TestVhost, wait_until, workspace_binary, workspace_root};
+
+/// Coordinators of an installation.
+pub const COORDINATORS: usize = 2;
+/// Workers of an installation.
+pub const WORKERS: usize = 3;
+/// Sources of a job's dataset.
+pub const SOURCES: i64 = 40;
+/// Long enough for a broker to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Times are shortened so that a loss shows within seconds; what holds must not depend on them.
+const SETTINGS: &str = r#"
+[tuning]
+poll = "100ms"
+sweep = "200ms"
+worker_lost = "3s"
+never_started = "4s"
+batch_invert = 6
+batch_mapper = 6
+batch_optimise = 4
+"#;
+
+/// How a process is started.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct How {
+    /// A crash point (`telemetry::crash_point`) with its count.
+    pub crash_at: Option<String>,
+    /// What `libfaketime` is told, for example `+10m`.
+    pub clock: Option<&'static str>,
+}
+
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    how: How,
+}
+
+/// A running installation.
+#[derive(Debug)]
+pub struct Rig {
+    // dropped in this order: processes before what they use
+    workers: Mutex<Vec<Process>>,
+    coordinators: Mutex<Vec<Process>>,
+    addresses: Vec<SocketAddr>,
+    /// Before PostgreSQL.
+    pub database_proxy: FaultProxy,
+    /// Before RabbitMQ.
+    pub broker_proxy: FaultProxy,
+    /// Before S3.
+    pub bucket_proxy: FaultProxy,
+    /// S3.
+    pub bucket: TestBucket,
+    /// The vhost on [`Rig::broker`].
+    pub vhost: TestVhost,
+    /// RabbitMQ.
+    pub broker: TestBroker,
+    /// PostgreSQL.
+    pub database: Database,
+    /// For looking, not through the proxy.
+    pub pool: PgPool,
+    settings: Vec<(&'static str, String)>,
+    folder: TempDir,
+    client: reqwest::Client,
+    born: Instant,
+    notes: Mutex<Vec<String>>,
+}
+
+impl Rig {
+    /// Starts everything, registers the pack and the datasets.
+    ///
+    /// # Errors
+    /// When a server is not installed (`make install`) or a binary not built (`make build`).
+    pub async fn start() -> Result<Self> {
+        // another test of this process may have installed the same provider already
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (database, broker) = tokio::try_join!(Database::start(), TestBroker::start())?;
+        let vhost = TestVhost::create_on(broker.url(), broker.api()).await?;
+        let bucket = TestBucket::create().await?;
+        let (database_proxy, database_url) = FaultProxy::before(&database.url()).await?;
+        let (broker_proxy, broker_url) = FaultProxy::before(vhost.url()).await?;
+        let (bucket_proxy, endpoint) = FaultProxy::before(&bucket.endpoint()).await?;
+        let folder = TempDir::with_prefix("cfx-faults-")?;
+        std::fs::write(folder.path().join("coordinator.toml"), SETTINGS)?;
+        let mut settings = bucket.settings();
+        settings.retain(|(name, _)| *name != "CFX_S3_ENDPOINT");
+        settings.extend([
+            ("CFX_S3_ENDPOINT", endpoint.trim_end_matches('/').to_owned()),
+            ("CFX_DATABASE_URL", database_url),
+            ("CFX_BROKER_URL", broker_url),
+        ]);
+        let mut migrate = Child::spawn("coordinator", ["migrate"], settings.clone())?;
+        if !migrate.wait(PATIENCE).await.success() {
+            bail!("the schema could not be made: {}", migrate.output());
+        }
+        let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
+        let pool = pool.connect_lazy(&database.url())?;
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build()?;
+        let addresses = (0..COORDINATORS).map(|_| free_address()).collect::<Result<_>>()?;
+        let rig = Self {
+            workers: Mutex::default(),
+            coordinators: Mutex::default(),
+            addresses,
+            database_proxy,
+            broker_proxy,
+            bucket_proxy,
+            bucket,
+            vhost,
+            broker,
+            database,
+            pool,
+            settings,
+            folder,
+            client,
+            born: Instant::now(),
+            notes: Mutex::default(),
+        };
+        for place in 0..COORDINATORS {
+            let process = rig.coordinator(place, How::default())?;
+            lock(&rig.coordinators).push(process);
+        }
+        for _ in 0..WORKERS {
+            let process = rig.worker(How::default())?;
+            lock(&rig.workers).push(process);
+        }
+        rig.ready().await;
+        rig.furnish().await?;
+        Ok(rig)
+    }
+
+    fn coordinator(&self, place: usize, how: How) -> Result<Process> {
+        let config = self.folder.path().join("coordinator.toml").to_string_lossy().into_owned();
+        let listen = self.addresses[place].to_string();
+        let arguments = ["serve", "--listen", &listen, "--config", &config];
+        let child = Child::spawn("coordinator", arguments, self.environment(&how))?;
+        Ok(Process { child, how })
+    }
+
+    fn worker(&self, how: How) -> Result<Process> {
+        let mut environment = self.environment(&how);
+        let cache = self.folder.path().join("packs").to_string_lossy().into_owned();
+        let named = [("CFX_EXECUTOR", "sleep:30ms"), ("CFX_HEARTBEAT_SECONDS", "1"), ("CFX_GRACE_SECONDS", "10")];
+        environment.extend(named.map(|(name, value)| (name, value.to_owned())));
+        environment.push(("CFX_CACHE_DIR", cache));
+        Ok(Process { child: Child::spawn("worker", ["run"], environment)?, how })
+    }
+
+    fn environment(&self, how: &How) -> Vec<(&'static str, String)> {
+        let mut environment = self.settings.clone();
+        if let Some(point) = &how.crash_at {
+            environment.push(("CFX_CRASH_AT", point.clone()));
+        }
+        if let (Some(clock), Some(library)) = (how.clock, faketime()) {
+            environment.push(("LD_PRELOAD", library.to_string_lossy().into_owned()));
+            environment.push(("FAKETIME", clock.to_owned()));
+            // what is late is measured by the monotonic clock, which no administrator sets
+            environment.push(("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()));
+        }
+        environment
+    }
+
+    /// The pack and the datasets: objects that are only hashed, because nothing decodes them.
+    async fn furnish(&self) -> Result<()> {
+        let pack = workspace_root().join("deploy/demo/pack");
+        let mut command = tokio::process::Command::new(workspace_binary("cfx")?);
+        command.args(["pack", "add"]).arg(pack).env("CFX_SERVER", format!("http://{}", self.addresses[0]));
+        let output = command.env_remove("CFX_PROJECT").output().await?;
+        if !output.status.success() {
+            bail!("the pack could not be added: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        for (name, count) in [("small", SOURCES), ("train", 3)] {
+            let mut sources = Vec::new();
+            for no in 0..count {
+                let bytes = format!("{name} source {no}").into_bytes();
+                let digest = domain::Digest::of(&bytes).to_string();
+                let uri = format!("memory:{name}/{no}");
+                sources.push(json!({ "sha256": digest, "uri": uri, "bytes": bytes.len() }));
+                self.send(Method::PUT, &format!("/v1/blobs/{digest}"), Body::Bytes(bytes)).await?;
+            }
+            self.send(Method::POST, "/v1/datasets", Body::Json(json!({ "name": name }))).await?;
+            let path = format!("/v1/datasets/{name}/sources");
+            self.send(Method::POST, &path, Body::Json(json!({ "sources": sources }))).await?;
+        }
+        Ok(())
+    }
+
+    /// Submits the job of `seed`: inversions of its own, edits that need a mapper and edits that need none. Returns its id and number.
+    ///
+    /// # Errors
+    /// When no coordinator takes it within two minutes.
+    pub async fn submit(&self, seed: u64) -> Result<(String, i64)> {
+        let spec = json!({
+            "name": format!("seed {seed}"),
+            "dataset": "small",
+            "pack": "facesjs-64",
+            "edits": [
+                { "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } },
+                { "text": "a face with red hair", "method": { "kind": "cf-mapper", "train_on": "train" } },
+            ],
+            "seeds": [seed],
+            "inversion": { "kind": "optimise", "seed": seed },
+        });
+        let answer =
+            self.send(Method::POST, "/v1/jobs", Body::Job(spec, format!("{seed}-{}", uuid::Uuid::new_v4()))).await?;
+        let id = answer["id"].as_str().context("a job has an id")?.to_owned();
+        Ok((id, answer["seq"].as_i64().context("a job has a number")?))
+    }
+
+    /// A request to whichever coordinator answers, repeated for two minutes.
+    ///
+    /// # Errors
+    /// When it is refused, or nobody answers.
+    pub async fn send(&self, method: Method, path: &str, body: Body) -> Result<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = String::new();
+        loop {
+            for address in &self.addresses {
+                let request = self.client.request(method.clone(), format!("http://{address}{path}"));
+                let request = match &body {
+                    Body::None => request,
+                    Body::Bytes(bytes) => request.body(bytes.clone()),
+                    Body::Json(value) => request.json(value),
+                    Body::Job(value, key) => request.json(value).header("idempotency-key", key),
+                };
+                match request.send().await {
+                    Ok(answer) if answer.status().is_success() => {
+                        let text = answer.text().await.unwrap_or_default();
+                        return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
+                    }
+                    Ok(answer) if is_refusal(answer.status()) => {
+                        bail!("{method} {path}: {} {}", answer.status(), answer.text().await.unwrap_or_default());
+                    }
+                    Ok(answer) => last = answer.status().to_string(),
+                    Err(error) => last = error.to_string(),
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("{method} {path} was not answered within {PATIENCE:?}: {last}");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until every coordinator is ready.
+    pub async fn ready(&self) {
+        for address in &self.addresses {
+            let url = format!("http://{address}/readyz");
+            wait_until("a coordinator is ready", PATIENCE, || {
+                let asking = self.client.get(&url).send();
+                async move { asking.await.ok().filter(|r| r.status().is_success()) }
+            })
+            .await;
+        }
+    }
+
+    /// Brings everything back: faults off, servers up, every process alive and started the ordinary way.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub async fn heal(&self) -> Result<()> {
+        for proxy in [&self.database_proxy, &self.broker_proxy, &self.bucket_proxy] {
+            proxy.set(testkit::Fault::None);
+        }
+        self.database.free_disk().await?;
+        self.broker.start_again().await?;
+        self.revive()
+    }
+
+    /// What a supervisor does: starts what has ended, and ends what was started for a fault.
+    ///
+    /// # Errors
+    /// When a process cannot be started.
+    pub fn revive(&self) -> Result<()> {
+        for (place, process) in lock(&self.coordinators).iter_mut().enumerate() {
+            if !is_sound(process) {
+                process.child.kill().ok();
+                *process = self.coordinator(place, How::default())?;
+            }
+        }
+        for process in lock(&self.workers).iter_mut() {
+            if !is_sound(process) {
+                process.child.kill().ok();
+                *process = self.worker(How::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does something to the worker `place`.
+    ///
+    /// # Errors
+    /// The deed's.
+    pub fn with_worker<T>(&self, place: usize, deed: impl FnOnce(&mut Child) -> Result<T>) -> Result<T> {
+        deed(&mut lock(&self.workers)[place % WORKERS].child)
+    }
+
+    /// Does something to the coordinator `place`.
+    ///
+    /// # Errors
+    /// The deed's.
+    pub fn with_coordinator<T>(&self, place: usize, deed: impl FnOnce(&mut Child) -> Result<T>) -> Result<T> {
+        deed(&mut lock(&self.coordinators)[place % COORDINATORS].child)
+    }
+
+    /// Kills the worker `place` and starts one in its place, `how`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn replace_worker(&self, place: usize, how: How) -> Result<()> {
+        let process = &mut lock(&self.workers)[place % WORKERS];
+        process.child.kill().ok();
+        *process = self.worker(how)?;
+        Ok(())
+    }
+
+    /// Kills the coordinator `place` and starts one in its place, `how`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn replace_coordinator(&self, place: usize, how: How) -> Result<()> {
+        let place = place % COORDINATORS;
+        let process = &mut lock(&self.coordinators)[place];
+        process.child.kill().ok();
+        *process = self.coordinator(place, how)?;
+        Ok(())
+    }
+
+    /// What every process has written, for a run that went wrong.
+    pub fn outputs(&self) -> String {
+        let mut all = String::new();
+        for (what, processes) in [("coordinator", &self.coordinators), ("worker", &self.workers)] {
+            for process in lock(processes).iter() {
+                all += &format!("=== {what} {} {:?}\n{}", process.child.pid(), process.how, process.child.output());
+            }
+        }
+        all
+    }
+
+    /// Writes an event into the history of this run.
+    pub fn note(&self, what: impl Into<String>) {
+        lock(&self.notes).push(format!("{:9.3} {}", self.born.elapsed().as_secs_f64(), what.into()));
+    }
+
+    /// The history since it was last taken.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.notes))
+    }
+}
+
+/// What goes with a request.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Nothing.
+    None,
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// JSON.
+    Json(Value),
+    /// A job with its idempotency key.
+    Job(Value, String),
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status != StatusCode::TOO_MANY_REQUESTS
+}
+
+fn is_sound(process: &mut Process) -> bool {
+    matches!(process.child.ended(), Ok(None)) && process.how == How::default()
+}
+
+/// Where Debian's package `faketime` puts its library.
+pub fn faketime() -> Option<PathBuf> {
+    let found = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/local/lib"];
+    found.map(|folder| PathBuf::from(folder).join("faketime/libfaketime.so.1")).into_iter().find(|path| path.is_file())
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // safe to go on after a panic elsewhere: every change is one assignment
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
