@@ -82,7 +82,8 @@ fn invert_from(
     begun: &[Option<Rc<Checkpoint>>],
     control: &mut dyn Control,
 ) -> Vec<Result<Inverted, Stop>> {
-    invert(engine, method, images, &[0, 1], begun, control).unwrap()
+    let ids: Vec<usize> = (0..images.size()[0] as usize).collect();
+    invert(engine, method, images, &ids, begun, control).unwrap()
 }
 
 #[test]
@@ -98,23 +99,22 @@ fn inversions_that_were_cut_again_and_again_end_with_the_bits_of_those_that_were
         Inversion::Pivotal(PivotalTuning { pivot: refinement(3), steps: 3, ..PivotalTuning::default() }),
     ] {
         let whole = invert_from(&engine, &method, &images, &[], &mut Unhindered);
-        let mut begun = Vec::new();
+        // items of the next slice, with where they are
+        let mut going: Vec<(i64, Option<Rc<Checkpoint>>)> = vec![(0, None), (1, None)];
         let mut ended: Vec<Option<Inverted>> = vec![None, None];
         for slice in 0.. {
             assert!(slice < 12, "{method:?} does not end");
-            let ends = invert_from(&engine, &method, &images, &begun, &mut After(2));
-            begun = Vec::new();
-            for (place, end) in ends.into_iter().enumerate() {
+            let places: Vec<i64> = going.iter().map(|(place, _)| *place).collect();
+            let images = images.index_select(0, &Tensor::from_slice(&places));
+            let begun: Vec<_> = going.iter().map(|(_, begun)| begun.clone()).collect();
+            going.clear();
+            for (place, end) in places.into_iter().zip(invert_from(&engine, &method, &images, &begun, &mut After(2))) {
                 match end {
-                    // one that is done is computed again beside the other: it is told and not handed out again, in a worker
-                    Ok(done) => {
-                        ended[place].get_or_insert(done);
-                        begun.push(None);
-                    }
-                    stopped => begun.push(kept(stopped)),
+                    Ok(done) => ended[place as usize] = Some(done),
+                    stopped => going.push((place, kept(stopped))),
                 }
             }
-            if ended.iter().all(Option::is_some) {
+            if going.is_empty() {
                 break;
             }
         }

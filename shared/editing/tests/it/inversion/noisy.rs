@@ -38,7 +38,7 @@ fn equal_layers(a: &[Tensor], b: &[Tensor]) -> Vec<usize> {
 }
 
 fn project(optimise_noise: bool) -> Inversion {
-    Inversion::Optimise(Projection { steps: 25, optimise_noise, ..Projection::default() })
+    Inversion::Optimise(Projection { steps: 10, optimise_noise, ..Projection::default() })
 }
 
 #[test]
