@@ -38,8 +38,7 @@ fn matches(file: &str, run: &str, architecture: EncoderArchitecture, frame: Enco
     tch::set_num_threads(1);
     let case = format!("{file}.{run}");
     let restyle = matches!(architecture, RestylePsp | RestyleE4e);
-    let past_kinks = if restyle { SINGLE_PAST_KINKS } else { SINGLE };
-    for (kind, of_latents, of_gradient) in [(Kind::Double, DOUBLE, DOUBLE), (Kind::Float, SINGLE, past_kinks)] {
+    for (kind, of_latents, of_gradient) in [(Kind::Double, DOUBLE, DOUBLE), (Kind::Float, SINGLE, SINGLE_PAST_KINKS)] {
         let encoder = load(file, architecture, frame, kind);
         let images = images(&case, kind).set_requires_grad(true);
         let generator = restyle.then(|| generator(kind));
