@@ -2,6 +2,7 @@
 
 mod broker_loss;
 mod cancel;
+mod framing;
 mod late_messages;
 mod limits;
 mod main_job;

@@ -41,6 +41,18 @@ async fn a_dataset_and_its_texts_become_edited_images_with_records() -> Result<(
     let page: Page<EditResult> =
         serde_json::from_str(&cluster.get(&format!("/v1/jobs/{id}/results?limit=500")).await?)?;
     assert!(page.items.iter().all(|r| r.verdict.is_some() && r.metrics.contains_key("preservation")), "judged");
+    // reconstructions carry no record: those of the edits beside them speak for them, and notice when one is another picture
+    let both = cluster.folder().join("both");
+    let flags = ["result", "fetch", &id.to_string(), "--to", &both.to_string_lossy(), "--reconstructions"];
+    cluster.cfx(flags).await?.expect_code(0);
+    cluster.cfx(["verify", &both.to_string_lossy(), "--offline"]).await?.expect_code(0);
+    let mut reconstructions = std::fs::read_dir(both.join("reconstructions"))?.filter_map(Result::ok).map(|e| e.path());
+    let (one, other) = (reconstructions.next().expect("one"), reconstructions.next().expect("another"));
+    std::fs::write(&one, &pictures[0].bytes)?;
+    let answer = cluster.cfx(["verify", &both.to_string_lossy(), "--offline"]).await?.expect_code(4);
+    let told = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    assert!(answer.stdout.contains(&format!("FAIL {}", told(&one))), "{answer:?}");
+    assert!(answer.stdout.contains(&format!("ok   {}", told(&other))), "{answer:?}");
     // the picture says by itself how it was made
     let inspected = cluster.cfx(["inspect", &files[0].to_string_lossy()]).await?.expect_code(0);
     assert!(inspected.stdout.contains("counterfactory/record/1") && inspected.stdout.contains("generator"));

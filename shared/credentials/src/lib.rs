@@ -13,4 +13,4 @@ pub mod verify;
 
 pub use embed::{EmbedError, RECORD_KEYWORD, embed_record, extract_record, strip_record};
 pub use raster::{RasterError, raster_digest};
-pub use verify::{Check, Finding, check_file, check_object};
+pub use verify::{Check, Finding, check_digest, check_file, check_object};

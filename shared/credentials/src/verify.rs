@@ -84,7 +84,12 @@ pub fn check_file(png: &[u8]) -> (Vec<Finding>, Option<Record>) {
 
 /// Holds the bytes of something the record names (a source, a weights file) against the digest it names it by.
 pub fn check_object(name: &str, expected: Digest, bytes: &[u8]) -> Finding {
-    Finding::new(name, same(name, expected, Digest::of(bytes)))
+    check_digest(name, expected, Digest::of(bytes))
+}
+
+/// As [`check_object`], for what was hashed already.
+pub fn check_digest(name: &str, expected: Digest, found: Digest) -> Finding {
+    Finding::new(name, same(name, expected, found))
 }
 
 fn same(what: &str, recorded: Digest, found: Digest) -> Check {
