@@ -82,7 +82,7 @@ fn a_mapper_edits_as_its_program_does_with_its_gradient() {
     let tensors = checkpoint();
     let (from, to) = (folder.path().join("best_model.safetensors"), folder.path().join("mapper.safetensors"));
     Tensor::write_safetensors(&tensors.iter().collect::<Vec<_>>(), &from).expect("a checkpoint is written");
-    let pack = Pack::open(&demo()).expect("the demo pack");
+    let pack = Pack::open(demo()).expect("the demo pack");
     let request = MapperRequest { checkpoint: from, any_generator: true };
     let imported = import_mapper(&request, &pack, &to).expect("a mapper");
     assert_eq!((imported.method, imported.note.n_latent), ("styleclip-mapper", 10));
