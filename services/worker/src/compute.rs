@@ -10,14 +10,18 @@
 //!   text.tokens       [B, context], int64            text.features               [B, E]
 //!   identity.image    [B, 3, R, R]                   identity.features           [B, 512], of length one
 //!   perceptual.image, perceptual.other [B, 3, H, W]  perceptual.distance         [B]
+//!   mapper.w_plus     [B, L, w_dim]                  mapper.edited               [B, L, w_dim], of the file in --mapper
 //!   PART.cotangent    in the shape of the output     PART.INPUT.grad             the gradient of sum(output * cotangent)
 //! ```
-//! Images are in [-1, 1]. Only the parts whose inputs are given are loaded.
+//! Images are in [-1, 1]. Only the parts whose inputs are given are loaded, and all of them for a mapper, which is computed in single
+//! precision alone, as every edit is.
 
 use crate::config::device_settings;
 use crate::engine::LocalPack;
 use anyhow::{Context as _, Result, bail};
-use editing::EngineConfig;
+use domain::edit::{CfMapper, Method, StyleclipMapper};
+use editing::mapper::Mapper;
+use editing::{Engine, EngineConfig};
 use networks::{Clip, Encoder, Generator, Identity, Perceptual, Weights, device};
 use packs::Pack;
 use std::collections::BTreeMap;
@@ -30,13 +34,19 @@ pub struct ComputeArgs {
     /// Folder of the pack.
     #[arg(long, value_name = "DIR")]
     pub pack: PathBuf,
-    /// Tensors named generator.w_plus, mapping.z, encoder.image, clip.image, text.tokens, identity.image, perceptual.image and
-    /// perceptual.other; and PART.cotangent for the gradient of sum(output * cotangent).
+    /// Tensors named generator.w_plus, mapping.z, encoder.image, clip.image, text.tokens, identity.image, perceptual.image,
+    /// perceptual.other and mapper.w_plus; and PART.cotangent for the gradient of sum(output * cotangent).
     #[arg(long, value_name = "SAFETENSORS")]
     pub inputs: PathBuf,
     /// Where outputs and gradients go; it must not exist.
     #[arg(long, value_name = "SAFETENSORS")]
     pub out: PathBuf,
+    /// Mapper that edits mapper.w_plus: a file that `cfx mapper import` wrote or a job trained.
+    #[arg(long, value_name = "SAFETENSORS")]
+    pub mapper: Option<PathBuf>,
+    /// Text that the mapper is told, if it is CF-CLIP's; StyleCLIP's are told none.
+    #[arg(long, requires = "mapper")]
+    pub text: Option<String>,
     /// Compute in double precision, which tells rounding from error.
     #[arg(long)]
     pub double: bool,
@@ -63,6 +73,9 @@ pub fn run(args: &ComputeArgs) -> Result<()> {
     let kind = if args.double { Kind::Double } else { Kind::Float };
     let mut bench = Bench { config: &pack.config, device, kind, given: given.into_iter().collect(), made: Vec::new() };
     bench.all()?;
+    if bench.asked("mapper.w_plus") {
+        bench.mapper(args)?;
+    }
     if let Some(name) = bench.given.keys().next() {
         bail!(
             "{}: no part takes a tensor {name}; `worker compute --help` lists those that are taken",
@@ -117,6 +130,23 @@ impl Bench<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// `w + 0.1 M(w)`, or `w + 0.1 M(w, text)`.
+    fn mapper(&mut self, args: &ComputeArgs) -> Result<()> {
+        let file = args.mapper.as_ref().context("mapper.w_plus is given and no mapper; name its file with --mapper")?;
+        if args.double {
+            bail!("mappers are computed in single precision; leave --double out, or mapper.w_plus");
+        }
+        let (method, text) = match &args.text {
+            Some(text) => (Method::CfMapper(CfMapper::default()), text.as_str()),
+            None => (Method::StyleclipMapper(StyleclipMapper::default()), ""),
+        };
+        let bytes = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
+        let engine = Engine::open(self.config, self.device)?;
+        let mapper = Mapper::open(&bytes, &engine, &method, text)
+            .with_context(|| format!("{} (CF-CLIP's mappers need --text, StyleCLIP's take none)", file.display()))?;
+        self.part("mapper", ["w_plus"], "edited", |[w_plus]| Ok(w_plus.f_add(&mapper.change(w_plus)?)?))
     }
 
     fn asked(&self, name: &str) -> bool {

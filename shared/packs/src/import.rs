@@ -145,16 +145,22 @@ fn whole(role: Role, pieces: &[taking::Piece], from: &Checkpoint) -> Result<(), 
         let piece = pieces.iter().find(|piece| piece.name == name);
         piece.map_or_else(|| name.to_owned(), |piece| piece.from.clone())
     };
+    let mut path = from.path();
     let cause = match layout::check(role, &shapes) {
         Ok(()) => return Ok(()),
         Err(Fault::Missing(key)) => Cause::Missing { key },
         Err(Fault::Surplus(keys)) => Cause::Surplus { keys: keys.iter().map(|key| theirs(key)).collect() },
-        Err(Fault::Shape { tensor, found, expected }) => Cause::Odd {
-            key: theirs(&tensor),
-            what: format!("has shape {found:?}, but by the network's other tensors it is {expected:?}"),
-        },
+        Err(Fault::Shape { tensor, found, expected }) => {
+            let piece = pieces.iter().find(|piece| piece.name == tensor);
+            path = piece.and_then(taking::Piece::file).unwrap_or(path);
+            let what = format!(
+                "has shape {found:?}, but by the network's other tensors it is {expected:?}; the file is damaged, or of a changed \
+                 program: copy it again, or take another"
+            );
+            Cause::Odd { key: theirs(&tensor), what }
+        }
     };
-    Err(ImportError::Checkpoint { path: from.path().to_owned(), cause })
+    Err(ImportError::Checkpoint { path: path.to_owned(), cause })
 }
 
 struct Making<'a> {

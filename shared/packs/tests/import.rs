@@ -183,7 +183,7 @@ fn a_network_with_a_wrong_tensor_is_refused_by_its_name_and_leaves_nothing() {
         ("missing", |t| drop(t.remove("convs.2.conv.weight")), &["convs.2.conv.weight is missing"]),
         ("missing at the end", |t| drop(t.remove("to_rgbs.1.bias")), &["belong to no network", "convs.2"]),
         ("surplus", |t| add(t, "convs.9.conv.weight", &[2]), &["belong to no network", "convs.9.conv.weight"]),
-        ("misshapen", |t| add(t, "conv1.conv.weight", &[1, 5, 6, 3, 3]), &["has shape [6]", "[5]"]),
+        ("misshapen", |t| add(t, "conv1.conv.weight", &[1, 5, 6, 3, 3]), &["has shape [6]", "[5]", "copy it again"]),
         ("NaN", |t| t.get_mut("conv1.activate.bias").unwrap().1[2] = f32::NAN, &["conv1.activate.bias", "1 numbers"]),
         ("no generator", |t| *t = clip(), &["StyleGAN2", "known are"]),
     ];

@@ -61,11 +61,16 @@ impl Archive {
             let size = record.uncompressed_size_hint();
             let data = match method {
                 CompressionMethod::STORE if size == data.len() => Backing::Raw(data),
-                CompressionMethod::STORE => return Err(Fault::entry(name, "is stored, but with two different sizes")),
+                CompressionMethod::STORE => {
+                    return Err(Fault::entry(
+                        name,
+                        "is stored, but with two different sizes; download or copy the file again",
+                    ));
+                }
                 CompressionMethod::DEFLATE if size > limits::INFLATED => {
                     return Err(Fault::Limit(format!("entry {name:?} that inflates to {size} bytes")));
                 }
-                CompressionMethod::DEFLATE => Backing::Deflated(data, size),
+                CompressionMethod::DEFLATE => Backing::Deflated(data, size, name.as_str().into()),
                 other => {
                     let how = other.name().map_or_else(|| other.as_u16().to_string(), str::to_owned);
                     return Err(Fault::entry(
@@ -103,7 +108,7 @@ impl Archive {
         }
         match data {
             Backing::Raw(blob) => Ok(blob.clone()),
-            Backing::Deflated(blob, size) => inflate(blob, *size).map(|bytes| blob.beside(bytes)),
+            Backing::Deflated(blob, size, name) => inflate(blob, *size, name).map(|bytes| blob.beside(bytes)),
         }
     }
 
@@ -116,7 +121,7 @@ impl Archive {
                         hash.update(&blob.read_range(at, CHUNK.min(blob.len() - at))?);
                     }
                 }
-                Backing::Deflated(blob, size) => hash.update(&inflate(blob, *size)?),
+                Backing::Deflated(blob, size, name) => hash.update(&inflate(blob, *size, name)?),
             }
             let found = hash.finalize();
             if found != entry.crc32 {

@@ -45,7 +45,7 @@ pub enum Fault {
     #[error("refused: {0}, more than any known checkpoint needs; the file is damaged or made to exhaust memory")]
     Limit(String),
     /// Not what its format prescribes.
-    #[error("damaged: {0}")]
+    #[error("damaged: {0}; download or copy the file again")]
     Malformed(String),
     /// An entry of an archive that cannot be trusted.
     #[error("entry {entry:?} of the archive {why}")]

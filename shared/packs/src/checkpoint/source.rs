@@ -82,6 +82,10 @@ impl Blob {
         self.read_range(0, self.len).map_err(|fault| self.blame(fault))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.source.path
+    }
+
     pub(super) fn blame(&self, fault: Fault) -> CheckpointError {
         CheckpointError { path: self.source.path.clone(), fault }
     }

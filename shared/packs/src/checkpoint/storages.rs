@@ -55,23 +55,23 @@ pub(super) struct StorageView {
 #[derive(Clone, Debug)]
 pub(super) enum Backing {
     Raw(Blob),
-    /// Deflated in an archive; the size is what comes out.
-    Deflated(Blob, u64),
+    /// Deflated in an archive: the bytes, the size of what comes out, and the entry's name.
+    Deflated(Blob, u64, Arc<str>),
 }
 
 impl Backing {
     pub(super) fn len(&self) -> u64 {
         match self {
             Self::Raw(blob) => blob.len(),
-            Self::Deflated(_, size) => *size,
+            Self::Deflated(_, size, _) => *size,
         }
     }
 
     pub(super) fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, CheckpointError> {
         match self {
             Self::Raw(blob) => blob.read_range(offset, len).map_err(|fault| blob.blame(fault)),
-            Self::Deflated(blob, size) => {
-                let all = inflate(blob, *size).map_err(|fault| blob.blame(fault))?;
+            Self::Deflated(blob, size, name) => {
+                let all = inflate(blob, *size, name).map_err(|fault| blob.blame(fault))?;
                 let begin = usize::try_from(offset).ok();
                 let end = offset.checked_add(len).and_then(|end| usize::try_from(end).ok());
                 let range = begin.zip(end).and_then(|(begin, end)| all.get(begin..end));
@@ -83,16 +83,16 @@ impl Backing {
     }
 }
 
-/// Inflates what must come to exactly `size` bytes. The caller has bounded `size`.
-pub(super) fn inflate(blob: &Blob, size: u64) -> Result<Vec<u8>, Fault> {
+/// Inflates an entry, which must come to exactly `size` bytes. The caller has bounded `size`.
+pub(super) fn inflate(blob: &Blob, size: u64, name: &str) -> Result<Vec<u8>, Fault> {
     let deflated = blob.read_range(0, blob.len())?;
     let mut bytes = Vec::new();
     flate2::read::DeflateDecoder::new(deflated.as_slice())
         .take(size + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| Fault::malformed(format!("a compressed entry does not inflate ({error})")))?;
+        .map_err(|error| Fault::malformed(format!("entry {name:?} does not inflate ({error})")))?;
     if bytes.len() as u64 != size {
-        return Err(Fault::malformed(format!("a compressed entry does not inflate to the {size} bytes it declares")));
+        return Err(Fault::malformed(format!("entry {name:?} does not inflate to the {size} bytes it declares")));
     }
     Ok(bytes)
 }

@@ -4,6 +4,7 @@ use super::storages::Storage;
 use super::{CheckpointError, Fault, limits};
 use half::{bf16, f16};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The type of a tensor's elements.
@@ -158,6 +159,13 @@ impl Tensor {
         self.0.storage.id
     }
 
+    /// The file that it lies in.
+    pub fn path(&self) -> &Path {
+        match &self.0.storage.backing {
+            super::storages::Backing::Raw(blob) | super::storages::Backing::Deflated(blob, ..) => blob.path(),
+        }
+    }
+
     /// Whether it lies in its storage as it is read, row by row without gaps.
     pub fn is_contiguous(&self) -> bool {
         let mut expected = 1;
@@ -226,7 +234,7 @@ impl Tensor {
 
     fn blame(&self, fault: Fault) -> CheckpointError {
         match &self.0.storage.backing {
-            super::storages::Backing::Raw(blob) | super::storages::Backing::Deflated(blob, _) => blob.blame(fault),
+            super::storages::Backing::Raw(blob) | super::storages::Backing::Deflated(blob, ..) => blob.blame(fault),
         }
     }
 

@@ -41,9 +41,10 @@ fn folder(archive: &Archive) -> Result<String, Fault> {
         pickles.filter(|folder| folder.is_empty() || folder.matches('/').count() == 1 && folder.ends_with('/'));
     match (folders.next(), folders.next()) {
         (Some(folder), None) => Ok(folder.to_owned()),
-        (Some(first), Some(second)) => Err(Fault::malformed(format!(
-            "the archive holds two checkpoints, {first:?} and {second:?}; unpack it and take one"
-        ))),
+        (Some(first), Some(second)) => Err(Fault::NotACheckpoint {
+            looks_like: format!("an archive of two, {first:?} and {second:?}"),
+            remedy: "unpack it and take one".to_owned(),
+        }),
         (None, _) => Err(no_pickle(archive)),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn estimate(taking: &Taking, prefix: &str, first: usize) -> Result<Ve
         let Some(weight) = taking.look(&name) else { break };
         let bias = format!("{prefix}{i}.bias");
         let bias = taking.look(&bias).ok_or_else(|| taking.missing(&bias))?;
-        let misfit = || taking.odd(&name, "does not fit the layer before it or its bias");
+        let misfit = || taking.damaged(&name, "does not fit the layer before it or its bias");
         let &[outputs, inputs] = weight.shape() else { return Err(misfit()) };
         let scale = LR_MULTIPLIER / (inputs as f32).sqrt();
         let bias = Array1::from_vec(bias.read_f32()?) * LR_MULTIPLIER;

@@ -61,7 +61,7 @@ pub(super) fn import(checkpoint: &Checkpoint, wanted: usize) -> Result<Encoder, 
     }
     let first = if one { "linear.weight" } else { "styles.0.linear.weight" };
     let &[w_dim, _] = taking.shape(first)? else {
-        return Err(taking.odd(first, "is no matrix"));
+        return Err(taking.damaged(first, "is no matrix"));
     };
     taking.copy_rest()?;
     if told.from_average {
@@ -140,7 +140,7 @@ fn average(checkpoint: &Checkpoint, taking: &mut Taking, latents: usize, w_dim: 
         [rows, width] if width == w_dim && (rows == latents || [rows, latents] == LATENTS_OF_CARS) => rows,
         _ => {
             let what = format!("has shape {:?}; expected [{latents}, {w_dim}] or [{w_dim}]", tensor.shape());
-            return Err(taking.odd("latent_avg", what));
+            return Err(taking.damaged("latent_avg", what));
         }
     };
     let mut numbers = tensor.read_f32()?;

@@ -14,7 +14,10 @@ pub(super) fn identity(checkpoint: &Checkpoint) -> Result<(Vec<Piece>, IdentityA
         taking.shape(name)?;
     }
     if taking.shape("output_layer.3.weight")? != [512, 25088] {
-        return Err(taking.odd("output_layer.3.weight", "is not of the 112 px network with 512 numbers a face"));
+        return Err(taking.odd(
+            "output_layer.3.weight",
+            "is not of the 112 px network with 512 numbers a face; take model_ir_se50.pth of InsightFace_Pytorch",
+        ));
     }
     if !taking.contains("body.0.res_layer.5.fc1.weight") {
         return Err(taking.wrong(Cause::Unsupported {
@@ -72,7 +75,9 @@ pub(super) fn perceptual(
             (PerceptualArchitecture::LpipsVgg, &[0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28])
         }
         _ => {
-            let what = format!("have widths {widths:?}: LPIPS is known here on AlexNet and on VGG16");
+            let what = format!(
+                "have widths {widths:?}: LPIPS is known here on AlexNet and on VGG16; take its alex.pth or vgg.pth"
+            );
             return Err(own.odd("lin0 to lin4", what));
         }
     };

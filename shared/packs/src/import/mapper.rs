@@ -89,7 +89,10 @@ pub fn import_mapper(request: &MapperRequest, pack: &Pack, target: &Path) -> Res
         if request.any_generator { None } else { Some(same_generator(&checkpoint, decoder, pack, &generator)?) };
     let shape = networks(&mut taking, latents)?;
     if shape.w_dim != generator.w_dim {
-        let what = format!("changes latents of {} numbers, and the pack's have {}", shape.w_dim, generator.w_dim);
+        let what = format!(
+            "changes latents of {} numbers, and the pack's have {}; use a pack of the generator that it was trained on",
+            shape.w_dim, generator.w_dim
+        );
         return Err(taking.odd(FIRST, what));
     }
     let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -144,12 +147,12 @@ fn latents(taking: &Taking, opts: Option<&Value>, decoder: &Taking) -> Result<us
     if let Some(size) = opts.and_then(|opts| opts.child("stylegan_size")).and_then(Value::as_int) {
         let side = u32::try_from(size).ok().filter(|side| side.is_power_of_two() && (8..=4096).contains(side));
         let side =
-            side.ok_or_else(|| taking.odd("opts.stylegan_size", format!("is {size}; expected a power of two")))?;
+            side.ok_or_else(|| taking.damaged("opts.stylegan_size", format!("is {size}; expected a power of two")))?;
         return Ok(2 * side.ilog2() as usize - 2);
     }
     let doublings = (0..).take_while(|i| decoder.contains(&format!("to_rgbs.{i}.bias"))).count();
     if doublings == 0 {
-        let what = "is not there, nor a decoder: for which size of generator this mapper is cannot be known";
+        let what = "is not there, nor a decoder: for which size of generator this mapper is cannot be known; take the checkpoint as its program saved it, with its opts";
         return Err(taking.odd("opts.stylegan_size", what));
     }
     Ok(2 * doublings + 2)
@@ -261,7 +264,7 @@ fn networks(taking: &mut Taking, latents: usize) -> Result<Networks, ImportError
 fn square(taking: &Taking, name: &str) -> Result<usize, ImportError> {
     match *taking.shape(name)? {
         [rows, columns] if rows == columns => Ok(rows),
-        ref other => Err(taking.odd(name, format!("has shape {other:?}; expected a square matrix"))),
+        ref other => Err(taking.damaged(name, format!("has shape {other:?}; expected a square matrix"))),
     }
 }
 

@@ -17,9 +17,9 @@ pub(super) fn import(network: &Value, mut taking: Taking) -> Result<Generator, I
     let doublings = (0..).take_while(|k| taking.contains(&format!("synthesis.b{}.torgb.bias", 8u64 << k))).count();
     let resolution = 4u32.checked_shl(doublings as u32).filter(|size| *size <= 4096);
     let resolution =
-        resolution.ok_or_else(|| taking.odd("synthesis", format!("doubles the image {doublings} times")))?;
+        resolution.ok_or_else(|| taking.damaged("synthesis", format!("doubles the image {doublings} times")))?;
     let &[_, w_dim] = taking.shape("synthesis.b4.conv1.affine.weight")? else {
-        return Err(taking.odd("synthesis.b4.conv1.affine.weight", "is no matrix"));
+        return Err(taking.damaged("synthesis.b4.conv1.affine.weight", "is no matrix"));
     };
 
     let conv_clamp = conv_clamp(network, &taking, doublings)?;
@@ -83,7 +83,7 @@ fn layer(taking: &mut Taking, from: &str, to: &str, noise: usize) -> Result<(), 
 
 fn to_rgb(taking: &mut Taking, from: &str, to: &str) -> Result<(), ImportError> {
     if taking.shape(&format!("{from}.bias"))? != [3] {
-        return Err(taking.odd(&format!("{from}.bias"), "is not for three colours; only RGB images are edited here"));
+        return Err(taking.odd(&format!("{from}.bias"), "is not for three colours; take one of RGB images"));
     }
     with_front(taking, &format!("{from}.weight"), &format!("{to}.conv.weight"), Change::Copy)?;
     taking.copy(&format!("{from}.affine.weight"), &format!("{to}.conv.modulation.weight"))?;
@@ -115,7 +115,7 @@ fn conv_clamp(network: &Value, taking: &Taking, doublings: usize) -> Result<Opti
         }));
     };
     match found.iter().find(|(_, clamp)| *clamp != first) {
-        Some((path, _)) => Err(taking.odd(path, "differs from the other layers'; one bound for all is computed here")),
+        Some((path, _)) => Err(taking.odd(path, "differs from the other layers'; one bound for all is computed here; take a network trained with one conv_clamp")),
         None => Ok(first),
     }
 }

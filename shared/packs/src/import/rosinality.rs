@@ -21,9 +21,10 @@ pub(super) fn import(checkpoint: &Checkpoint, mut taking: Taking) -> Result<Gene
     let mut notes = Vec::new();
     let doublings = (0..).take_while(|i| taking.contains(&format!("to_rgbs.{i}.bias"))).count();
     let resolution = 4u32.checked_shl(doublings as u32).filter(|size| *size <= 4096);
-    let resolution = resolution.ok_or_else(|| taking.odd("to_rgbs", format!("doubles the image {doublings} times")))?;
+    let resolution =
+        resolution.ok_or_else(|| taking.damaged("to_rgbs", format!("doubles the image {doublings} times")))?;
     let &[_, w_dim] = taking.shape("conv1.conv.modulation.weight")? else {
-        return Err(taking.odd("conv1.conv.modulation.weight", "is no matrix"));
+        return Err(taking.damaged("conv1.conv.modulation.weight", "is no matrix"));
     };
     fir::check_all(&taking, |name| {
         (name.ends_with("blur.kernel") || name.ends_with("upsample.kernel")).then_some(UPSAMPLING)

@@ -19,7 +19,7 @@ pub(super) struct Stored {
     pub(super) dtype: manifest::Dtype,
 }
 
-/// Writes `pieces` to `target`; `source` is named where a number is not finite.
+/// Writes `pieces` to `target`; `source` is named where a number that the import made is not finite.
 pub(super) fn write(pieces: Vec<Piece>, source: &Path, target: &Path) -> Result<Stored, ImportError> {
     write_noted(pieces, None, source, target)
 }
@@ -55,7 +55,8 @@ pub(super) fn write_noted(
         let odd = not_finite(piece.dtype(), &bytes);
         if odd > 0 {
             let cause = Cause::NotFinite { key: piece.from.clone(), count: odd };
-            return Err(ImportError::Checkpoint { path: source.to_owned(), cause });
+            let path = piece.file().unwrap_or(source).to_owned();
+            return Err(ImportError::Checkpoint { path, cause });
         }
         out.write(&bytes).map_err(failed)?;
     }

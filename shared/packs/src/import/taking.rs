@@ -44,6 +44,14 @@ pub(super) struct Piece {
 }
 
 impl Piece {
+    /// The file it was taken from: parts of one network may come from several. None for what the import made.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Taken(tensors, _) => tensors.first().map(Tensor::path),
+            Origin::Made(_) => None,
+        }
+    }
+
     /// The type it is stored as: what it was, where that is a type of weights.
     pub(super) fn dtype(&self) -> Dtype {
         match &self.origin {
@@ -128,6 +136,12 @@ impl Taking {
         self.wrong(Cause::Odd { key: key.to_owned(), what: what.into() })
     }
 
+    /// A tensor that no network of the kind can have.
+    pub(super) fn damaged(&self, key: &str, what: impl Into<String>) -> ImportError {
+        let what = what.into();
+        self.odd(key, format!("{what}; the file is damaged, or of a changed program: copy it again, or take another"))
+    }
+
     /// Takes a tensor as it is.
     pub(super) fn copy(&mut self, from: &str, to: &str) -> Result<(), ImportError> {
         self.take(from, to, Change::Copy, |shape| Some(shape.to_vec()))
@@ -144,7 +158,7 @@ impl Taking {
         let tensor = self.tensors.remove(from).ok_or_else(|| self.missing(from))?;
         let fits = |shape: &Vec<usize>| shape.iter().product::<usize>() == tensor.elements();
         let Some(shape) = shape(tensor.shape()).filter(fits) else {
-            return Err(self.odd(from, format!("has shape {:?}, which this network's cannot have", tensor.shape())));
+            return Err(self.damaged(from, format!("has shape {:?}, which this network's cannot have", tensor.shape())));
         };
         self.push(Piece {
             name: to.to_owned(),
@@ -164,7 +178,7 @@ impl Taking {
         let tails_agree = others.iter().all(|other| other.shape().get(1..) == first.shape().get(1..));
         let rows: Option<usize> = tensors.iter().map(|tensor| tensor.shape().first().copied()).sum();
         let Some(rows) = rows.filter(|_| tails_agree) else {
-            return Err(self.odd(&from.join(", "), "have shapes that do not go together"));
+            return Err(self.damaged(&from.join(", "), "have shapes that do not go together"));
         };
         let shape = [&[rows], first.shape().get(1..).unwrap_or_default()].concat();
         self.push(Piece {
@@ -183,7 +197,7 @@ impl Taking {
 
     fn push(&mut self, piece: Piece) -> Result<(), ImportError> {
         if self.pieces.iter().any(|other| other.name == piece.name) {
-            return Err(self.odd(&piece.from, format!("and another both become {:?}", piece.name)));
+            return Err(self.damaged(&piece.from, format!("and another both become {:?}", piece.name)));
         }
         self.pieces.push(piece);
         Ok(())

@@ -193,7 +193,7 @@ fn layer(taking: &mut Taking, from: &str, to: &str, noise: usize) -> Result<(), 
 fn to_rgb(taking: &mut Taking, block: &str, to: &str) -> Result<(), ImportError> {
     let from = format!("synthesis/{block}/ToRGB");
     if taking.shape(&format!("{from}/bias"))? != [3] {
-        return Err(taking.odd(&format!("{from}/bias"), "is not for three colours; only RGB images are edited here"));
+        return Err(taking.odd(&format!("{from}/bias"), "is not for three colours; take one of RGB images"));
     }
     filters(taking, &format!("{from}/weight"), &format!("{to}.conv.weight"), false)?;
     modulation(taking, &from, to)?;

@@ -2,8 +2,11 @@
 
 use crate::numbers::numbers;
 use crate::{clip, data, request};
+use packs::Checkpoint;
 use packs::import::{Request, import};
 use packs::manifest::{Activation, IdentityInput};
+use safetensors::Dtype::F32;
+use safetensors::tensor::TensorView;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +14,7 @@ use std::path::{Path, PathBuf};
 type Ask = fn(&Path) -> Request;
 
 /// What is asked, and what the answer must say.
-const REFUSED: [(&str, Ask, &[&str]); 36] = [
+const REFUSED: [(&str, Ask, &[&str]); 37] = [
     ("cut off", |at| encoder(cut(at, "e4e.pt")), &["e4e.pt", "cut short"]),
     ("cut off, a pickle", |at| generator(cut(at, "nvidia-stylegan2.pkl")), &["nvidia-stylegan2.pkl", "cut short"]),
     (
@@ -189,6 +192,11 @@ const REFUSED: [(&str, Ask, &[&str]); 36] = [
         &["lpips-vgg.pth", "alexnet.pth would not be used", "leave --perceptual-trunk out"],
     ),
     (
+        "a number that is none in the trunk, which is a file of its own",
+        |at| Request { perceptual: Some((data("alex.pth"), Some(spoilt_trunk(at)))), ..request("rosinality.pt") },
+        &["alexnet.safetensors: tensor features.3.bias holds 1", "not finite", "take another checkpoint"],
+    ),
+    (
         "images that are too small for LPIPS",
         |_| Request {
             perceptual: Some((data("alex.pth"), Some(data("alexnet.pth")))),
@@ -289,6 +297,24 @@ fn cut(at: &Path, file: &str) -> PathBuf {
     let path = copy(at, file);
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    path
+}
+
+/// AlexNet's features with a number that is none.
+fn spoilt_trunk(at: &Path) -> PathBuf {
+    let sound = Checkpoint::open(&data("alexnet.pth")).unwrap();
+    let tensors = sound.tensors(&sound.root).unwrap();
+    let numbers = tensors.iter().filter(|(name, _)| name.starts_with("features.")).map(|(name, tensor)| {
+        let mut numbers = tensor.read_f32().unwrap();
+        if name == "features.3.bias" {
+            numbers[0] = f32::NAN;
+        }
+        (name, tensor.shape().to_vec(), numbers.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
+    });
+    let numbers: Vec<_> = numbers.collect();
+    let views = numbers.iter().map(|(name, shape, bytes)| (name, TensorView::new(F32, shape.clone(), bytes).unwrap()));
+    let path = at.join("alexnet.safetensors");
+    safetensors::serialize_to_file(views, None, &path).unwrap();
     path
 }
 
