@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults scale quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,10 @@ bench: install libtorch build up ## measurements, written to tests/bench/RESULTS
 # SEEDS, FIRST and ONLY (the beginning of a fault's name) choose; a seed that went wrong is told with how to replay it.
 faults: install libtorch build ## real processes and services broken by seeds; .local/faults/report.json
 	@target/debug/faults --seeds $(or $(SEEDS),60) --first $(or $(FIRST),1) $(if $(ONLY),--only "$(ONLY)")
+
+# SCALE_ROWS is the number of tasks that are written and then read over.
+scale: install libtorch build up ## how fast the engine around the GPU is, and how it grows: tests/bench/scale.json
+	@target/debug/scale
 
 quality: install libtorch facesjs ## every method against the drawn truth, hours: tests/bench/QUALITY.md, quality.json, gallery/
 	@tests/bench/quality.sh

@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
 
 /// A heavy dependency with the crates that may name it.
 const ROOMS: [(&str, &[&str]); 5] = [
-    ("sqlx", &["store", "testkit", "stories", "faults"]),
+    ("sqlx", &["store", "testkit", "stories", "faults", "scale"]),
     ("lapin", &["broker", "testkit"]),
     ("aws-sdk-s3", &["artifacts"]),
     ("tch", &["networks", "editing", "worker", "training", "quality"]),
@@ -46,7 +46,7 @@ const UNREACHABLE: [(&str, &[&str]); 6] = [
 ];
 
 /// Tests of the whole, which may look at anything that is not a service.
-const TESTS: [&str; 2] = ["stories", "faults"];
+const TESTS: [&str; 3] = ["stories", "faults", "scale"];
 
 /// One TLS stack for the whole tree: rustls on ring.
 const NOWHERE: [&str; 4] = ["openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"];

@@ -134,6 +134,10 @@ pub struct Tuning {
     /// Attempt rows older than this are dropped.
     #[serde(deserialize_with = "duration::deserialize")]
     pub keep_attempts: Duration,
+    /// Tasks of jobs that ended longer ago than this are dropped, 64 jobs at a time; their results and records stay. Absent: never,
+    /// because nothing brings them back.
+    #[serde(deserialize_with = "duration::deserialize_some")]
+    pub keep_tasks: Option<Duration>,
     /// After the first signal, loops get this long to finish their step.
     #[serde(deserialize_with = "duration::deserialize")]
     pub shutdown: Duration,
@@ -154,6 +158,7 @@ impl Default for Tuning {
             worker_lost: Duration::from_secs(45),
             never_started: Duration::from_secs(180),
             keep_attempts: Duration::from_secs(7 * 86_400),
+            keep_tasks: None,
             shutdown: Duration::from_secs(20),
         }
     }

@@ -155,7 +155,10 @@ impl Store {
             WITH actual AS (
                 SELECT stage, state, CASE WHEN state = 'dead' THEN reason ELSE '' END AS reason, count(*) AS n
                 FROM tasks WHERE job_seq = $1 GROUP BY 1, 2, 3),
-            counted AS (SELECT stage, state, reason, n FROM job_counts WHERE job_seq = $1)
+            counted AS (
+                SELECT stage, state, reason, n FROM job_counts WHERE job_seq = $1
+                    -- what was forgotten cannot be counted again
+                    AND NOT EXISTS (SELECT FROM jobs WHERE seq = $1 AND tasks_forgotten_at IS NOT NULL))
             SELECT stage::text, state::text, reason, COALESCE(c.n, 0) AS counted, COALESCE(a.n, 0) AS actual
             FROM counted c FULL JOIN actual a USING (stage, state, reason)
             WHERE COALESCE(c.n, 0) <> COALESCE(a.n, 0) ORDER BY 1, 2, 3";

@@ -1,15 +1,20 @@
 //! Writing a job's tasks, slice by slice: each slice is one transaction that also moves the job's cursor, so that writing
 //! goes on where it stopped, by whichever coordinator, and a slice is never written twice.
 
-use crate::columns::{Place, seed_column};
+mod copy;
+mod producers;
+
+use crate::columns::Place;
 use crate::error::retrying;
 use crate::jobs::{Row, select_jobs};
-use crate::{JobRow, Store, StoreError};
+use crate::{JobRow, Phase, Store, StoreError};
+use copy::Rows;
+use domain::StageKey;
 use domain::job_state::JobState;
-use domain::{Stage, StageKey};
+use producers::{Claimed, Wanted};
 use serde_json::Value;
 use sqlx::PgConnection;
-use std::fmt::Write as _;
+use std::collections::HashSet;
 
 /// A task to write. Its number is the job's next one plus its place in the slice.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -103,8 +108,8 @@ impl Store {
             let cause = format!("it has {} tasks, the limit is {MAX_SLICE}", tasks.len());
             return Err(StoreError::Unstorable { what: "slice", cause });
         }
-        let copy = copy_text(tasks);
-        retrying!(self.try_write_slice(job_seq, expected, next, tasks.len(), &copy, finished).await)
+        let wanted = Wanted::of(tasks);
+        retrying!(self.try_write_slice(job_seq, expected, next, tasks, &wanted, finished).await)
     }
 
     async fn try_write_slice(
@@ -112,8 +117,8 @@ impl Store {
         job_seq: i64,
         expected: &Value,
         next: &Value,
-        len: usize,
-        copy: &str,
+        tasks: &[NewTask],
+        wanted: &Wanted,
         finished: bool,
     ) -> Result<SliceOutcome, StoreError> {
         let mut tx = self.pool.begin().await?;
@@ -130,26 +135,17 @@ impl Store {
         if cursor != *expected {
             return Ok(SliceOutcome::Moved { cursor });
         }
-        let end = i32::try_from(len).ok().and_then(|n| base.checked_add(n));
+        let end = i32::try_from(tasks.len()).ok().and_then(|n| base.checked_add(n));
         let end = end.ok_or_else(|| at.corrupt("next_no", "the job has more than 2,147,483,647 tasks"))?;
 
-        stage_slice(&mut tx, copy, len).await?;
-        let producers = sqlx::query_as(include_str!("../queries/write_producers.sql")).bind(job_seq).bind(base);
-        let (wanted, ours, repeated, saved_ms, known): (i64, i64, i64, f64, i64) =
-            producers.fetch_one(&mut *tx).await?;
-        let memoised = wanted - ours - repeated;
+        let claimed = wanted.claim(&mut tx, job_seq, base).await?;
         // a gate that another job's training shut between our submit and now: ours is to open it again
         let sql = "-- write_slice: gates
             UPDATE job_edits e SET gate = 'waiting' FROM stage_artifacts a
             WHERE e.job_seq = $1 AND e.gate = 'dead' AND a.key = e.mapper_key
                 AND a.state = 'pending' AND a.producer_job = $1 AND a.producer_no >= $2";
         sqlx::query(sql).bind(job_seq).bind(base).execute(&mut *tx).await?;
-        lock_needed(&mut tx, job_seq, base).await?;
-        let edits: i64 = sqlx::query_scalar(include_str!("../queries/write_edits.sql"))
-            .bind(job_seq)
-            .bind(base)
-            .fetch_one(&mut *tx)
-            .await?;
+        let written = write_tasks(&mut tx, (job_seq, base), tasks, wanted, &claimed).await?;
         if finished {
             // a gate whose training no slice wrote: the rearming sweep sees to it
             let sql = "-- write_slice: untrained
@@ -169,59 +165,91 @@ impl Store {
             .bind(job_seq)
             .bind(next)
             .bind(end)
-            .bind(memoised)
+            .bind(claimed.memoised)
             .bind(state.name())
-            .bind(saved_ms)
-            .bind((memoised - known).max(0))
+            .bind(claimed.saved_ms)
+            .bind(claimed.saved_unknown)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(SliceOutcome::Written { tasks: (ours + edits).cast_unsigned(), memoised: memoised.cast_unsigned() })
+        Ok(SliceOutcome::Written { tasks: written, memoised: claimed.memoised.cast_unsigned() })
     }
 }
 
-/// Copies the slice into a table of this transaction alone.
-async fn stage_slice(conn: &mut PgConnection, copy: &str, len: usize) -> Result<(), StoreError> {
-    let sql = "-- write_slice: staging
-        CREATE TEMPORARY TABLE slice (
-            pos integer, stage task_stage, edit_no smallint, ordinal bigint, strength double precision, seed bigint,
-            key bytea, needs bytea) ON COMMIT DROP";
-    sqlx::query(sql).execute(&mut *conn).await?;
-    let mut sink = conn.copy_in_raw("COPY slice FROM STDIN").await?;
-    sink.send(copy.as_bytes()).await?;
-    sink.finish().await?;
-    if len > 1000 {
-        // without statistics the planner may take 50,000 rows for a handful
-        sqlx::query("-- write_slice: statistics\nANALYZE slice").execute(&mut *conn).await?;
+/// Writes the producers that are the job's and all edits, which begin ready if their latent is there. Returns how many.
+async fn write_tasks(
+    conn: &mut PgConnection,
+    (job_seq, base): (i64, i32),
+    tasks: &[NewTask],
+    wanted: &Wanted,
+    claimed: &Claimed,
+) -> Result<u64, StoreError> {
+    let mut is_ours = vec![false; tasks.len()];
+    let mut ours = HashSet::new();
+    for (key, place) in wanted.ours(claimed) {
+        is_ours[place] = true;
+        ours.insert(key);
     }
-    Ok(())
+    // what this very slice produces is not visible to anybody else yet, and not there
+    let of_others = |task: &NewTask| match task {
+        NewTask::Edit { needs, .. } if !ours.contains(needs) => Some(*needs),
+        _ => None,
+    };
+    let mut needed: Vec<StageKey> = tasks.iter().filter_map(of_others).collect();
+    needed.sort_unstable();
+    needed.dedup();
+    let done = hold_needed(conn, job_seq, base, &needed).await?;
+    let mut rows = Rows::with_room_for(tasks.len());
+    for ((no, task), ours) in (base..).zip(tasks).zip(is_ours) {
+        match task {
+            NewTask::Edit { needs, .. } if !done.contains(needs) => rows.push(job_seq, no, task, Phase::Blocked),
+            NewTask::Invert { .. } | NewTask::Train { .. } if !ours => {}
+            _ => rows.push(job_seq, no, task, Phase::Ready),
+        }
+    }
+    rows.write(conn, job_seq).await
 }
 
 /// Makes what the slice's edits wait for stand still until the commit: unfinished keys are locked against finishing, unknown
 /// ones are written as orphans for the rearming sweep. So every follower either sees a finished latent or is seen by its finish.
-async fn lock_needed(conn: &mut PgConnection, job_seq: i64, base: i32) -> Result<(), StoreError> {
+/// Returns those of `needed` (in order, each once, and not produced by this slice) that are there.
+async fn hold_needed(
+    conn: &mut PgConnection,
+    job_seq: i64,
+    base: i32,
+    needed: &[StageKey],
+) -> Result<HashSet<StageKey>, StoreError> {
+    let keys: Vec<&[u8]> = needed.iter().map(|key| key.0.as_bytes().as_slice()).collect();
     let orphans = "-- write_slice: orphans
         INSERT INTO stage_artifacts (key, stage, state)
-        SELECT DISTINCT s.needs, 'invert'::task_stage, 'orphaned'::artifact_state FROM slice s
-        WHERE s.stage = 'edit' AND NOT EXISTS (SELECT FROM stage_artifacts a WHERE a.key = s.needs)
-        ORDER BY s.needs
+        SELECT n.key, 'invert', 'orphaned' FROM unnest($1::bytea[]) AS n (key)
+        WHERE NOT EXISTS (SELECT FROM stage_artifacts a WHERE a.key = n.key)
+        ORDER BY n.key
         ON CONFLICT (key) DO NOTHING";
     let lock = "-- write_slice: lock needed
         SELECT count(*) FROM (
             SELECT FROM stage_artifacts a
-            WHERE a.key IN (
-                    SELECT needs FROM slice WHERE stage = 'edit'
-                    UNION SELECT mapper_key FROM job_edits WHERE job_seq = $1 AND gate = 'waiting')
+            -- an array, so that it is looked up key by key whatever the planner thinks of their number
+            WHERE a.key = ANY (ARRAY(
+                    SELECT unnest($3::bytea[])
+                    UNION SELECT mapper_key FROM job_edits WHERE job_seq = $1 AND gate = 'waiting')::bytea[])
                 AND a.state <> 'done'
                 -- those this very slice produces are not visible to anybody else yet
                 AND NOT (a.producer_job IS NOT DISTINCT FROM $1 AND a.producer_no >= $2)
             ORDER BY a.key FOR SHARE) AS locked";
     // An orphan that nobody waits for is deleted by the sweep; if that happens while we wait for its lock, the insert, which
     // comes second here for those that were there at first, writes it again. Once locked or inserted it is ours to rely on.
-    sqlx::query(lock).bind(job_seq).bind(base).execute(&mut *conn).await?;
-    sqlx::query(orphans).execute(&mut *conn).await?;
-    sqlx::query(lock).bind(job_seq).bind(base).execute(&mut *conn).await?;
-    Ok(())
+    sqlx::query(lock).bind(job_seq).bind(base).bind(&keys).execute(&mut *conn).await?;
+    if keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    sqlx::query(orphans).bind(&keys).execute(&mut *conn).await?;
+    sqlx::query(lock).bind(job_seq).bind(base).bind(&keys).execute(&mut *conn).await?;
+    let done = "-- write_slice: done
+        SELECT key FROM stage_artifacts WHERE key = ANY ($1::bytea[]) AND state = 'done'";
+    let done: Vec<Vec<u8>> = sqlx::query_scalar(done).bind(&keys).fetch_all(conn).await?;
+    let at = Place { table: "stage_artifacts", row: &job_seq };
+    done.iter().map(|key| at.key("key", key)).collect()
 }
 
 /// Opens the job's gates whose mapper is there already. The caller holds the keys' locks, or the gates are seen by the finish.
@@ -231,25 +259,4 @@ pub(crate) async fn open_gates(conn: &mut PgConnection, job_seq: i64) -> Result<
         WHERE e.job_seq = $1 AND e.gate = 'waiting' AND a.key = e.mapper_key AND a.state = 'done'";
     sqlx::query(sql).bind(job_seq).execute(conn).await?;
     Ok(())
-}
-
-/// The slice in COPY's text format, columns as in the staging table.
-fn copy_text(tasks: &[NewTask]) -> String {
-    let mut text = String::with_capacity(tasks.len() * 200);
-    for (pos, task) in tasks.iter().enumerate() {
-        // safe because writing to a String cannot fail
-        let _ = match task {
-            NewTask::Invert { ordinal, key } => {
-                writeln!(text, "{pos}\t{}\t-1\t{ordinal}\t\\N\t\\N\t\\\\x{key}\t\\N", Stage::Invert)
-            }
-            NewTask::Train { edit_no, key } => {
-                writeln!(text, "{pos}\t{}\t{edit_no}\t\\N\t\\N\t\\N\t\\\\x{key}\t\\N", Stage::Train)
-            }
-            NewTask::Edit { edit_no, ordinal, strength, seed, key, needs } => {
-                let (stage, seed) = (Stage::Edit, seed_column(*seed));
-                writeln!(text, "{pos}\t{stage}\t{edit_no}\t{ordinal}\t{strength}\t{seed}\t\\\\x{key}\t\\\\x{needs}")
-            }
-        };
-    }
-    text
 }

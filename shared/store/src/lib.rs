@@ -4,8 +4,8 @@
 //! transaction (tracing span `db.<name>`, and a `-- <name>` comment that shows in `pg_stat_activity`).
 //!
 //! **Never** knows messages or HTTP: payloads of the outbox come in as JSON from the caller. Never decides by any clock but the
-//! database's. Never changes a task without appending to `count_deltas` in the same statement, and never accepts a worker's
-//! word without its fence.
+//! database's. Never changes a task without appending to `count_deltas` in the same statement (in the same transaction where
+//! slices are written: COPY returns nothing to count), and never accepts a worker's word without its fence.
 //!
 //! **After a crash** a transaction that was under way did not happen. What a lost process left half done (tasks handed out,
 //! jobs half written, keys whose producer is gone) is found and moved on by the sweeps in [`sweep`], each bounded and safe to

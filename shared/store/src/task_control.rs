@@ -60,13 +60,14 @@ impl Store {
                 UPDATE tasks t SET state = 'cancelled', cancelled_for = 'request', batch = NULL, boot = NULL, held_since = NULL,
                     charged = NULL, next_at = NULL, reason = NULL, detail = NULL, updated_at = now()
                 FROM held h WHERE t.job_seq = $1 AND t.no = h.no
-                RETURNING t.job_seq, t.no, t.epoch, t.stage, h.was, t.state, t.reason, 0::float8 AS gpu_ms, 0::float8 AS charge_ms),
+                RETURNING t.job_seq, t.no, t.epoch, t.key, t.stage, h.was, t.state, t.reason, 0::float8 AS gpu_ms, 0::float8 AS charge_ms),
             ",
             deltas_of_moved!(),
             ",
             orphaned AS (
                 UPDATE stage_artifacts a SET state = 'orphaned' FROM moved m
-                WHERE m.stage <> 'edit' AND a.state = 'pending' AND a.producer_job = m.job_seq AND a.producer_no = m.no)
+                WHERE m.stage <> 'edit' AND a.key = m.key AND a.state = 'pending'
+                    AND a.producer_job = m.job_seq AND a.producer_no = m.no)
             SELECT no, epoch, was IN ('dispatched', 'running') FROM moved ORDER BY no"
         );
         let moved: Vec<(i32, i64, bool)> = sqlx::query_as(sql).bind(job_seq).bind(nos).fetch_all(&mut *tx).await?;

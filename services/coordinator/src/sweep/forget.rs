@@ -1,4 +1,5 @@
-//! Drops what is kept for a while only: old attempts, batches, workers, and messages whose batch was taken back.
+//! Drops what is kept for a while only: old attempts, batches, workers, messages whose batch was taken back, and, where that is
+//! asked for, the tasks of old jobs.
 
 use super::Reconciler;
 use crate::app::App;
@@ -26,6 +27,13 @@ impl Reconciler for Forget {
         let batches = store.old_batches(keep, SLICE).await?;
         let workers = store.old_workers(keep, SLICE).await?;
         let messages = store.stale_outbox(MESSAGES_KEPT, SLICE).await?;
-        Ok(attempts + batches + workers + messages)
+        let forgotten = match self.app.config.tuning.keep_tasks {
+            Some(keep) => store.forget_tasks(keep).await?,
+            None => 0,
+        };
+        if forgotten > 0 {
+            tracing::info!(jobs = forgotten, "the tasks of old jobs were dropped");
+        }
+        Ok(attempts + batches + workers + messages + forgotten)
     }
 }

@@ -54,13 +54,14 @@ impl Store {
                 UPDATE tasks t SET state = 'cancelled', cancelled_for = 'deadline', next_at = NULL, reason = NULL, detail = NULL,
                     updated_at = now()
                 FROM held h WHERE t.job_seq = h.job_seq AND t.no = h.no
-                RETURNING t.job_seq, t.no, t.stage, h.was, t.state, t.reason, 0::float8 AS gpu_ms, 0::float8 AS charge_ms),
+                RETURNING t.job_seq, t.no, t.key, t.stage, h.was, t.state, t.reason, 0::float8 AS gpu_ms, 0::float8 AS charge_ms),
             ",
             deltas_of_moved!(),
             ",
             orphaned AS (
                 UPDATE stage_artifacts a SET state = 'orphaned' FROM moved m
-                WHERE m.stage <> 'edit' AND a.state = 'pending' AND a.producer_job = m.job_seq AND a.producer_no = m.no)
+                WHERE m.stage <> 'edit' AND a.key = m.key AND a.state = 'pending'
+                    AND a.producer_job = m.job_seq AND a.producer_no = m.no)
             SELECT count(*) FROM moved"
         );
         let moved: i64 = sqlx::query_scalar(sql).bind(job_seq).bind(limit).fetch_one(&mut *tx).await?;

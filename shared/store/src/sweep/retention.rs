@@ -1,6 +1,7 @@
 //! What is kept for a while only.
 
 use crate::{Store, StoreError};
+use sqlx::AssertSqlSafe;
 use std::time::Duration;
 
 impl Store {
@@ -64,4 +65,57 @@ impl Store {
                 ORDER BY o.id LIMIT $2 FOR UPDATE SKIP LOCKED)";
         Ok(sqlx::query(sql).bind(keep.as_secs_f64()).bind(limit).execute(&self.pool).await?.rows_affected())
     }
+
+    /// Drops the oldest partition of tasks if every job of its cohort ended longer than `keep` ago: no row is deleted one by one.
+    /// Jobs, their counts, results and records stay. Returns the number of jobs whose tasks are forgotten; zero also when others hold
+    /// the table just now, since waiting for them would hold up all who come after.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.forget_tasks", skip(self))]
+    pub async fn forget_tasks(&self, keep: Duration) -> Result<u64, StoreError> {
+        match self.try_forget_tasks(keep).await {
+            Err(StoreError::Database(error)) if is_lock_timeout(&error) => Ok(0),
+            other => other,
+        }
+    }
+
+    async fn try_forget_tasks(&self, keep: Duration) -> Result<u64, StoreError> {
+        // by the partitions that are there, so that what was forgotten is not looked at again
+        let find = "-- forget_tasks: find
+            SELECT low FROM (
+                SELECT substring(c.relname FROM '^tasks_([0-9]+)$')::bigint AS low
+                FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'tasks'::regclass) AS part
+            WHERE NOT EXISTS (
+                    SELECT FROM jobs WHERE seq >= low AND seq < low + 64
+                        AND (finished_at IS NULL OR cancel_pending OR finished_at >= now() - make_interval(secs => $1)))
+                -- numbers are given in order: once a later cohort is as old, no submit of this one is still under way
+                AND (SELECT created_at FROM jobs WHERE seq >= low + 64 ORDER BY seq LIMIT 1) < now() - make_interval(secs => $1)
+            ORDER BY low LIMIT 1";
+        let low: Option<i64> = sqlx::query_scalar(find).bind(keep.as_secs_f64()).fetch_optional(&self.pool).await?;
+        let Some(low) = low else { return Ok(0) };
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("SET LOCAL lock_timeout = '250ms'").execute(&mut *tx).await?;
+        // a retry takes the job's row first: either it comes first and the job is open again, or it finds no task
+        let lock = "-- forget_tasks: lock
+            SELECT finished_at IS NOT NULL AND NOT cancel_pending AND finished_at < now() - make_interval(secs => $2)
+            FROM jobs WHERE seq >= $1 AND seq < $1 + 64 ORDER BY seq FOR UPDATE";
+        let over: Vec<bool> = sqlx::query_scalar(lock).bind(low).bind(keep.as_secs_f64()).fetch_all(&mut *tx).await?;
+        if over.contains(&false) {
+            return Ok(0);
+        }
+        let note = "-- forget_tasks: note
+            UPDATE jobs SET tasks_forgotten_at = now() WHERE seq >= $1 AND seq < $1 + 64 AND tasks_forgotten_at IS NULL";
+        let jobs = sqlx::query(note).bind(low).execute(&mut *tx).await?.rows_affected();
+        // The name is made of a number that was read from the catalogue. IF EXISTS: another coordinator may have been faster.
+        let drop = AssertSqlSafe(format!("-- forget_tasks\nDROP TABLE IF EXISTS tasks_{low}"));
+        sqlx::query(drop).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(jobs)
+    }
+}
+
+/// 55P03 lock_not_available: what `lock_timeout` gives.
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|e| e.code().as_deref() == Some("55P03"))
 }
