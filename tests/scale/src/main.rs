@@ -122,12 +122,12 @@ async fn noop(rig: &Rig, limit: Duration) -> Result<Value> {
         last = rig.number(succeeded, seq).await?;
     }
     let seconds = began.elapsed().as_secs_f64();
+    let wal_last = rig.number(wal, seq).await?;
     if last < all {
         // what is left would be handed to the workers of the next part
         rig.cancel(&id).await?;
     }
     // a session tells the statistics of its commits a second later at most
-    let wal_last = rig.number(wal, seq).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let tasks = (last - first) as f64;
     let mut memory = 0;
