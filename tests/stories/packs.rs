@@ -125,8 +125,7 @@ async fn a_store_that_dies_in_the_middle_of_a_file_is_asked_for_the_rest() -> Re
         retried.iter().all(|(reason, detail)| reason == "storage_unavailable" && detail.contains("wide")),
         "{retried:?}"
     );
-    proxy.set(Fault::None);
-    proxy.cut_after_brought(30 << 20);
+    proxy.bring(30 << 20);
     let part = cluster.cache().join(format!("{generator}.part"));
     wait_until("the store has died in the middle of the generator", PATIENCE, || {
         let there = std::fs::metadata(&part).is_ok_and(|meta| meta.len() >= PIECE);

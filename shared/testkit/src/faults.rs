@@ -136,6 +136,13 @@ impl FaultProxy {
         self.traffic.to_client.cut_after(bytes);
     }
 
+    /// Passes everything, and is cut again once so many more bytes have come from the server. The limit is there before the first
+    /// byte passes.
+    pub fn bring(&self, bytes: u64) {
+        self.cut_after_brought(bytes);
+        self.fault.send_replace(Fault::None);
+    }
+
     /// [`Fault::Cut`] once so many more bytes have gone to the server: it dies in the middle of a request.
     pub fn cut_after_sent(&self, bytes: u64) {
         self.traffic.to_server.cut_after(bytes);
