@@ -93,6 +93,7 @@ pub async fn run(store: &Store, artifacts: &Artifacts, slice_rows: usize) -> any
     }
     store.begin_pointers().await?;
     reading.pointers(&mut report).await?;
+    store.pointers_added().await?;
     for job in &jobs {
         let restored = store.apply_pointers(job.seq).await?;
         report.results += restored.results;

@@ -276,6 +276,16 @@ impl Store {
         Ok(())
     }
 
+    /// Tells the planner what all the pointers are like: once they are added, and before any is applied.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.pointers_added", skip(self))]
+    pub async fn pointers_added(&self) -> Result<(), StoreError> {
+        sqlx::query("-- pointers_added\nANALYZE rebuild_pointers").execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Gives the job's tasks the results that pointers tell of, slice by slice. Only tasks that are not handed out and not ended
     /// change.
     ///
@@ -286,7 +296,6 @@ impl Store {
         let sql = "-- apply_pointers: end\nSELECT next_no FROM jobs WHERE seq = $1";
         let end: Option<i32> = sqlx::query_scalar(sql).bind(job_seq).fetch_optional(&self.pool).await?;
         let end = end.ok_or_else(|| StoreError::Missing { what: format!("job {job_seq}") })?;
-        sqlx::query("-- apply_pointers: statistics\nANALYZE rebuild_pointers").execute(&self.pool).await?;
         let mut restored = Restored::default();
         let mut from = 0;
         while from < end {
