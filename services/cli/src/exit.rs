@@ -16,6 +16,8 @@ pub const VERIFICATION_FAILED: u8 = 4;
 pub const UNREACHABLE: u8 = 5;
 /// Control-C.
 pub const INTERRUPTED: u8 = 130;
+/// Nobody reads stdout any more (`cfx ... | head`): what a shell reports of a process that SIGPIPE ended.
+pub const READER_GONE: u8 = 141;
 
 /// The code for an error that ends a command.
 pub fn code_of(error: &anyhow::Error) -> u8 {

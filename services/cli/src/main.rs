@@ -17,8 +17,6 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // `cfx ... | head` ends quietly, as other programs do, when its reader has seen enough
-    sigpipe::reset();
     let args = args::Args::parse();
     // safe because nothing installed a provider before: this is the first line that could
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -1,27 +1,39 @@
 //! The one place that prints: JSON or aligned text on stdout, troubles and progress on stderr.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "talking on the terminal is what cfx is for")]
+//!
+//! `cfx ... | head` ends quietly when its reader has seen enough, as other programs do. They leave that to SIGPIPE; this one may not:
+//! the signal's default would also kill it, without a word, when a coordinator drops a connection that it writes to.
 
+use crate::exit;
 use serde::Serialize;
+use std::io::{ErrorKind, Write as _};
 
 /// One value as pretty JSON on stdout.
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    line(serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
-/// One line on stdout.
+/// One line on stdout. Ends the process when nobody can read it.
 pub fn line(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
+    match writeln!(std::io::stdout().lock(), "{}", text.as_ref()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(exit::READER_GONE.into()),
+        Err(error) => {
+            note(format!("cfx: stdout takes nothing more: {error}"));
+            std::process::exit(exit::FAILURE.into())
+        }
+    }
 }
 
 /// One line on stderr: progress and remarks, so that stdout stays clean for pipes.
 pub fn note(text: impl AsRef<str>) {
-    eprintln!("{}", text.as_ref());
+    // Remarks are dispensable: without anybody to read them the work goes on.
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
 }
 
 /// An error with its causes on stderr.
 pub fn complain(error: &anyhow::Error) {
-    eprintln!("cfx: {error:#}");
+    note(format!("cfx: {error:#}"));
 }
 
 /// Rows under headings, columns padded to their widest cell.
@@ -33,7 +45,7 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) {
     let widths: Vec<_> = (0..headings.len()).map(width).collect();
     let print = |cells: &[String]| {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+        line(padded.collect::<Vec<_>>().join("  ").trim_end());
     };
     print(&headings.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
     for row in rows {

@@ -60,7 +60,8 @@ async fn a_broker_of_ones_own_that_blocks_publishers_makes_them_wait_and_not_fai
     let node = TestBroker::start().await?;
     let publisher = Publisher::start(quick(node.url()));
     let (mut heard, _stop) = listen(node.url());
-    publisher.publish(goodbye(1)).await?;
+    // a node that has just started refuses what it gets before its queue has elected a leader
+    wait_until("the new node takes a message", LONG, || async { publisher.publish(goodbye(1)).await.ok() }).await;
     assert!(timeout(LONG, heard.recv()).await?.is_some());
     node.ctl(&["set_vm_memory_high_watermark", "0.0000001"]).await?;
     let waiting = tokio::spawn({
