@@ -91,7 +91,7 @@ impl App {
         let tuning = &self.config.tuning;
         let (poll, slow) = (tuning.poll, tuning.sweep);
         let start = Loops { app: self, tracker, soft };
-        start.woken(Enqueue { app: self.clone() }, poll, |wake| &wake.enqueue);
+        start.woken(Enqueue::new(self.clone()), poll, |wake| &wake.enqueue);
         start.woken(Dispatch { app: self.clone() }, poll, |wake| &wake.dispatch);
         start.woken(Relay { app: self.clone() }, poll, |wake| &wake.relay);
         start.woken(ImportPrefixes { app: self.clone() }, slow, |wake| &wake.import);

@@ -115,6 +115,12 @@ pub struct Tuning {
     pub batch_mapper: u32,
     /// Latents per batch of a method that optimises each of them.
     pub batch_optimise: u32,
+    /// Where the three sizes above take less of a worker's time than this, by what such work has cost, batches are larger: cheap
+    /// tasks are not to cost more on their way than on the device. Short enough for a pause or a fair share to show soon.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub batch_time: Duration,
+    /// Most tasks of such a batch.
+    pub batch_most: u32,
     /// Work messages in the outbox from which on nothing more is handed out: far more than the relay ever leaves behind, and far fewer
     /// than would take long to send once the broker is back.
     pub outbox_bound: i64,
@@ -152,6 +158,8 @@ impl Default for Tuning {
             batch_invert: 16,
             batch_mapper: 16,
             batch_optimise: 8,
+            batch_time: Duration::from_secs(2),
+            batch_most: 64,
             outbox_bound: 1_000,
             poll: Duration::from_millis(500),
             sweep: Duration::from_secs(1),

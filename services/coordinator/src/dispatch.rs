@@ -127,7 +127,12 @@ impl Dispatch {
             (Stage::Edit, true) => (tuning.batch_optimise, 5_000.0),
         };
         let learnt = |cost| known.estimates.task_ms(Some(&class), lane.pack, lane.stage, cost);
-        let estimate_ms = lane.cost.as_ref().and_then(learnt).unwrap_or(guess_ms);
+        let learnt_ms = lane.cost.as_ref().and_then(learnt);
+        let limit = match (lane.stage, learnt_ms) {
+            (Stage::Train, _) | (_, None) => limit,
+            (_, Some(ms)) => size(tuning, limit, ms),
+        };
+        let estimate_ms = learnt_ms.unwrap_or(guess_ms);
         Ok(ClaimRequest {
             job_seq: lane.job_seq,
             stage: lane.stage,
@@ -138,6 +143,13 @@ impl Dispatch {
             limited: lane.limited,
         })
     }
+}
+
+/// How many tasks of `each_ms` milliseconds make a batch: `usual`, or as many more as fit into the time of one.
+fn size(tuning: &Tuning, usual: u32, each_ms: f64) -> u32 {
+    let fitting = tuning.batch_time.as_secs_f64() * 1e3 / each_ms.max(1e-3);
+    // safe to cast: a float beyond the range becomes the range's end
+    (fitting as u32).min(tuning.batch_most).max(usual)
 }
 
 const fn fence(fence: store::Fence) -> Fence {
@@ -231,6 +243,12 @@ fn trace(batch: &domain::BatchId) -> String {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn cheap_tasks_make_larger_batches_and_dear_ones_the_usual() {
+        let tuning = Tuning::default();
+        assert_eq!([0.0, 20.0, 50.0, 125.0, 5_000.0].map(|ms| size(&tuning, 16, ms)), [64, 64, 40, 16, 16]);
+    }
 
     #[test]
     fn room_is_what_the_window_leaves() {

@@ -10,7 +10,10 @@ use crate::keys::{self, EditInputs};
 use crate::sweep::Reconciler;
 use domain::{Digest, StageKey};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use store::{EditRow, JobRow, NewTask, SliceOutcome, Source, Store};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 /// Jobs looked at in one round.
 const JOBS: i64 = 16;
@@ -28,8 +31,10 @@ struct Cursor {
 
 /// The loop's body.
 pub struct Enqueue {
-    /// What it works with.
-    pub app: App,
+    app: App,
+    /// The next slices of jobs that are being written, made while the database takes the ones before: making keys and taking rows
+    /// cost about the same.
+    ahead: Mutex<HashMap<i64, JoinHandle<Result<Slice, LoopError>>>>,
 }
 
 impl Reconciler for Enqueue {
@@ -38,7 +43,10 @@ impl Reconciler for Enqueue {
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let mut written = 0;
-        for job in self.app.store.accepting_jobs(JOBS).await? {
+        let jobs = self.app.store.accepting_jobs(JOBS).await?;
+        // what another coordinator went on with, or what was cancelled, is made for nothing
+        self.ahead.lock().await.retain(|seq, _| jobs.iter().any(|job| job.seq == *seq));
+        for job in jobs {
             match self.slice(&job).await {
                 Ok(tasks) => written += tasks,
                 // one job that cannot be written must not hold up the others
@@ -56,13 +64,33 @@ impl Reconciler for Enqueue {
 }
 
 impl Enqueue {
+    /// The loop's body, with nothing made ahead.
+    pub fn new(app: App) -> Self {
+        Self { app, ahead: Mutex::default() }
+    }
+
     async fn slice(&self, job: &JobRow) -> Result<u64, LoopError> {
         let App { store, artifacts, config, .. } = &self.app;
         if job.cursor.is_null() {
             // before there is a task there is a way to rebuild it: invariant I12
             archive::job(store, artifacts, job).await?;
         }
-        write_slice(store, config.tuning.slice_rows, job).await
+        let rows = config.tuning.slice_rows;
+        let made = self.ahead.lock().await.remove(&job.seq);
+        let made = match made {
+            Some(made) => made.await.ok().and_then(Result::ok).filter(|slice| slice.from == job.cursor),
+            None => None,
+        };
+        let slice = match made {
+            Some(slice) => slice,
+            None => Slice::make(store, rows, job).await?,
+        };
+        if !slice.last {
+            let (seq, store, job) = (job.seq, store.clone(), JobRow { cursor: slice.to.clone(), ..job.clone() });
+            let next = tokio::spawn(async move { Slice::make(&store, rows, &job).await });
+            self.ahead.lock().await.insert(seq, next);
+        }
+        slice.write(store, job).await
     }
 }
 
@@ -71,34 +99,51 @@ impl Enqueue {
 /// # Errors
 /// When the cursor is another version's, or the database fails.
 pub async fn write_slice(store: &Store, slice_rows: usize, job: &JobRow) -> Result<u64, LoopError> {
-    let edits = store.edits(job.seq).await?;
-    let mut tasks = Vec::new();
-    let mut cursor = match &job.cursor {
-        serde_json::Value::Null => {
-            tasks.extend(trainings(&edits));
-            Cursor { ordinal: 0, admitted: vec![0; edits.len()] }
+    Slice::make(store, slice_rows, job).await?.write(store, job).await
+}
+
+/// The tasks between two places of a job's cursor.
+struct Slice {
+    from: serde_json::Value,
+    to: serde_json::Value,
+    tasks: Vec<NewTask>,
+    last: bool,
+}
+
+impl Slice {
+    async fn make(store: &Store, rows: usize, job: &JobRow) -> Result<Self, LoopError> {
+        let edits = store.edits(job.seq).await?;
+        let mut tasks = Vec::new();
+        let mut cursor = match &job.cursor {
+            serde_json::Value::Null => {
+                tasks.extend(trainings(&edits));
+                Cursor { ordinal: 0, admitted: vec![0; edits.len()] }
+            }
+            value => serde_json::from_value(value.clone())
+                .map_err(|error| LoopError::Unreadable { job: job.seq, what: format!("its cursor: {error}") })?,
+        };
+        let per_source = 1 + edits.len() * job.spec.strengths.len() * job.spec.seeds.len();
+        let room = rows.saturating_sub(tasks.len());
+        let wanted = (room / per_source).clamp(1, MOST_SOURCES);
+        let sources = store.sources(job.dataset, Some(cursor.ordinal - 1), wanted as i64).await?;
+        for source in &sources {
+            of_source(job, &edits, source, &mut cursor.admitted, &mut tasks)?;
+            cursor.ordinal = source.ordinal + 1;
         }
-        value => serde_json::from_value(value.clone())
-            .map_err(|error| LoopError::Unreadable { job: job.seq, what: format!("its cursor: {error}") })?,
-    };
-    let per_source = 1 + edits.len() * job.spec.strengths.len() * job.spec.seeds.len();
-    let room = slice_rows.saturating_sub(tasks.len());
-    let wanted = (room / per_source).clamp(1, MOST_SOURCES);
-    let sources = store.sources(job.dataset, Some(cursor.ordinal - 1), wanted as i64).await?;
-    for source in &sources {
-        of_source(job, &edits, source, &mut cursor.admitted, &mut tasks)?;
-        cursor.ordinal = source.ordinal + 1;
+        let to = serde_json::to_value(&cursor)?;
+        Ok(Self { from: job.cursor.clone(), to, tasks, last: sources.len() < wanted })
     }
-    let finished = sources.len() < wanted;
-    let next = serde_json::to_value(&cursor)?;
-    let outcome = store.write_slice(job.seq, &job.cursor, &next, &tasks, finished).await?;
-    Ok(match outcome {
-        SliceOutcome::Written { tasks, memoised } => {
-            tracing::info!(job = %job.id, tasks, memoised, finished, "a slice of tasks was written");
-            tasks.max(1)
-        }
-        SliceOutcome::Moved { .. } | SliceOutcome::Stopped { .. } => 0,
-    })
+
+    async fn write(self, store: &Store, job: &JobRow) -> Result<u64, LoopError> {
+        let outcome = store.write_slice(job.seq, &self.from, &self.to, &self.tasks, self.last).await?;
+        Ok(match outcome {
+            SliceOutcome::Written { tasks, memoised } => {
+                tracing::info!(job = %job.id, tasks, memoised, finished = self.last, "a slice of tasks was written");
+                tasks.max(1)
+            }
+            SliceOutcome::Moved { .. } | SliceOutcome::Stopped { .. } => 0,
+        })
+    }
 }
 
 fn trainings(edits: &[EditRow]) -> impl Iterator<Item = NewTask> {

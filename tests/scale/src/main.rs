@@ -1,73 +1,86 @@
 //! `make scale`: how fast tasks are written, pass through both services and RabbitMQ with nothing to compute, and are read about;
 //! and what more workers bring. Written to `tests/bench/scale.json`: what was not measured is null there and says why.
 //!
-//! `SCALE_ROWS` is the number of tasks that are written and read over (1,000,000), `SCALE_SECONDS` the longest time for the no-op
-//! part (120).
+//! `SCALE_ROWS` is the number of tasks that are written and read over (1,000,000), `SCALE_SECONDS` the longest time for a no-op
+//! part (60). `SCALE_PARTS` names the parts to run (`noop,scale_out,enqueue`); with fewer than all of them nothing is written.
 #![expect(clippy::print_stdout, reason = "it is run by people and by make, and its words are its output")]
 
+mod noop;
 mod read;
 mod rig;
 mod simulated;
 mod write;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rig::Rig;
 use serde_json::{Value, json};
 use simulated::{PAUSE, Simulated};
 use std::time::{Duration, Instant};
 use testkit::workspace_root;
 
-/// Sources of the no-op job; each gives one inversion and [`SEEDS`] edits.
-const NOOP_SOURCES: usize = 2_000;
-const SEEDS: usize = 4;
-/// Worker processes of the no-op part.
-const NOOP_WORKERS: usize = 2;
 /// Sources for simulated workers: enough for the largest number of them.
 const SIMULATED_SOURCES: i64 = 40_000;
+/// The parts of a whole run.
+const ALL: [&str; 3] = ["noop", "scale_out", "enqueue"];
 const WARM_UP: Duration = Duration::from_secs(5);
 const WINDOW: Duration = Duration::from_secs(12);
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let rows = setting("SCALE_ROWS", 1_000_000)?;
-    let seconds = setting("SCALE_SECONDS", 120)?;
+    let limit = Duration::from_secs(setting("SCALE_SECONDS", 60)?);
+    let parts = std::env::var("SCALE_PARTS").unwrap_or_else(|_| ALL.join(","));
+    let wanted = |part: &str| parts.split(',').any(|name| name == part);
+    if let Some(unknown) = parts.split(',').find(|name| !ALL.contains(name)) {
+        bail!("SCALE_PARTS has '{unknown}', which is none of {}", ALL.join(", "));
+    }
     let load = load();
     let mut rig = Rig::start().await?;
-    let noop = noop(&rig, Duration::from_secs(seconds)).await?;
-    println!("no-op: {noop}");
-    let scale_out = scale_out(&rig).await?;
-    println!("scale out: {scale_out}");
-    let (job, written) = write::measure(&mut rig, rows).await?;
-    println!("enqueue: {written}");
-    let mut query_p95_ms = json!({ "1m": null, "10m": null, "why": "null: run again with SCALE_ROWS of that size" });
-    let size = match rows {
-        1_000_000 => "1m".to_owned(),
-        10_000_000 => "10m".to_owned(),
-        other => other.to_string(),
-    };
-    query_p95_ms[size] = read::measure(&rig, &job).await?;
-    println!("queries: {query_p95_ms}");
-    let report = json!({
-        "rows": rows,
-        "enqueue_rows_per_s": written["rows_per_s"],
-        "enqueue": written,
-        "noop_tasks_per_s": noop["tasks_per_s"],
-        "noop": noop,
-        "wal_bytes_per_task": noop["wal_bytes_per_task"],
-        "commits_per_task": noop["commits_per_task"],
-        "query_p95_ms": query_p95_ms,
-        "scale_out": scale_out,
-        "memory_mib": { "coordinator": peak_mib(rig.coordinator.pid())?, "worker": noop["worker_mib"] },
-        "recovery_s": { "why": "measured by `make faults`, see its report" },
-        "peers": [],
-        "peers_why": "no other queue is measured by this program yet",
-        "machine": {
-            "cores": std::thread::available_parallelism()?.get(),
-            "load_before": load,
-            "load_after": self::load(),
-            "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
-        },
+    let mut report = json!({ "rows": rows });
+    if wanted("noop") {
+        let noop = noop::dry(&rig, limit).await?;
+        println!("no-op: {noop}");
+        report["noop_tasks_per_s"] = noop["tasks_per_s"].clone();
+        report["wal_bytes_per_task"] = noop["wal_bytes_per_task"].clone();
+        report["commits_per_task"] = noop["commits_per_task"].clone();
+        report["noop"] = noop;
+        report["noop_with_bucket"] = noop::with_bucket(&rig, limit).await?;
+        println!("no-op with the bucket: {}", report["noop_with_bucket"]);
+    }
+    if wanted("scale_out") {
+        report["scale_out"] = scale_out(&rig).await?;
+        println!("scale out: {}", report["scale_out"]);
+    }
+    if wanted("enqueue") {
+        let (job, written) = write::measure(&mut rig, rows).await?;
+        println!("enqueue: {written}");
+        report["enqueue_rows_per_s"] = written["rows_per_s"].clone();
+        report["enqueue"] = written;
+        let mut query_p95_ms =
+            json!({ "1m": null, "10m": null, "why": "null: run again with SCALE_ROWS of that size" });
+        let size = match rows {
+            1_000_000 => "1m".to_owned(),
+            10_000_000 => "10m".to_owned(),
+            other => other.to_string(),
+        };
+        query_p95_ms[size] = read::measure(&rig, &job).await?;
+        println!("queries: {query_p95_ms}");
+        report["query_p95_ms"] = query_p95_ms;
+    }
+    report["memory_mib"] = json!({ "coordinator": peak_mib(rig.coordinator.pid())? });
+    report["recovery_s"] = json!({ "why": "measured by `make faults`, see its report" });
+    report["peers"] = json!([]);
+    report["peers_why"] = json!("no other queue is measured by this program yet");
+    report["machine"] = json!({
+        "cores": std::thread::available_parallelism()?.get(),
+        "load_before": load,
+        "load_after": self::load(),
+        "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
     });
+    if !ALL.iter().all(|part| wanted(part)) {
+        println!("{report:#}\nnot written: only a whole run is");
+        return Ok(());
+    }
     let path = workspace_root().join("tests/bench/scale.json");
     std::fs::write(&path, format!("{report:#}\n"))?;
     println!("written to {}", path.display());
@@ -92,63 +105,6 @@ fn peak_mib(pid: u32) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the process has a peak")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
     Ok(kib / 1024)
-}
-
-/// Everything but the work: claims, messages, the bucket, records, outcomes.
-async fn noop(rig: &Rig, limit: Duration) -> Result<Value> {
-    rig.dataset("noop", NOOP_SOURCES).await?;
-    let workers = (0..NOOP_WORKERS).map(|_| rig.worker("0ms")).collect::<Result<Vec<_>>>()?;
-    let succeeded = "SELECT COALESCE(sum(n), 0)::bigint FROM job_counts WHERE job_seq = $1 AND state = 'succeeded'";
-    let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database() AND $1 = $1";
-    let wal = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint + 0 * $1";
-    let seeds: Vec<usize> = (0..SEEDS).collect();
-    let spec = json!({
-        "name": "no-op", "dataset": "noop", "pack": "facesjs-64", "seeds": seeds,
-        "edits": [{ "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } }],
-    });
-    let (id, seq) = rig.submit(&spec).await?;
-    // from the first result on: starting processes is not what is measured
-    let started = Instant::now();
-    while rig.number(succeeded, seq).await? == 0 {
-        anyhow::ensure!(started.elapsed() < Duration::from_secs(120), "no task ended within two minutes");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let (began, first) = (Instant::now(), rig.number(succeeded, seq).await?);
-    let (commits_first, wal_first) = (rig.number(commits, seq).await?, rig.number(wal, seq).await?);
-    let all = i64::try_from(NOOP_SOURCES * (1 + SEEDS))?;
-    let mut last = first;
-    while last < all && began.elapsed() < limit {
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        last = rig.number(succeeded, seq).await?;
-    }
-    let seconds = began.elapsed().as_secs_f64();
-    let wal_last = rig.number(wal, seq).await?;
-    if last < all {
-        // what is left would be handed to the workers of the next part
-        rig.cancel(&id).await?;
-    }
-    // a session tells the statistics of its commits a second later at most
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let tasks = (last - first) as f64;
-    let mut memory = 0;
-    for worker in &workers {
-        memory = memory.max(peak_mib(worker.pid())?);
-    }
-    for mut worker in workers {
-        worker.terminate()?;
-        worker.wait(Duration::from_secs(60)).await;
-    }
-    Ok(json!({
-        "tasks": last - first,
-        "of": all,
-        "seconds": seconds,
-        "tasks_per_s": tasks / seconds,
-        "wal_bytes_per_task": (wal_last - wal_first) as f64 / tasks,
-        "commits_per_task": (rig.number(commits, seq).await? - commits_first) as f64 / tasks,
-        "workers": NOOP_WORKERS,
-        "worker_mib": memory,
-        "how": "worker processes with CFX_EXECUTOR=sleep:0ms; inversions and edits, every object in the bucket",
-    }))
 }
 
 /// Tasks per second of 1, 8 and 64 simulated workers, and what part of their sleeping time is used.

@@ -35,7 +35,8 @@ async fn workers(bench: &Bench, n: usize) -> Result<()> {
 async fn submitted(bench: &Bench) -> Result<Job> {
     let (status, answer) = bench.post("/v1/jobs", &job("pressed"), &[]).await?;
     anyhow::ensure!(status.is_success(), "{answer}");
-    while (Enqueue { app: bench.app.clone() }).run_once().await? > 0 {}
+    let enqueue = Enqueue::new(bench.app.clone());
+    while enqueue.run_once().await? > 0 {}
     Ok(serde_json::from_value(answer)?)
 }
 

@@ -10,6 +10,7 @@ use super::{Desk, Told, Way, join, split};
 use crate::stages::encode::{encode_png, with_record};
 use crate::stages::ended::Ended;
 use crate::stages::{fetch, upload};
+use artifacts::Artifacts;
 use chrono::{DateTime, Utc};
 use domain::edit::{EditSpec, Selection};
 use domain::inversion::Inversion;
@@ -35,13 +36,28 @@ const WARNING: &str = "nothing was computed: the null executor made this record 
 #[derive(Clone, Debug)]
 pub struct Null {
     pause: Duration,
+    /// Whether the bucket has its part.
+    bucket: Bucket,
     /// One item at a time, as on a GPU.
     device: Arc<Mutex<()>>,
 }
 
+/// What becomes of inputs and results.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Bucket {
+    /// As with real work: `sleep:TIME`.
+    Used,
+    /// Nothing is read, looked for or stored, so that the engine alone is measured: `dry:TIME`. Results then name objects that are
+    /// nowhere.
+    LeftAlone,
+}
+
 /// Not an executor.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("executor '{0}' is not known; leave it out to compute, or give sleep:TIME, for example sleep:50ms or sleep:2s")]
+#[error(
+    "executor '{0}' is not known; leave it out to compute, or give sleep:TIME, for example sleep:50ms or sleep:2s, or dry:TIME to \
+     leave the bucket alone too"
+)]
 pub struct UnknownExecutor(String);
 
 impl FromStr for Null {
@@ -49,7 +65,11 @@ impl FromStr for Null {
 
     fn from_str(text: &str) -> Result<Self, UnknownExecutor> {
         let unknown = || UnknownExecutor(text.to_owned());
-        let time = text.strip_prefix("sleep:").ok_or_else(unknown)?;
+        let (bucket, time) = match text.split_once(':').ok_or_else(unknown)? {
+            ("sleep", time) => (Bucket::Used, time),
+            ("dry", time) => (Bucket::LeftAlone, time),
+            _ => return Err(unknown()),
+        };
         let (number, unit) = match (time.strip_suffix("ms"), time.strip_suffix('s')) {
             (Some(number), _) => (number, 1),
             (None, Some(number)) => (number, 1000),
@@ -57,14 +77,18 @@ impl FromStr for Null {
         };
         let milliseconds = number.parse::<u32>().map_err(|_| unknown())?;
         let pause = Duration::from_millis(u64::from(milliseconds) * unit);
-        Ok(Self { pause, device: Arc::default() })
+        Ok(Self { pause, bucket, device: Arc::default() })
     }
 }
 
 impl fmt::Display for Null {
     /// The device's name in heartbeats and records.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "none (null executor, sleeps {:?} an item)", self.pause)
+        let bucket = match self.bucket {
+            Bucket::Used => "",
+            Bucket::LeftAlone => " and stores nothing",
+        };
+        write!(f, "none (null executor, sleeps {:?} an item{bucket})", self.pause)
     }
 }
 
@@ -73,9 +97,12 @@ pub(super) async fn run(desk: Desk<'_>, null: &Null, slot: OwnedSemaphorePermit)
     let settled = fetch::all(0..items.len(), async |index: usize| {
         let Item { fence, key, edit, .. } = &items[index];
         let object = if edit.is_some() { key.image_key(desk.batch.job, fence.task.no) } else { key.result_key() };
-        match desk.settled(index, *fence, &object).await {
-            Some(told) => Way::Ended(told),
-            None => fetch_input(desk, index).await.into(),
+        match null.bucket {
+            Bucket::LeftAlone => Way::On(()),
+            Bucket::Used => match desk.settled(index, *fence, &object).await {
+                Some(told) => Way::Ended(told),
+                None => fetch_input(desk, index).await.into(),
+            },
         }
     })
     .await;
@@ -133,6 +160,22 @@ impl Null {
     }
 }
 
+impl Null {
+    async fn keep(&self, artifacts: &Artifacts, bytes: Vec<u8>) -> Result<Digest, Ended> {
+        match self.bucket {
+            Bucket::Used => upload::artifact(artifacts, bytes).await,
+            Bucket::LeftAlone => Ok(Digest::of(bytes)),
+        }
+    }
+
+    async fn point(&self, artifacts: &Artifacts, key: StageKey, outcome: Outcome) -> Result<Outcome, Ended> {
+        match self.bucket {
+            Bucket::Used => upload::pointer(artifacts, key, outcome).await,
+            Bucket::LeftAlone => Ok(outcome),
+        }
+    }
+}
+
 /// What is to be stored for an item.
 struct Item<'a> {
     fence: Fence,
@@ -175,20 +218,20 @@ async fn store(desk: Desk<'_>, item: &Item<'_>, spot: Spot<'_>) -> Result<Outcom
     let Some(asked) = item.edit else {
         let note = serde_json::json!({ "executor": "null", "stage": desk.batch.stage().name(), "key": item.key });
         let bytes = domain::canonical_json(&note).map_err(Ended::internal)?;
-        let artifact = upload::artifact(artifacts, bytes).await?;
-        return upload::pointer(artifacts, item.key, Outcome::Stored { key: item.key, artifact }).await;
+        let artifact = spot.null.keep(artifacts, bytes).await?;
+        return spot.null.point(artifacts, item.key, Outcome::Stored { key: item.key, artifact }).await;
     };
     let pixel = [0_u8; 3];
     let png = encode_png(1, 1, &pixel).map_err(Ended::internal)?;
     let record = record(desk, asked, &spot, &pixel, &png)?;
     let (file, _) = with_record(&png, &record).map_err(Ended::internal)?;
     let json = domain::canonical_json(&record).map_err(Ended::internal)?;
-    let record_digest = upload::artifact(artifacts, json).await?;
-    let image = upload::artifact(artifacts, file).await?;
+    let record_digest = spot.null.keep(artifacts, json).await?;
+    let image = spot.null.keep(artifacts, file).await?;
     // nothing was reconstructed: the object that stands for the latent stands for its picture too
     let reconstruction = asked.item.latent;
     let told = Edited { key: item.key, image, reconstruction, record_digest, record };
-    upload::pointer(artifacts, item.key, Outcome::Edited(Box::new(told))).await
+    spot.null.point(artifacts, item.key, Outcome::Edited(Box::new(told))).await
 }
 
 fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: &[u8]) -> Result<Record, Ended> {
@@ -269,9 +312,11 @@ mod tests {
     #[test]
     fn its_time_is_read_or_refused_with_an_example() {
         for (text, milliseconds) in [("sleep:50ms", 50), ("sleep:0ms", 0), ("sleep:2s", 2000)] {
-            assert_eq!(text.parse::<Null>().unwrap().pause, Duration::from_millis(milliseconds), "{text}");
+            let null = text.parse::<Null>().unwrap();
+            assert_eq!((null.pause, null.bucket), (Duration::from_millis(milliseconds), Bucket::Used), "{text}");
         }
-        for text in ["", "sleep", "sleep:", "sleep:50", "sleep:-1ms", "sleep:1e9s", "wake:50ms"] {
+        assert_eq!("dry:1ms".parse::<Null>().unwrap().bucket, Bucket::LeftAlone);
+        for text in ["", "sleep", "sleep:", "sleep:50", "sleep:-1ms", "sleep:1e9s", "wake:50ms", "dry", "dry:5"] {
             assert!(text.parse::<Null>().unwrap_err().to_string().contains("sleep:50ms"), "{text}");
         }
     }
