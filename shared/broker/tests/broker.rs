@@ -242,6 +242,27 @@ async fn a_wiped_broker_is_furnished_again() -> Result<()> {
     Ok(())
 }
 
+/// The consumer is cancelled by the broker, and what is said meanwhile is returned: neither may pass for success.
+#[tokio::test]
+async fn queues_that_are_deleted_are_noticed_by_both_sides() -> Result<()> {
+    let vhost = TestVhost::create().await?;
+    let publisher = Publisher::start(config(vhost.url()));
+    let (mut heard, _stop) = listen(vhost.url());
+    publisher.publish(outcome(1)).await?;
+    assert_eq!(timeout(SOON, heard.recv()).await?.unwrap().0, goodbye(1));
+    publisher.publish(work(&batch(1))).await?;
+    let mut queue = WorkQueue::new(config(vhost.url()), "cpu");
+    timeout(SOON, queue.next()).await?.ack().await?;
+    for name in [topology::OUTCOMES.to_owned(), topology::work_queue(Stage::Invert, "cpu")] {
+        vhost.delete_queue(&name).await?;
+    }
+    publisher.publish(work(&batch(2))).await?;
+    assert_eq!(timeout(SOON, queue.next()).await?.ack().await?.fences()[0].task.no, 2);
+    wait_until("an outcome is published again", SOON, || async { publisher.publish(outcome(2)).await.ok() }).await;
+    assert_eq!(timeout(SOON, heard.recv()).await?.unwrap().0, goodbye(2));
+    Ok(())
+}
+
 #[tokio::test]
 async fn nobody_hangs_when_the_network_goes_away() -> Result<()> {
     let vhost = TestVhost::create().await?;

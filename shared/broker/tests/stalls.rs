@@ -81,3 +81,40 @@ async fn a_broker_of_ones_own_that_blocks_publishers_makes_them_wait_and_not_fai
     while timeout(LONG, heard.recv()).await?.as_ref() != Some(&wanted) {}
     Ok(())
 }
+
+/// The mistake that leaves a consumer connected and deaf: the broker closes its channel (406, here because a message was held for
+/// longer than it allows), and the connection lives on.
+#[tokio::test]
+async fn a_channel_of_a_broker_of_ones_own_that_is_closed_is_opened_again() -> Result<()> {
+    let node = TestBroker::start().await?;
+    let impatient =
+        "application:set_env(rabbit, consumer_timeout, 2000), application:set_env(rabbit, channel_tick_interval, 500).";
+    node.ctl(&["eval", impatient]).await?;
+    let (heard, mut said) = mpsc::unbounded_channel();
+    let (config, stop) = (quick(node.url()), CancellationToken::new());
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let times = std::sync::atomic::AtomicU32::new(0);
+        consume_outcomes(config, 4, stopped, async |message, _| {
+            let first = times.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+            // the test has ended if nobody listens
+            let _ = heard.send(message);
+            if first {
+                std::future::pending::<()>().await;
+            }
+            Verdict::Ack
+        })
+        .await;
+    });
+    let publisher = Publisher::start(quick(node.url()));
+    wait_until("the new node takes a message", LONG, || async { publisher.publish(goodbye(1)).await.ok() }).await;
+    let stuck = FromWorker::Goodbye { boot: BootId::from_uuid(Uuid::from_u128(1)) };
+    assert_eq!(timeout(LONG, said.recv()).await?.as_ref(), Some(&stuck));
+    // on the channel that is opened in the closed one's place
+    assert_eq!(timeout(LONG, said.recv()).await?.as_ref(), Some(&stuck), "what was held comes again");
+    publisher.publish(goodbye(2)).await?;
+    let wanted = FromWorker::Goodbye { boot: BootId::from_uuid(Uuid::from_u128(2)) };
+    while timeout(LONG, said.recv()).await?.as_ref() != Some(&wanted) {}
+    stop.cancel();
+    Ok(())
+}

@@ -75,6 +75,14 @@ impl TestVhost {
         Ok(if text.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&text)? })
     }
 
+    /// Deletes a queue with what is in it, under everybody who uses it.
+    ///
+    /// # Errors
+    /// When there is none of this name or the node does not answer.
+    pub async fn delete_queue(&self, queue: &str) -> Result<()> {
+        self.api.send(Method::DELETE, &["queues", &self.name, queue]).await
+    }
+
     /// The names of the queues that exist now.
     ///
     /// # Errors
