@@ -323,7 +323,7 @@ impl Store {
                        p.metrics, p.verdict, p.reasons, p.gpu_ms, p.epoch, p.boot, p.made_at
                 FROM found f JOIN tasks t ON t.job_seq = $1 AND t.no = f.no
                 JOIN rebuild_pointers p ON p.key = f.key AND p.job = f.job AND p.no = CASE WHEN p.artifact IS NULL THEN f.no ELSE -1 END
-                WHERE t.state IN ('blocked', 'ready', 'retry_wait')
+                WHERE t.state::text IN ('blocked', 'ready', 'retry_wait')
                 ORDER BY t.no FOR UPDATE OF t),
             moved AS (
                 UPDATE tasks t SET state = 'succeeded', key = h.key, next_at = NULL, reason = NULL, detail = NULL, done = 1,

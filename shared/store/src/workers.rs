@@ -136,7 +136,8 @@ impl Store {
             f AS (SELECT * FROM unnest($10::bigint[], $11::integer[], $12::bigint[]) AS f(job_seq, no, epoch))
             SELECT f.job_seq, f.no, f.epoch FROM f
             LEFT JOIN tasks t ON t.job_seq = f.job_seq AND t.no = f.no AND t.epoch = f.epoch
-                AND (t.state = 'dispatched' OR (t.state = 'running' AND t.boot = $1))
+                -- as text: see the module `outcomes`
+                AND (t.state::text = 'dispatched' OR (t.state::text = 'running' AND t.boot = $1))
                 AND EXISTS (SELECT FROM jobs j WHERE j.seq = f.job_seq AND j.state <> 'cancelled')
             WHERE t.no IS NULL ORDER BY 1, 2";
         let fences: Vec<Fence> = row.running.iter().map(|r| Fence { task: r.task, epoch: r.epoch }).collect();
