@@ -1,7 +1,9 @@
 //! The faults of the matrix. Each strikes a running installation, holds as long as it says, and is over when it returns: what is
 //! dead is started again, what is cut is whole. What cannot be made on this machine says why and counts as skipped, not passed.
 
-use crate::rig::{Body, COORDINATORS, How, Rig, WORKERS, faketime};
+use crate::history;
+use crate::rig::{Body, COORDINATORS, Rig, WORKERS};
+use crate::setup::{How, faketime};
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -167,7 +169,7 @@ impl Fault {
             Self::BucketStalls => "07 s3 stalls".into(),
             Self::BucketTruncates => "07 s3 truncates".into(),
             Self::BucketGarbles => "07 s3 garbles".into(),
-            Self::ClocksOff => "08 clocks ten minutes off".into(),
+            Self::ClocksOff => "08 clocks an hour off".into(),
             Self::MessagesShuffled => "09 messages doubled, reordered, lost".into(),
             Self::Poison => "10 poison image".into(),
             Self::DatabaseDiskFull => "11 postgres's disk full".into(),
@@ -232,6 +234,11 @@ impl Fault {
         }
     }
 
+    /// Whether it brings an installation or a job of its own, and so is no fault that strikes what runs.
+    pub const fn is_scenario(self) -> bool {
+        matches!(self, Self::Poison | Self::RollingUpgrade | Self::DeviceLost)
+    }
+
     /// Whether a job that met it may end in another way than with all tasks succeeded.
     pub const fn may_cancel(self) -> bool {
         matches!(self, Self::ControlStorm)
@@ -248,7 +255,7 @@ impl Fault {
                 let most = if point == "w.after_put" { 12 } else { 3 };
                 let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=most))), clock: None };
                 rig.note(format!("a worker will die at {how:?}"));
-                rig.replace_worker(rng.random_range(0..WORKERS), how)
+                rig.replace_worker(rig.some_worker(rng), how)
             }
             Self::CoordinatorCrash(point) => {
                 let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=4))), clock: None };
@@ -256,9 +263,9 @@ impl Fault {
                 rig.replace_coordinator(1, how)
             }
             Self::ClocksOff => {
-                rig.replace_worker(0, How { crash_at: None, clock: Some("+10m") })?;
-                rig.replace_worker(1, How { crash_at: None, clock: Some("-10m") })?;
-                rig.replace_coordinator(1, How { crash_at: None, clock: Some("-10m") })?;
+                rig.replace_worker(0, How { crash_at: None, clock: Some("+1h") })?;
+                rig.replace_worker(1, How { crash_at: None, clock: Some("-1h") })?;
+                rig.replace_coordinator(1, How { crash_at: None, clock: Some("-1h") })?;
                 rig.ready().await;
                 Ok(())
             }
@@ -275,13 +282,13 @@ impl Fault {
         match self {
             Self::Calm | Self::Poison | Self::RollingUpgrade | Self::DeviceLost => Ok(()),
             Self::WorkerKilled => {
-                let place = rng.random_range(0..WORKERS);
+                let place = rig.some_worker(rng);
                 rig.with_worker(place, |child| child.kill())?;
                 sleep(seconds(rng, 0.1, 1.5)).await;
                 rig.revive()
             }
             Self::CoordinatorKilled => {
-                let place = rng.random_range(0..COORDINATORS);
+                let place = rig.some_coordinator(rng);
                 rig.with_coordinator(place, |child| child.kill())?;
                 sleep(seconds(rng, 0.1, 1.5)).await;
                 rig.revive()
@@ -300,7 +307,7 @@ impl Fault {
                 rig.with_coordinator(place, |child| child.thaw())
             }
             Self::SpotTaken => {
-                rig.with_worker(rng.random_range(0..WORKERS), |child| child.terminate())?;
+                rig.with_worker(rig.some_worker(rng), |child| child.terminate())?;
                 sleep(seconds(rng, 1.0, 3.0)).await;
                 rig.revive()
             }
@@ -451,7 +458,7 @@ async fn hold_snapshot(rig: &Rig, time: Duration) -> Result<()> {
     let mut reader = sqlx::PgConnection::connect(&rig.database.url()).await?;
     let began = Instant::now();
     while began.elapsed() < time {
-        sqlx::raw_sql("SELECT state, count(*), sum(epoch) FROM tasks GROUP BY state").execute(&mut reader).await?;
+        sqlx::raw_sql(history::READ).execute(&mut reader).await?;
     }
     holder.close().await?;
     Ok(())
@@ -511,7 +518,7 @@ async fn storm(rig: &Rig, scene: &Scene, rng: &mut ChaCha8Rng) -> Result<()> {
         sleep(Duration::from_millis(rng.random_range(0..150))).await;
     }
     if rng.random_bool(0.6) && say("cancel").await.is_some() {
-        crate::history::note_cancel(rig, scene.seq).await?;
+        history::note_cancel(rig, scene.seq).await?;
     }
     Ok(())
 }

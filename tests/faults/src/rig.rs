@@ -1,13 +1,15 @@
 //! The installation that is broken: two coordinators, three workers, their services behind proxies, all for the harness alone.
 
 use crate::database::Database;
+use crate::setup::{How, Setup, faketime, free_address};
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -21,27 +23,6 @@ pub const WORKERS: usize = 3;
 pub const SOURCES: i64 = 40;
 /// Long enough for a broker to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Times are shortened so that a loss shows within seconds; what holds must not depend on them.
-const SETTINGS: &str = r#"
-[tuning]
-poll = "100ms"
-sweep = "200ms"
-worker_lost = "3s"
-never_started = "4s"
-batch_invert = 6
-batch_mapper = 6
-batch_optimise = 4
-"#;
-
-/// How a process is started.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct How {
-    /// A crash point (`telemetry::crash_point`) with its count.
-    pub crash_at: Option<String>,
-    /// What `libfaketime` is told, for example `+10m`.
-    pub clock: Option<&'static str>,
-}
 
 #[derive(Debug)]
 struct Process {
@@ -73,6 +54,7 @@ pub struct Rig {
     /// For looking, not through the proxy.
     pub pool: PgPool,
     settings: Vec<(&'static str, String)>,
+    setup: Setup,
     folder: TempDir,
     client: reqwest::Client,
     born: Instant,
@@ -85,22 +67,31 @@ impl Rig {
     /// # Errors
     /// When a server is not installed (`make install`) or a binary not built (`make build`).
     pub async fn start() -> Result<Self> {
+        Self::start_as(Setup::default()).await
+    }
+
+    /// The same, set up otherwise.
+    ///
+    /// # Errors
+    /// As [`Rig::start`].
+    pub async fn start_as(setup: Setup) -> Result<Self> {
         // another test of this process may have installed the same provider already
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (database, broker) = tokio::try_join!(Database::start(), TestBroker::start())?;
+        let (database, broker) = tokio::try_join!(Database::start(setup.disk_mib), TestBroker::start())?;
         let vhost = TestVhost::create_on(broker.url(), broker.api()).await?;
         let bucket = TestBucket::create().await?;
         let (database_proxy, database_url) = FaultProxy::before(&database.url()).await?;
         let (broker_proxy, broker_url) = FaultProxy::before(vhost.url()).await?;
         let (bucket_proxy, endpoint) = FaultProxy::before(&bucket.endpoint()).await?;
         let folder = TempDir::with_prefix("cfx-faults-")?;
-        std::fs::write(folder.path().join("coordinator.toml"), SETTINGS)?;
+        std::fs::write(folder.path().join("coordinator.toml"), setup.settings)?;
         let mut settings = bucket.settings();
         settings.retain(|(name, _)| *name != "CFX_S3_ENDPOINT");
         settings.extend([
             ("CFX_S3_ENDPOINT", endpoint.trim_end_matches('/').to_owned()),
             ("CFX_DATABASE_URL", database_url),
             ("CFX_BROKER_URL", broker_url),
+            ("CFX_LOG", setup.log.to_owned()),
         ]);
         let mut migrate = Child::spawn("coordinator", ["migrate"], settings.clone())?;
         if !migrate.wait(PATIENCE).await.success() {
@@ -123,6 +114,7 @@ impl Rig {
             database,
             pool,
             settings,
+            setup,
             folder,
             client,
             born: Instant::now(),
@@ -138,6 +130,7 @@ impl Rig {
         }
         rig.ready().await;
         rig.furnish().await?;
+        rig.datasets("default").await?;
         Ok(rig)
     }
 
@@ -152,7 +145,7 @@ impl Rig {
     fn worker(&self, how: How) -> Result<Process> {
         let mut environment = self.environment(&how);
         let cache = self.folder.path().join("packs").to_string_lossy().into_owned();
-        let named = [("CFX_EXECUTOR", "sleep:30ms"), ("CFX_HEARTBEAT_SECONDS", "1"), ("CFX_GRACE_SECONDS", "10")];
+        let named = [("CFX_EXECUTOR", self.setup.executor), ("CFX_HEARTBEAT_SECONDS", "1"), ("CFX_GRACE_SECONDS", "10")];
         environment.extend(named.map(|(name, value)| (name, value.to_owned())));
         environment.push(("CFX_CACHE_DIR", cache));
         Ok(Process { child: Child::spawn("worker", ["run"], environment)?, how })
@@ -172,7 +165,6 @@ impl Rig {
         environment
     }
 
-    /// The pack and the datasets: objects that are only hashed, because nothing decodes them.
     async fn furnish(&self) -> Result<()> {
         let pack = workspace_root().join("deploy/demo/pack");
         let mut command = tokio::process::Command::new(workspace_binary("cfx")?);
@@ -181,6 +173,14 @@ impl Rig {
         if !output.status.success() {
             bail!("the pack could not be added: {}", String::from_utf8_lossy(&output.stderr));
         }
+        Ok(())
+    }
+
+    /// Gives a project its datasets: objects that are only hashed, because nothing decodes them.
+    ///
+    /// # Errors
+    /// When no coordinator takes them.
+    pub async fn datasets(&self, project: &str) -> Result<()> {
         for (name, count) in [("small", SOURCES), ("train", 3)] {
             let mut sources = Vec::new();
             for no in 0..count {
@@ -190,9 +190,10 @@ impl Rig {
                 sources.push(json!({ "sha256": digest, "uri": uri, "bytes": bytes.len() }));
                 self.send(Method::PUT, &format!("/v1/blobs/{digest}"), Body::Bytes(bytes)).await?;
             }
-            self.send(Method::POST, "/v1/datasets", Body::Json(json!({ "name": name }))).await?;
+            let body = Body::Json(json!({ "name": name }));
+            self.send_as(project, Method::POST, "/v1/datasets", body).await?;
             let path = format!("/v1/datasets/{name}/sources");
-            self.send(Method::POST, &path, Body::Json(json!({ "sources": sources }))).await?;
+            self.send_as(project, Method::POST, &path, Body::Json(json!({ "sources": sources }))).await?;
         }
         Ok(())
     }
@@ -202,6 +203,14 @@ impl Rig {
     /// # Errors
     /// When no coordinator takes it within two minutes.
     pub async fn submit(&self, seed: u64) -> Result<(String, i64)> {
+        self.submit_as("default", seed, 1).await
+    }
+
+    /// The same for a project that has its datasets, with `seeds` images of every edit.
+    ///
+    /// # Errors
+    /// As [`Rig::submit`].
+    pub async fn submit_as(&self, project: &str, seed: u64, seeds: u64) -> Result<(String, i64)> {
         let spec = json!({
             "name": format!("seed {seed}"),
             "dataset": "small",
@@ -210,11 +219,11 @@ impl Rig {
                 { "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } },
                 { "text": "a face with red hair", "method": { "kind": "cf-mapper", "train_on": "train" } },
             ],
-            "seeds": [seed],
+            "seeds": (seed..seed + seeds).collect::<Vec<_>>(),
             "inversion": { "kind": "optimise", "seed": seed },
         });
-        let answer =
-            self.send(Method::POST, "/v1/jobs", Body::Job(spec, format!("{seed}-{}", uuid::Uuid::new_v4()))).await?;
+        let body = Body::Job(spec, format!("{seed}-{}", uuid::Uuid::new_v4()));
+        let answer = self.send_as(project, Method::POST, "/v1/jobs", body).await?;
         let id = answer["id"].as_str().context("a job has an id")?.to_owned();
         Ok((id, answer["seq"].as_i64().context("a job has a number")?))
     }
@@ -224,11 +233,19 @@ impl Rig {
     /// # Errors
     /// When it is refused, or nobody answers.
     pub async fn send(&self, method: Method, path: &str, body: Body) -> Result<Value> {
+        self.send_as("default", method, path, body).await
+    }
+
+    /// The same for a project.
+    ///
+    /// # Errors
+    /// As [`Rig::send`].
+    pub async fn send_as(&self, project: &str, method: Method, path: &str, body: Body) -> Result<Value> {
         let deadline = Instant::now() + PATIENCE;
         let mut last = String::new();
         loop {
             for address in &self.addresses {
-                let request = self.client.request(method.clone(), format!("http://{address}{path}"));
+                let request = self.client.request(method.clone(), format!("http://{address}{path}")).header("cfx-project", project);
                 let request = match &body {
                     Body::None => request,
                     Body::Bytes(bytes) => request.body(bytes.clone()),
@@ -315,6 +332,27 @@ impl Rig {
         deed(&mut lock(&self.coordinators)[place % COORDINATORS].child)
     }
 
+    /// A worker to be killed.
+    pub fn some_worker(&self, rng: &mut ChaCha8Rng) -> usize {
+        rng.random_range(usize::from(self.setup.spare_first)..WORKERS)
+    }
+
+    /// A coordinator to be killed.
+    pub fn some_coordinator(&self, rng: &mut ChaCha8Rng) -> usize {
+        rng.random_range(usize::from(self.setup.spare_first)..COORDINATORS)
+    }
+
+    /// The processes, by name.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let mut all = Vec::new();
+        for (what, processes) in [("coordinator", &self.coordinators), ("worker", &self.workers)] {
+            for (place, process) in lock(processes).iter().enumerate() {
+                all.push((format!("{what} {place}"), process.child.pid()));
+            }
+        }
+        all
+    }
+
     /// Kills the worker `place` and starts one in its place, `how`.
     ///
     /// # Errors
@@ -379,16 +417,6 @@ fn is_refusal(status: StatusCode) -> bool {
 
 fn is_sound(process: &mut Process) -> bool {
     matches!(process.child.ended(), Ok(None)) && process.how == How::default()
-}
-
-/// Where Debian's package `faketime` puts its library.
-pub fn faketime() -> Option<PathBuf> {
-    let found = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/local/lib"];
-    found.map(|folder| PathBuf::from(folder).join("faketime/libfaketime.so.1")).into_iter().find(|path| path.is_file())
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
