@@ -3,7 +3,8 @@
 
 use crate::history;
 use crate::rig::{Body, COORDINATORS, Rig, WORKERS};
-use crate::setup::{How, faketime};
+use crate::scenario;
+use crate::setup::{Executor, How, faketime};
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -59,13 +60,19 @@ pub enum Fault {
     BucketTruncates,
     /// S3's answers have a wrong byte.
     BucketGarbles,
-    /// Workers' and a coordinator's clocks are ten minutes off, either way. More than fifteen, and S3 itself refuses what they
-    /// sign (`RequestTimeTooSkewed`): a coordinator then does not start, and says that the bucket refuses it.
+    /// Workers' and a coordinator's clocks are an hour off, either way. S3 refuses what they sign (`RequestTimeTooSkewed`), and its
+    /// answer tells the time to sign with.
     ClocksOff,
     /// Messages are doubled, turned around, delayed and lost.
     MessagesShuffled,
-    /// An image that kills the process or poisons a batch.
-    Poison,
+    /// An image at which every worker dies.
+    DeadlyImage,
+    /// Images that cannot be decoded, for workers that compute.
+    BadImages,
+    /// No fault: two projects of unequal weight have work all the time.
+    Shares,
+    /// Two jobs ask for the same, and a worker that computes it dies.
+    SameTwice,
     /// The disk of Postgres is full.
     DatabaseDiskFull,
     /// The broker finds its disk full, and blocks publishers.
@@ -84,13 +91,17 @@ pub enum Fault {
     SnapshotHeld,
     /// SIGTERM to a worker: a spot machine is taken.
     SpotTaken,
-    /// The device is lost, or out of memory.
+    /// The device is lost, and the worker with it.
     DeviceLost,
+    /// No batch fits into the device's memory.
+    DeviceSmall,
 }
 
 /// Every fault, in the order of the matrix.
-pub const ALL: [Fault; 43] = [
+pub const ALL: [Fault; 47] = [
     Fault::Calm,
+    Fault::Shares,
+    Fault::SameTwice,
     Fault::WorkerKilled,
     Fault::WorkerCrash("w.after_started_confirm"),
     Fault::WorkerCrash("w.after_ack"),
@@ -118,7 +129,8 @@ pub const ALL: [Fault; 43] = [
     Fault::BucketGarbles,
     Fault::ClocksOff,
     Fault::MessagesShuffled,
-    Fault::Poison,
+    Fault::DeadlyImage,
+    Fault::BadImages,
     Fault::DatabaseDiskFull,
     Fault::BrokerDiskFull,
     Fault::CoordinatorCrash("o.after_commit"),
@@ -131,6 +143,7 @@ pub const ALL: [Fault; 43] = [
     Fault::SnapshotHeld,
     Fault::SpotTaken,
     Fault::DeviceLost,
+    Fault::DeviceSmall,
     // the two that most often go together in a data centre: given twice the weight
     Fault::WorkerKilled,
     Fault::BrokerCut,
@@ -139,6 +152,8 @@ pub const ALL: [Fault; 43] = [
 /// What a fault needs to know of its run.
 #[derive(Clone, Debug)]
 pub struct Scene {
+    /// The project whose job it is.
+    pub project: &'static str,
     /// The job's id.
     pub job: String,
     /// The job's number.
@@ -171,7 +186,10 @@ impl Fault {
             Self::BucketGarbles => "07 s3 garbles".into(),
             Self::ClocksOff => "08 clocks an hour off".into(),
             Self::MessagesShuffled => "09 messages doubled, reordered, lost".into(),
-            Self::Poison => "10 poison image".into(),
+            Self::DeadlyImage => "10 image that kills its worker".into(),
+            Self::BadImages => "10 images that cannot be decoded".into(),
+            Self::Shares => "00 two projects share".into(),
+            Self::SameTwice => "00 two jobs ask for the same".into(),
             Self::DatabaseDiskFull => "11 postgres's disk full".into(),
             Self::BrokerDiskFull => "11 broker's disk full".into(),
             Self::CoordinatorCrash(point) => format!("12 coordinator dies {point}"),
@@ -182,17 +200,16 @@ impl Fault {
             Self::SnapshotHeld => "16 snapshot held, readers busy".into(),
             Self::SpotTaken => "17 spot machine taken".into(),
             Self::DeviceLost => "17 device lost".into(),
+            Self::DeviceSmall => "17 device out of memory".into(),
         }
     }
 
     /// Why it cannot be made here, if so.
     pub fn skipped(self, rig: &Rig) -> Option<String> {
         let why = match self {
-            Self::Poison => "the null executor decodes nothing; tests/stories/poison.rs proves it with real images",
-            Self::DeviceLost => {
-                "the null executor has no device to lose; services/worker's tests of drain and batches prove it"
+            Self::RollingUpgrade if scenario::upgrade::previous().is_none() => {
+                "tests/faults/previous.sh has not built the version before"
             }
-            Self::RollingUpgrade => "it needs the binaries of the version before, and there is no release yet",
             Self::ClocksOff if faketime().is_none() => "Debian's package faketime is not installed",
             Self::DatabaseDiskFull if !rig.database.has_own_disk() => {
                 "only root may give postgres a small disk of its own"
@@ -205,10 +222,13 @@ impl Fault {
     /// The service it is about: two faults of one service would undo each other.
     pub const fn place(self) -> &'static str {
         match self {
-            Self::Calm => "nothing",
-            Self::WorkerKilled | Self::WorkerCrash(_) | Self::WorkerFrozen | Self::SpotTaken | Self::DeviceLost => {
-                "worker"
-            }
+            Self::Calm | Self::Shares | Self::SameTwice => "nothing",
+            Self::WorkerKilled
+            | Self::WorkerCrash(_)
+            | Self::WorkerFrozen
+            | Self::SpotTaken
+            | Self::DeviceLost
+            | Self::DeviceSmall => "worker",
             Self::BrokerRestarted
             | Self::BrokerKilled
             | Self::BrokerWiped
@@ -229,14 +249,14 @@ impl Fault {
             Self::CoordinatorCrash(_) | Self::CoordinatorKilled | Self::LeaderFrozen | Self::RollingUpgrade => {
                 "coordinator"
             }
-            Self::ClocksOff | Self::Poison => "processes",
+            Self::ClocksOff | Self::DeadlyImage | Self::BadImages => "processes",
             Self::ControlStorm => "user",
         }
     }
 
     /// Whether it brings an installation or a job of its own, and so is no fault that strikes what runs.
     pub const fn is_scenario(self) -> bool {
-        matches!(self, Self::Poison | Self::RollingUpgrade | Self::DeviceLost)
+        matches!(self, Self::DeadlyImage | Self::BadImages | Self::Shares | Self::SameTwice | Self::RollingUpgrade)
     }
 
     /// Whether a job that met it may end in another way than with all tasks succeeded.
@@ -253,20 +273,34 @@ impl Fault {
             Self::WorkerCrash(point) => {
                 // so many passages that the job is under way, so few that it comes to pass
                 let most = if point == "w.after_put" { 12 } else { 3 };
-                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=most))), clock: None };
+                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=most))), ..How::default() };
                 rig.note(format!("a worker will die at {how:?}"));
                 rig.replace_worker(rig.some_worker(rng), how)
             }
             Self::CoordinatorCrash(point) => {
-                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=4))), clock: None };
+                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=4))), ..How::default() };
                 rig.note(format!("a coordinator will die at {how:?}"));
                 rig.replace_coordinator(1, how)
             }
             Self::ClocksOff => {
-                rig.replace_worker(0, How { crash_at: None, clock: Some("+1h") })?;
-                rig.replace_worker(1, How { crash_at: None, clock: Some("-1h") })?;
-                rig.replace_coordinator(1, How { crash_at: None, clock: Some("-1h") })?;
+                let how = |clock| How { clock: Some(clock), ..How::default() };
+                rig.replace_worker(0, how("+1h"))?;
+                rig.replace_worker(1, how("-1h"))?;
+                rig.replace_coordinator(1, how("-1h"))?;
                 rig.ready().await;
+                Ok(())
+            }
+            Self::DeviceLost => {
+                let executor = Executor::Null(format!("sleep:30ms,lost:{}", rng.random_range(1..=12)));
+                let how = How { executor: Some(executor), ..How::default() };
+                rig.note(format!("a worker's device will be lost: {how:?}"));
+                rig.replace_worker(rig.some_worker(rng), how)
+            }
+            Self::DeviceSmall => {
+                let executor = Executor::Null(format!("sleep:30ms,room:{}", rng.random_range(1..=3)));
+                for place in 0..WORKERS {
+                    rig.replace_worker(place, How { executor: Some(executor.clone()), ..How::default() })?;
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -280,7 +314,12 @@ impl Fault {
     pub async fn strike(self, rig: &Rig, scene: &Scene, rng: &mut ChaCha8Rng) -> Result<()> {
         let seconds = |rng: &mut ChaCha8Rng, from: f64, to: f64| Duration::from_secs_f64(rng.random_range(from..to));
         match self {
-            Self::Calm | Self::Poison | Self::RollingUpgrade | Self::DeviceLost => Ok(()),
+            Self::Calm
+            | Self::DeadlyImage
+            | Self::BadImages
+            | Self::Shares
+            | Self::SameTwice
+            | Self::RollingUpgrade => Ok(()),
             Self::WorkerKilled => {
                 let place = rig.some_worker(rng);
                 rig.with_worker(place, |child| child.kill())?;
@@ -293,7 +332,7 @@ impl Fault {
                 sleep(seconds(rng, 0.1, 1.5)).await;
                 rig.revive()
             }
-            Self::WorkerCrash(_) | Self::CoordinatorCrash(_) => await_crash(self, rig).await,
+            Self::WorkerCrash(_) | Self::CoordinatorCrash(_) | Self::DeviceLost => await_crash(self, rig).await,
             Self::WorkerFrozen => {
                 let place = rng.random_range(0..WORKERS);
                 rig.with_worker(place, |child| child.freeze())?;
@@ -350,7 +389,13 @@ impl Fault {
             }
             Self::BucketGarbles => hold(&rig.bucket_proxy, Wire::Garble, seconds(rng, 0.3, 1.5)).await,
             Self::ClocksOff => {
+                let off = rig.clock_off(1).await?;
+                anyhow::ensure!((3500.0..3700.0).contains(&off.abs()), "the coordinator's clock is only {off} s off");
                 sleep(seconds(rng, 1.0, 2.0)).await;
+                Ok(())
+            }
+            Self::DeviceSmall => {
+                sleep(seconds(rng, 2.0, 4.0)).await;
                 Ok(())
             }
             Self::MessagesShuffled => shuffle(rig, rng).await,
@@ -404,7 +449,7 @@ fn refusal(status: &str) -> &'static str {
 async fn await_crash(fault: Fault, rig: &Rig) -> Result<()> {
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(8) {
-        let workers = matches!(fault, Fault::WorkerCrash(_));
+        let workers = !matches!(fault, Fault::CoordinatorCrash(_));
         let gone = (0..if workers { WORKERS } else { COORDINATORS }).any(|place| {
             let ended = |child: &mut testkit::Child| Ok(child.ended()?.is_some());
             let ended = if workers { rig.with_worker(place, ended) } else { rig.with_coordinator(place, ended) };
@@ -509,7 +554,8 @@ async fn storm(rig: &Rig, scene: &Scene, rng: &mut ChaCha8Rng) -> Result<()> {
     let say = async |verb: &str| {
         rig.note(verb);
         // refused where the job has ended meanwhile, which is a right answer
-        rig.send(Method::POST, &format!("/v1/jobs/{}/{verb}", scene.job), Body::None).await.ok()
+        let path = format!("/v1/jobs/{}/{verb}", scene.job);
+        rig.send_as(scene.project, Method::POST, &path, Body::None).await.ok()
     };
     for _ in 0..rng.random_range(2..8) {
         say("pause").await;

@@ -51,6 +51,22 @@ pub async fn progress(rig: &Rig, seq: i64) -> Result<(i64, bool)> {
     Ok(found.unwrap_or((0, false)))
 }
 
+/// Waits for the end of a job, as long as its tasks go on ending: false when none has ended for `patience`. (A machine that others
+/// use may be slow; a job that stands still is lost.)
+pub async fn until_ended(rig: &Rig, seq: i64, patience: Duration) -> bool {
+    let (mut last, mut at) = (-1, Instant::now());
+    while at.elapsed() < patience {
+        // a database that is away is asked again
+        match progress(rig, seq).await {
+            Ok((_, true)) => return true,
+            Ok((done, false)) if done != last => (last, at) = (done, Instant::now()),
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
 /// Writes down what the database holds at the moment a cancel has been acknowledged, in a table of the harness.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ pub mod history;
 pub mod report;
 pub mod rig;
 pub mod run;
+pub mod scenario;
 pub mod setup;
 pub mod soak;
 

@@ -1,7 +1,7 @@
 //! The installation that is broken: two coordinators, three workers, their services behind proxies, all for the harness alone.
 
 use crate::database::Database;
-use crate::setup::{How, Setup, faketime, free_address};
+use crate::setup::{Executor, How, Setup, faketime, free_address};
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -10,6 +10,8 @@ use sqlx::postgres::PgPoolOptions;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -55,6 +57,7 @@ pub struct Rig {
     pub pool: PgPool,
     settings: Vec<(&'static str, String)>,
     setup: Setup,
+    binaries: Mutex<Option<PathBuf>>,
     folder: TempDir,
     client: reqwest::Client,
     born: Instant,
@@ -93,7 +96,7 @@ impl Rig {
             ("CFX_BROKER_URL", broker_url),
             ("CFX_LOG", setup.log.to_owned()),
         ]);
-        let mut migrate = Child::spawn("coordinator", ["migrate"], settings.clone())?;
+        let mut migrate = spawn(setup.binaries.as_deref(), "coordinator", &["migrate"], settings.clone())?;
         if !migrate.wait(PATIENCE).await.success() {
             bail!("the schema could not be made: {}", migrate.output());
         }
@@ -114,6 +117,7 @@ impl Rig {
             database,
             pool,
             settings,
+            binaries: Mutex::new(setup.binaries.clone()),
             setup,
             folder,
             client,
@@ -138,17 +142,59 @@ impl Rig {
         let config = self.folder.path().join("coordinator.toml").to_string_lossy().into_owned();
         let listen = self.addresses[place].to_string();
         let arguments = ["serve", "--listen", &listen, "--config", &config];
-        let child = Child::spawn("coordinator", arguments, self.environment(&how))?;
+        let child = spawn(self.binaries().as_deref(), "coordinator", &arguments, self.environment(&how))?;
         Ok(Process { child, how })
     }
 
     fn worker(&self, how: How) -> Result<Process> {
         let mut environment = self.environment(&how);
         let cache = self.folder.path().join("packs").to_string_lossy().into_owned();
-        let named = [("CFX_EXECUTOR", self.setup.executor), ("CFX_HEARTBEAT_SECONDS", "1"), ("CFX_GRACE_SECONDS", "10")];
+        let named = [("CFX_HEARTBEAT_SECONDS", "1"), ("CFX_GRACE_SECONDS", "10"), ("CFX_THREADS", "1")];
         environment.extend(named.map(|(name, value)| (name, value.to_owned())));
         environment.push(("CFX_CACHE_DIR", cache));
-        Ok(Process { child: Child::spawn("worker", ["run"], environment)?, how })
+        match &how.executor {
+            None => environment.push(("CFX_EXECUTOR", self.setup.executor.to_owned())),
+            Some(Executor::Null(what)) => environment.push(("CFX_EXECUTOR", what.clone())),
+            Some(Executor::Real) => {}
+        }
+        environment.extend(how.deadly.clone().map(|item| ("CFX_CRASH_ON", item)));
+        Ok(Process { child: spawn(self.binaries().as_deref(), "worker", &["run"], environment)?, how })
+    }
+
+    fn binaries(&self) -> Option<PathBuf> {
+        lock(&self.binaries).clone()
+    }
+
+    /// From now on processes are started from this build.
+    ///
+    /// # Errors
+    /// When the schema cannot be brought forward.
+    pub async fn upgrade(&self) -> Result<()> {
+        *lock(&self.binaries) = None;
+        let mut migrate = spawn(None, "coordinator", &["migrate"], self.settings.clone())?;
+        if !migrate.wait(PATIENCE).await.success() {
+            bail!("the schema could not be brought forward: {}", migrate.output());
+        }
+        Ok(())
+    }
+
+    /// Runs `coordinator rebuild` on another database, with no process alive; what it says.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn rebuild(&self, database_url: &str) -> Result<String> {
+        for process in lock(&self.workers).iter_mut().chain(lock(&self.coordinators).iter_mut()) {
+            process.child.kill().ok();
+        }
+        let mut settings = self.settings.clone();
+        settings.retain(|(name, _)| *name != "CFX_DATABASE_URL");
+        settings.push(("CFX_DATABASE_URL", database_url.to_owned()));
+        let mut rebuild = spawn(None, "coordinator", &["rebuild"], settings)?;
+        let status = rebuild.wait(Duration::from_secs(900)).await;
+        if !status.success() {
+            bail!("rebuilding failed: {}", rebuild.output());
+        }
+        Ok(rebuild.output())
     }
 
     fn environment(&self, how: &How) -> Vec<(&'static str, String)> {
@@ -182,20 +228,28 @@ impl Rig {
     /// When no coordinator takes them.
     pub async fn datasets(&self, project: &str) -> Result<()> {
         for (name, count) in [("small", SOURCES), ("train", 3)] {
-            let mut sources = Vec::new();
-            for no in 0..count {
-                let bytes = format!("{name} source {no}").into_bytes();
-                let digest = domain::Digest::of(&bytes).to_string();
-                let uri = format!("memory:{name}/{no}");
-                sources.push(json!({ "sha256": digest, "uri": uri, "bytes": bytes.len() }));
-                self.send(Method::PUT, &format!("/v1/blobs/{digest}"), Body::Bytes(bytes)).await?;
-            }
-            let body = Body::Json(json!({ "name": name }));
-            self.send_as(project, Method::POST, "/v1/datasets", body).await?;
-            let path = format!("/v1/datasets/{name}/sources");
-            self.send_as(project, Method::POST, &path, Body::Json(json!({ "sources": sources }))).await?;
+            let objects = (0..count).map(|no| format!("{name} source {no}").into_bytes()).collect();
+            self.dataset(project, name, objects).await?;
         }
         Ok(())
+    }
+
+    /// Registers a dataset of these objects.
+    ///
+    /// # Errors
+    /// When no coordinator takes them.
+    pub async fn dataset(&self, project: &str, name: &str, objects: Vec<Vec<u8>>) -> Result<()> {
+        let mut sources = Vec::new();
+        for (no, bytes) in objects.into_iter().enumerate() {
+            let digest = domain::Digest::of(&bytes).to_string();
+            let uri = format!("memory:{name}/{no}");
+            sources.push(json!({ "sha256": digest, "uri": uri, "bytes": bytes.len() }));
+            self.send(Method::PUT, &format!("/v1/blobs/{digest}"), Body::Bytes(bytes)).await?;
+        }
+        let body = Body::Json(json!({ "name": name }));
+        self.send_as(project, Method::POST, "/v1/datasets", body).await?;
+        let path = format!("/v1/datasets/{name}/sources");
+        self.send_as(project, Method::POST, &path, Body::Json(json!({ "sources": sources }))).await.map(drop)
     }
 
     /// Submits the job of `seed`: inversions of its own, edits that need a mapper and edits that need none. Returns its id and number.
@@ -222,7 +276,15 @@ impl Rig {
             "seeds": (seed..seed + seeds).collect::<Vec<_>>(),
             "inversion": { "kind": "optimise", "seed": seed },
         });
-        let body = Body::Job(spec, format!("{seed}-{}", uuid::Uuid::new_v4()));
+        self.submit_spec(project, spec).await
+    }
+
+    /// Submits any job; its id and number.
+    ///
+    /// # Errors
+    /// When it is refused, or no coordinator takes it within two minutes.
+    pub async fn submit_spec(&self, project: &str, spec: Value) -> Result<(String, i64)> {
+        let body = Body::Job(spec, uuid::Uuid::new_v4().to_string());
         let answer = self.send_as(project, Method::POST, "/v1/jobs", body).await?;
         let id = answer["id"].as_str().context("a job has an id")?.to_owned();
         Ok((id, answer["seq"].as_i64().context("a job has a number")?))
@@ -283,6 +345,18 @@ impl Rig {
         }
     }
 
+    /// How many seconds the clock of the coordinator `place` is off, by the date of its answers.
+    ///
+    /// # Errors
+    /// When it does not answer with a date.
+    pub async fn clock_off(&self, place: usize) -> Result<f64> {
+        let answer = self.client.get(format!("http://{}/healthz", self.addresses[place])).send().await?;
+        let date = answer.headers().get("date").context("an answer has a date")?.to_str()?;
+        let there = chrono::DateTime::parse_from_rfc2822(date)?;
+        // safe to widen: seconds
+        Ok((there.timestamp() - chrono::Utc::now().timestamp()) as f64)
+    }
+
     /// Brings everything back: faults off, servers up, every process alive and started the ordinary way.
     ///
     /// # Errors
@@ -314,6 +388,21 @@ impl Rig {
             }
         }
         Ok(())
+    }
+
+    /// What a supervisor does that knows nothing of faults: starts what has ended as it was started before. How many had ended.
+    ///
+    /// # Errors
+    /// When a process cannot be started.
+    pub fn restart_ended(&self) -> Result<usize> {
+        let mut restarted = 0;
+        for process in lock(&self.workers).iter_mut() {
+            if !matches!(process.child.ended(), Ok(None)) {
+                *process = self.worker(process.how.clone())?;
+                restarted += 1;
+            }
+        }
+        Ok(restarted)
     }
 
     /// Does something to the worker `place`.
@@ -376,6 +465,33 @@ impl Rig {
         Ok(())
     }
 
+    /// Ends the worker `place` in good order and starts one in its place.
+    ///
+    /// # Errors
+    /// When one does not end or the other not start.
+    pub async fn succeed_worker(&self, place: usize) -> Result<()> {
+        self.with_worker(place, |child| child.terminate())?;
+        self.gone(&self.workers, place).await;
+        self.replace_worker(place, How::default())
+    }
+
+    /// The same with a coordinator.
+    ///
+    /// # Errors
+    /// As [`Rig::succeed_worker`].
+    pub async fn succeed_coordinator(&self, place: usize) -> Result<()> {
+        self.with_coordinator(place, |child| child.terminate())?;
+        self.gone(&self.coordinators, place).await;
+        self.replace_coordinator(place, How::default())
+    }
+
+    async fn gone(&self, processes: &Mutex<Vec<Process>>, place: usize) {
+        wait_until("a process has ended in good order", PATIENCE, || {
+            std::future::ready(lock(processes)[place].child.ended().ok().flatten())
+        })
+        .await;
+    }
+
     /// What every process has written, for a run that went wrong.
     pub fn outputs(&self) -> String {
         let mut all = String::new();
@@ -409,6 +525,22 @@ pub enum Body {
     Json(Value),
     /// A job with its idempotency key.
     Job(Value, String),
+}
+
+/// Starts a binary of this build, or the one of that name in `folder`.
+fn spawn(
+    folder: Option<&Path>,
+    name: &str,
+    arguments: &[&str],
+    environment: Vec<(&'static str, String)>,
+) -> Result<Child> {
+    let Some(folder) = folder else { return Child::spawn(name, arguments, environment) };
+    let mut command = Command::new(folder.join(name));
+    for (variable, _) in std::env::vars_os().filter(|(variable, _)| variable.to_string_lossy().starts_with("CFX_")) {
+        command.env_remove(variable);
+    }
+    command.args(arguments).envs(environment);
+    Child::spawn_command(name, command)
 }
 
 fn is_refusal(status: StatusCode) -> bool {

@@ -15,13 +15,22 @@ pub struct Setup {
     pub log: &'static str,
     /// Room for PostgreSQL's data and log, MiB.
     pub disk_mib: u32,
+    /// A folder with the binaries of another version, to start with; those of this build otherwise.
+    pub binaries: Option<PathBuf>,
     /// The first coordinator and the first worker are never killed: what grows in a process shows only in one that lives.
     pub spare_first: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { settings: SETTINGS, executor: "sleep:30ms", log: "info", disk_mib: 600, spare_first: false }
+        Self {
+            settings: SETTINGS,
+            executor: "sleep:30ms",
+            log: "info",
+            disk_mib: 600,
+            binaries: None,
+            spare_first: false,
+        }
     }
 }
 
@@ -35,6 +44,7 @@ never_started = "4s"
 batch_invert = 6
 batch_mapper = 6
 batch_optimise = 4
+retry_cap = "1s"
 "#;
 
 /// How a process is started.
@@ -44,6 +54,19 @@ pub struct How {
     pub crash_at: Option<String>,
     /// What `libfaketime` is told, for example `+1h`.
     pub clock: Option<&'static str>,
+    /// The name of an item at which a worker dies every time (`telemetry::crash_on`).
+    pub deadly: Option<String>,
+    /// What a worker does in place of computing, where it is not the installation's.
+    pub executor: Option<Executor>,
+}
+
+/// What a worker does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Executor {
+    /// It computes.
+    Real,
+    /// `CFX_EXECUTOR`.
+    Null(String),
 }
 
 /// Where Debian's package `faketime` puts its library.

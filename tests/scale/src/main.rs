@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "it is run by people and by make, and its words are its output")]
 
 mod read;
+mod recovery;
 mod rig;
 mod simulated;
 mod write;
@@ -58,7 +59,7 @@ async fn main() -> Result<()> {
         "query_p95_ms": query_p95_ms,
         "scale_out": scale_out,
         "memory_mib": { "coordinator": peak_mib(rig.coordinator.pid())?, "worker": noop["worker_mib"] },
-        "recovery_s": { "why": "measured by `make faults`, see its report" },
+        "recovery_s": recovery::seconds(&workspace_root().join(".local/faults/report.json")),
         "peers": [],
         "peers_why": "no other queue is measured by this program yet",
         "machine": {

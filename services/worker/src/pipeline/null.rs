@@ -17,9 +17,12 @@ use domain::record::{
     Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts,
 };
 use domain::stage::NUMERICS_VERSION;
-use domain::{Digest, StageKey, digest_of};
+use domain::{Digest, Reason, Stage, StageKey, digest_of};
+use editing::EditError;
+use editing::batch::{MemoryModel, run_in_parts};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,13 +38,26 @@ const WARNING: &str = "nothing was computed: the null executor made this record 
 #[derive(Clone, Debug)]
 pub struct Null {
     pause: Duration,
+    /// Items that its memory holds at once; more is an exhausted memory, as a real one reports it.
+    room: Option<usize>,
+    /// The item at which the device is lost.
+    lost_at: Option<u32>,
     /// One item at a time, as on a GPU.
-    device: Arc<Mutex<()>>,
+    device: Arc<Mutex<Device>>,
+}
+
+#[derive(Debug, Default)]
+struct Device {
+    begun: u32,
+    memory: MemoryModel,
 }
 
 /// Not an executor.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("executor '{0}' is not known; leave it out to compute, or give sleep:TIME, for example sleep:50ms or sleep:2s")]
+#[error(
+    "executor '{0}' is not known; leave it out to compute, or give sleep:TIME, for example sleep:50ms or sleep:2s, and after it what \
+     goes wrong: sleep:50ms,room:3 (its memory holds three items), sleep:50ms,lost:9 (it is lost at the ninth item)"
+)]
 pub struct UnknownExecutor(String);
 
 impl FromStr for Null {
@@ -49,7 +65,8 @@ impl FromStr for Null {
 
     fn from_str(text: &str) -> Result<Self, UnknownExecutor> {
         let unknown = || UnknownExecutor(text.to_owned());
-        let time = text.strip_prefix("sleep:").ok_or_else(unknown)?;
+        let mut parts = text.split(',');
+        let time = parts.next().and_then(|time| time.strip_prefix("sleep:")).ok_or_else(unknown)?;
         let (number, unit) = match (time.strip_suffix("ms"), time.strip_suffix('s')) {
             (Some(number), _) => (number, 1),
             (None, Some(number)) => (number, 1000),
@@ -57,7 +74,17 @@ impl FromStr for Null {
         };
         let milliseconds = number.parse::<u32>().map_err(|_| unknown())?;
         let pause = Duration::from_millis(u64::from(milliseconds) * unit);
-        Ok(Self { pause, device: Arc::default() })
+        let mut null = Self { pause, room: None, lost_at: None, device: Arc::default() };
+        for part in parts {
+            let (what, number) = part.split_once(':').ok_or_else(unknown)?;
+            let number = number.parse::<NonZeroU16>().map_err(|_| unknown())?;
+            match what {
+                "room" => null.room = Some(number.get().into()),
+                "lost" => null.lost_at = Some(number.get().into()),
+                _ => return Err(unknown()),
+            }
+        }
+        Ok(null)
     }
 }
 
@@ -82,18 +109,23 @@ pub(super) async fn run(desk: Desk<'_>, null: &Null, slot: OwnedSemaphorePermit)
     let (on, ends) = split(settled);
     let mut computed = Vec::with_capacity(on.len());
     {
-        let _device = null.device.lock().await;
-        for (place, ()) in on {
+        let mut device = null.device.lock().await;
+        let parts = null.parts(&mut device.memory, desk.batch.stage(), on.len());
+        for ((place, ()), part) in on.into_iter().zip(parts) {
             let began = Instant::now();
-            let slept = null.sleep(desk, place).await;
+            device.begun = device.begun.saturating_add(1);
+            let slept = match null.lost_at {
+                Some(last) if device.begun >= last => Err(Ended::failed(Reason::DeviceLost, "the null device is lost")),
+                _ => null.sleep(desk, place).await,
+            };
             desk.line.reporter.add_busy(began.elapsed());
-            computed.push((place, slept, began.elapsed().as_secs_f64() * 1e3));
+            computed.push((place, part, slept, began.elapsed().as_secs_f64() * 1e3));
         }
     }
     let _finishing = desk.finish(slot).await;
-    let size = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    let stored = fetch::all(computed, async |(place, slept, gpu_ms): (usize, Result<(), Ended>, f64)| {
-        let spot = Spot { null, started_at, gpu_ms, size, slot: u32::try_from(place).unwrap_or(u32::MAX) };
+    let stored = fetch::all(computed, async |(place, part, slept, gpu_ms): (usize, usize, Result<(), Ended>, f64)| {
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let spot = Spot { null, started_at, gpu_ms, size: narrow(part), slot: narrow(place) };
         let result = match slept {
             Ok(()) => store(desk, &items[place], spot).await,
             Err(ended) => Err(ended),
@@ -115,6 +147,17 @@ async fn fetch_input(desk: Desk<'_>, index: usize) -> Result<(), Ended> {
 }
 
 impl Null {
+    /// For each of `count` items, how many are on the device together with it: all of them where there is room, and otherwise what the
+    /// memory model finds by halving, as it does for tensors.
+    fn parts(&self, memory: &mut MemoryModel, stage: Stage, count: usize) -> Vec<usize> {
+        let Some(room) = self.room else { return vec![count; count] };
+        let parts = run_in_parts(memory, stage, 1, count, count, |part| match part.len() {
+            size if size > room => Err(exhausted()),
+            size => Ok(part.map(|_| Ok(size)).collect()),
+        });
+        parts.into_iter().map(|size| size.unwrap_or(1)).collect()
+    }
+
     async fn sleep(&self, desk: Desk<'_>, place: usize) -> Result<(), Ended> {
         desk.ready(place)?;
         let task = &desk.tasks[place];
@@ -130,6 +173,14 @@ impl Null {
             task.set_done((began.elapsed().as_secs_f64() / self.pause.as_secs_f64()).min(1.0) as f32);
         }
         Ok(())
+    }
+}
+
+/// What libtorch says when memory runs out: it is asked for four petabytes.
+fn exhausted() -> EditError {
+    match tch::Tensor::f_empty([1 << 50], (tch::Kind::Float, tch::Device::Cpu)) {
+        Err(error) => error.into(),
+        Ok(_) => EditError::from(tch::TchError::Torch("a machine with four petabytes".to_owned())),
     }
 }
 
@@ -271,8 +322,22 @@ mod tests {
         for (text, milliseconds) in [("sleep:50ms", 50), ("sleep:0ms", 0), ("sleep:2s", 2000)] {
             assert_eq!(text.parse::<Null>().unwrap().pause, Duration::from_millis(milliseconds), "{text}");
         }
+        let broken = "sleep:5ms,room:3,lost:9".parse::<Null>().unwrap();
+        assert_eq!((broken.room, broken.lost_at), (Some(3), Some(9)));
+        for text in ["sleep:5ms,room:0", "sleep:5ms,room", "sleep:5ms,lost:-1", "sleep:5ms,", "sleep:5ms,lose:1"] {
+            assert!(text.parse::<Null>().is_err(), "{text}");
+        }
         for text in ["", "sleep", "sleep:", "sleep:50", "sleep:-1ms", "sleep:1e9s", "wake:50ms"] {
             assert!(text.parse::<Null>().unwrap_err().to_string().contains("sleep:50ms"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_small_memory_is_found_by_halving_and_remembered() {
+        let null: Null = "sleep:0ms,room:3".parse().unwrap();
+        let mut memory = MemoryModel::default();
+        assert_eq!(null.parts(&mut memory, Stage::Edit, 7), [2, 2, 2, 2, 3, 3, 3]);
+        assert_eq!(memory.batch(Stage::Edit, 1, 8), 3);
+        assert_eq!("sleep:0ms".parse::<Null>().unwrap().parts(&mut memory, Stage::Edit, 3), [3, 3, 3]);
     }
 }

@@ -1,6 +1,9 @@
 //! Whether sizes are flat, and whether two projects share as their weights say.
 
+use super::load::PROJECTS;
 use super::sample::Sample;
+use crate::rig::Rig;
+use anyhow::Result;
 use serde::Serialize;
 
 /// What may grow, and by how much in an hour: the larger of a share of what is there and a number.
@@ -186,6 +189,20 @@ pub struct Shares {
     pub window_s: f64,
     /// The smallest part of what its weight gives it that a project got in any of them: I9 asks for 0.8.
     pub worst: Option<f64>,
+}
+
+/// What was done: when (seconds since 1970), for which of [`PROJECTS`], and its GPU time.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn served(rig: &Rig) -> Result<Vec<(f64, usize, f64)>> {
+    let sql = "SELECT extract(epoch FROM d.at)::float8, p.name, d.gpu_ms FROM (
+            SELECT job_seq, created_at AS at, gpu_ms FROM results
+            UNION ALL SELECT producer_job, done_at, gpu_ms FROM stage_artifacts WHERE state = 'done') AS d
+        JOIN jobs j ON j.seq = d.job_seq JOIN projects p ON p.id = j.project";
+    let rows: Vec<(f64, String, f64)> = sqlx::query_as(sql).fetch_all(&rig.pool).await?;
+    let place = |name: &str| PROJECTS.iter().position(|(project, _)| *project == name);
+    Ok(rows.iter().filter_map(|(at, name, gpu_ms)| Some((*at, place(name)?, *gpu_ms))).collect())
 }
 
 /// Shares over all windows of `window_s` that begin at a sample and in which all had work. `served` is what was done: when, for

@@ -1,5 +1,6 @@
 //! The load: two projects that always have work, and every job of theirs held against the invariants when it ends.
 
+use crate::fault::Scene;
 use crate::history::{self, Snapshots};
 use crate::rig::{Body, Rig};
 use anyhow::Result;
@@ -21,6 +22,7 @@ const LONGEST: Duration = Duration::from_secs(900);
 /// An open job.
 #[derive(Clone, Debug)]
 struct Job {
+    project: &'static str,
     id: String,
     seq: i64,
     since: Instant,
@@ -35,6 +37,7 @@ pub struct Load {
     submitted: AtomicU64,
     ended: AtomicU64,
     done: AtomicU64,
+    counted: Mutex<Option<Instant>>,
     first_seed: u64,
 }
 
@@ -44,10 +47,7 @@ impl Load {
     /// # Errors
     /// When no coordinator takes them.
     pub async fn prepare(rig: &Rig) -> Result<Self> {
-        for (name, weight) in PROJECTS {
-            rig.send(Method::POST, &format!("/v1/projects/{name}"), Body::Json(json!({ "weight": weight }))).await?;
-            rig.datasets(name).await?;
-        }
+        projects(rig).await?;
         Ok(Self { first_seed: 1, ..Self::default() })
     }
 
@@ -65,11 +65,11 @@ impl Load {
         }
     }
 
-    async fn submit(&self, rig: &Rig, project: &str) {
+    async fn submit(&self, rig: &Rig, project: &'static str) {
         let seed = self.first_seed + self.submitted.fetch_add(1, Ordering::Relaxed);
         match rig.submit_as(project, seed, 1).await {
             Ok((id, seq)) => {
-                lock(&self.open).push(Job { id, seq, since: Instant::now(), may_cancel: false });
+                lock(&self.open).push(Job { project, id, seq, since: Instant::now(), may_cancel: false });
             }
             Err(error) => self.violated(format!("a job was not taken: {error:#}")),
         }
@@ -77,7 +77,10 @@ impl Load {
 
     /// Checks what has ended.
     async fn look(&self, rig: &Rig) {
-        if let Ok(done) = done(rig).await {
+        let due = lock(&self.counted).is_none_or(|at| at.elapsed() > Duration::from_secs(3));
+        // seldom, because it reads all results
+        if due && let Ok(done) = done(rig).await {
+            *lock(&self.counted) = Some(Instant::now());
             self.done.store(done, Ordering::Relaxed);
         }
         let open = lock(&self.open).clone();
@@ -110,13 +113,13 @@ impl Load {
         }
     }
 
-    /// An open job's id and number; one that a fault may cancel is remembered.
-    pub fn some_job(&self, rng: &mut ChaCha8Rng, may_cancel: bool) -> Option<(String, i64)> {
+    /// An open job; one that a fault may cancel is remembered.
+    pub fn some_job(&self, rng: &mut ChaCha8Rng, may_cancel: bool) -> Option<Scene> {
         let mut open = lock(&self.open);
         let seq = open.choose(rng)?.seq;
         let job = open.iter_mut().find(|job| job.seq == seq)?;
         job.may_cancel |= may_cancel;
-        Some((job.id.clone(), seq))
+        Some(Scene { project: job.project, job: job.id.clone(), seq })
     }
 
     /// The numbers of open jobs.
@@ -144,6 +147,21 @@ impl Load {
     pub fn violated(&self, what: String) {
         lock(&self.violations).push(what);
     }
+}
+
+/// Makes the projects with their weights and datasets, if they are not there.
+///
+/// # Errors
+/// When no coordinator takes them.
+pub async fn projects(rig: &Rig) -> Result<()> {
+    let sql = "SELECT count(*) FROM projects p JOIN datasets d ON d.project = p.id WHERE p.name = $1 AND d.sources > 0";
+    for (name, weight) in PROJECTS {
+        rig.send(Method::POST, &format!("/v1/projects/{name}"), Body::Json(json!({ "weight": weight }))).await?;
+        if sqlx::query_scalar::<_, i64>(sql).bind(name).fetch_one(&rig.pool).await? == 0 {
+            rig.datasets(name).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn unfinished(rig: &Rig, project: &str) -> Result<i64> {

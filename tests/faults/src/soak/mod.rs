@@ -6,15 +6,15 @@
 //! - [`judge`] says whether they are flat, by bounds with reasons, and how the two projects shared (I9).
 //! - [`report`] is what is left: `.local/soak/report.json`, written again with every sample, so that a run that is stopped has one.
 //!
-//! The run begins without faults: after a warm-up it measures its own pace, then a transaction holds its snapshot while others
-//! read, for a sixth of the time (fault 16). From then on faults strike, one after the other, until the last minute.
+//! The run begins without faults: after a warm-up a transaction holds its snapshot while others read, for a sixth of the time, and
+//! its pace is held against that before and after (fault 16). From then on faults strike, one after the other, until the last minute.
 
 pub mod judge;
 pub mod load;
 pub mod report;
 pub mod sample;
 
-use crate::fault::{ALL, Fault, Scene};
+use crate::fault::{ALL, Fault};
 use crate::history;
 use crate::rig::Rig;
 use crate::setup::Setup;
@@ -70,7 +70,7 @@ pub struct Plan {
 pub async fn run(plan: &Plan, stop: impl Future<Output = ()>) -> Result<Report> {
     std::fs::create_dir_all(&plan.folder)?;
     let setup =
-        Setup { settings: SETTINGS, executor: "sleep:150ms", log: "warn", disk_mib: 2000, spare_first: true };
+        Setup { settings: SETTINGS, executor: "sleep:150ms", log: "warn", disk_mib: 2000, binaries: None, spare_first: true };
     let rig = Rig::start_as(setup).await?;
     let load = Load::prepare(&rig).await?;
     let samples = Samples::create(&plan.folder)?;
@@ -147,8 +147,10 @@ async fn breaking(rig: &Rig, load: &Load, plan: &Plan, told: &Told) -> Result<()
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     sleep(WARM_UP).await;
     let pin = Duration::from_secs(10 * plan.minutes);
-    let free = pace(load, pin / 4).await;
+    // before and after, because others use the machine too
+    let before = pace(load, pin / 4).await;
     let held = hold_snapshot(rig, load, pin).await.context("the snapshot that is held")?;
+    let free = f64::midpoint(before, pace(load, pin / 4).await);
     told.tell(Event::Pinned(Pinned { minutes: pin.as_secs_f64() / 60.0, free_per_s: free, held_per_s: held }));
     let possible = possible(rig);
     let last = Duration::from_secs(60 * plan.minutes).saturating_sub(CALM_END);
@@ -176,9 +178,9 @@ fn possible(rig: &Rig) -> Vec<Fault> {
 }
 
 async fn strike(rig: &Rig, load: &Load, fault: Fault, rng: &mut ChaCha8Rng) -> Result<()> {
-    let (job, seq) = load.some_job(rng, fault.may_cancel()).context("no job is open")?;
+    let scene = load.some_job(rng, fault.may_cancel()).context("no job is open")?;
     fault.prepare(rig, rng).await?;
-    fault.strike(rig, &Scene { job, seq }, rng).await
+    fault.strike(rig, &scene, rng).await
 }
 
 /// Tasks per second over a time.

@@ -33,7 +33,7 @@ pub struct Struck {
 pub struct Pinned {
     /// How long it was held.
     pub minutes: f64,
-    /// Tasks per second before.
+    /// Tasks per second before and after.
     pub free_per_s: f64,
     /// Tasks per second meanwhile.
     pub held_per_s: f64,
@@ -109,7 +109,7 @@ impl Report {
         {
             let Pinned { free_per_s, held_per_s, .. } = pinned;
             self.violations.push(format!(
-                "16: {held_per_s:.1} tasks/s while a snapshot was held, {free_per_s:.1} before: less than {LEAST_PACE}"
+                "16: {held_per_s:.1} tasks/s while a snapshot was held, {free_per_s:.1} before and after: less than {LEAST_PACE}"
             ));
         }
         if let Some(Shares { worst: Some(worst), .. }) = self.shares
@@ -124,14 +124,7 @@ impl Report {
     /// # Errors
     /// When the database does not answer.
     pub async fn shares(&mut self, rig: &Rig, samples: &[Sample]) -> Result<()> {
-        let sql = "SELECT extract(epoch FROM d.at)::float8, p.name, d.gpu_ms FROM (
-                SELECT job_seq, created_at AS at, gpu_ms FROM results
-                UNION ALL SELECT producer_job, done_at, gpu_ms FROM stage_artifacts WHERE state = 'done') AS d
-            JOIN jobs j ON j.seq = d.job_seq JOIN projects p ON p.id = j.project";
-        let rows: Vec<(f64, String, f64)> = sqlx::query_as(sql).fetch_all(&rig.pool).await?;
-        let place = |name: &str| PROJECTS.iter().position(|(project, _)| *project == name);
-        let served: Vec<(f64, usize, f64)> =
-            rows.iter().filter_map(|(at, name, gpu_ms)| Some((*at, place(name)?, *gpu_ms))).collect();
+        let served = judge::served(rig).await?;
         let weights: Vec<f64> = PROJECTS.iter().map(|(_, weight)| *weight).collect();
         self.shares = Some(judge::shares(samples, &served, &weights, WINDOW_S));
         Ok(())
@@ -167,7 +160,7 @@ impl Report {
         if let Some(Pinned { minutes, free_per_s, held_per_s }) = self.pinned {
             let _ = writeln!(
                 text,
-                "\nA snapshot held for {minutes:.0} minutes with a reader busy: {held_per_s:.1} tasks/s, {free_per_s:.1} before."
+                "\nA snapshot held for {minutes:.0} minutes with a reader busy: {held_per_s:.1} tasks/s, {free_per_s:.1} before and after."
             );
         }
         if let Some(Shares { windows, worst: Some(worst), .. }) = self.shares {

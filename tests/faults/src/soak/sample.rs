@@ -128,7 +128,11 @@ async fn broker(rig: &Rig) -> Result<Vec<(String, f64)>> {
     Ok(found.into_iter().collect())
 }
 
-async fn backlogged(rig: &Rig) -> Result<bool> {
+/// Whether every project has something that could be handed out.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn backlogged(rig: &Rig) -> Result<bool> {
     let sql = "SELECT count(DISTINCT p.name) FROM projects p JOIN jobs j ON j.project = p.id
         JOIN tasks t ON t.job_seq = j.seq LEFT JOIN job_edits e ON e.job_seq = t.job_seq AND e.edit_no = t.edit_no
         WHERE p.name = ANY ($1) AND j.state = 'active' AND t.state = 'ready' AND (e.gate IS NULL OR e.gate IN ('none', 'open'))";
