@@ -95,7 +95,8 @@ pub async fn all(plan: &Plan) -> Result<Report> {
         append(&plan.folder.join("history.log"), &notes)?;
         let names: Vec<String> = faults.iter().map(|f| f.name()).collect();
         println!("seed {seed}: {} | recovered in {} s | {}", names.join(" + "), shown(one.recovery_s), verdict(&one));
-        if !one.violations.is_empty() {
+        let broken = !one.violations.is_empty();
+        if broken {
             let evidence = format!("{}\n\n{}\n\n{}", one.violations.join("\n"), notes.join("\n"), rig.outputs());
             std::fs::write(plan.folder.join(format!("seed-{seed}.txt")), evidence)?;
             // what went wrong may have left its mark: the next seed gets a fresh installation
@@ -104,7 +105,7 @@ pub async fn all(plan: &Plan) -> Result<Report> {
         }
         ran.push(one);
         // the last of a generation: what it left in the bucket must be all that is needed
-        if plan.rebuild && ((place + 1) % GENERATION == 0 || place + 1 == plan.seeds.len()) {
+        if plan.rebuild && !broken && ((place + 1) % GENERATION == 0 || place + 1 == plan.seeds.len()) {
             rig.heal().await?;
             rig.ready().await;
             let scenario::Found { recovery_s, violations } = scenario::rebuilt::run(&rig).await?;

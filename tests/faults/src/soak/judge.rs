@@ -187,6 +187,8 @@ pub struct Shares {
     pub windows: usize,
     /// Seconds of one.
     pub window_s: f64,
+    /// Windows with so little done, on a machine that others used, that a few batches more or less decide: not looked at.
+    pub idle: usize,
     /// The smallest part of what its weight gives it that a project got in any of them: I9 asks for 0.8.
     pub worst: Option<f64>,
 }
@@ -206,9 +208,14 @@ pub async fn served(rig: &Rig) -> Result<Vec<(f64, usize, f64)>> {
 }
 
 /// Shares over all windows of `window_s` that begin at a sample and in which all had work. `served` is what was done: when, for
-/// which of the projects, and its GPU time.
-pub fn shares(samples: &[Sample], served: &[(f64, usize, f64)], weights: &[f64], window_s: f64) -> Shares {
-    let (all, mut worst, mut windows) = (weights.iter().sum::<f64>(), None, 0);
+/// which of the projects, and its GPU time; a window with less than `least_ms` of it is not looked at.
+pub fn shares(
+    samples: &[Sample],
+    served: &[(f64, usize, f64)],
+    weights: &[f64],
+    (window_s, least_ms): (f64, f64),
+) -> Shares {
+    let (all, mut worst, mut windows, mut idle) = (weights.iter().sum::<f64>(), None, 0, 0);
     for first in samples {
         let (from, to) = (first.at, first.at + window_s);
         let within: Vec<&Sample> = samples.iter().filter(|sample| sample.at >= from && sample.at <= to).collect();
@@ -223,7 +230,8 @@ pub fn shares(samples: &[Sample], served: &[(f64, usize, f64)], weights: &[f64],
             got[*project] += time;
         }
         let sum: f64 = got.iter().sum();
-        if sum <= 0.0 {
+        if sum < least_ms {
+            idle += 1;
             continue;
         }
         windows += 1;
@@ -232,7 +240,7 @@ pub fn shares(samples: &[Sample], served: &[(f64, usize, f64)], weights: &[f64],
             worst = Some(worst.map_or(part, |worst: f64| worst.min(part)));
         }
     }
-    Shares { windows, window_s, worst }
+    Shares { windows, window_s, idle, worst }
 }
 
 #[cfg(test)]
@@ -266,12 +274,12 @@ mod tests {
     fn shares_are_held_against_weights_where_both_had_work() {
         let mut all = samples("x", std::iter::repeat_n(0.0, 41));
         let fair: Vec<(f64, usize, f64)> = (0..600).map(|at| (f64::from(at), usize::from(at % 4 != 0), 1.0)).collect();
-        let told = shares(&all, &fair, &[1.0, 3.0], 300.0);
+        let told = shares(&all, &fair, &[1.0, 3.0], (300.0, 10.0));
         assert!(told.windows == 21 && told.worst.is_some_and(|worst| worst > 0.97), "{told:?}");
         let greedy: Vec<(f64, usize, f64)> = (0..600).map(|at| (f64::from(at), usize::from(at % 2 == 0), 1.0)).collect();
-        let told = shares(&all, &greedy, &[1.0, 3.0], 300.0);
+        let told = shares(&all, &greedy, &[1.0, 3.0], (300.0, 10.0));
         assert!(told.worst.is_some_and(|worst| (worst - 2.0 / 3.0).abs() < 0.01), "{told:?}");
         all[20].backlogged = Some(false);
-        assert_eq!(shares(&all, &greedy, &[1.0, 3.0], 300.0).windows, 0, "one project had nothing to do");
+        assert_eq!(shares(&all, &greedy, &[1.0, 3.0], (300.0, 10.0)).windows, 0, "one project had nothing to do");
     }
 }

@@ -13,6 +13,8 @@ use std::path::Path;
 
 /// I9 speaks of any backlogged five minutes.
 const WINDOW_S: f64 = 300.0;
+/// A tenth of what three workers can do in that time, and twenty times what one dispatcher hands a project at once.
+const LEAST_MS: f64 = 90_000.0;
 const LEAST_SHARE: f64 = 0.8;
 /// Fault 16: at least this part of the pace while a snapshot is held.
 const LEAST_PACE: f64 = 0.8;
@@ -126,7 +128,7 @@ impl Report {
     pub async fn shares(&mut self, rig: &Rig, samples: &[Sample]) -> Result<()> {
         let served = judge::served(rig).await?;
         let weights: Vec<f64> = PROJECTS.iter().map(|(_, weight)| *weight).collect();
-        self.shares = Some(judge::shares(samples, &served, &weights, WINDOW_S));
+        self.shares = Some(judge::shares(samples, &served, &weights, (WINDOW_S, LEAST_MS)));
         Ok(())
     }
 
