@@ -3,12 +3,12 @@
 use crate::database::Database;
 use crate::setup::{Executor, How, Setup, faketime, free_address};
 use anyhow::{Context as _, Result, bail};
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use rand::Rng as _;
-use rand_chacha::ChaCha8Rng;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -307,7 +307,10 @@ impl Rig {
         let mut last = String::new();
         loop {
             for address in &self.addresses {
-                let request = self.client.request(method.clone(), format!("http://{address}{path}")).header("cfx-project", project);
+                let request = self
+                    .client
+                    .request(method.clone(), format!("http://{address}{path}"))
+                    .header("cfx-project", project);
                 let request = match &body {
                     Body::None => request,
                     Body::Bytes(bytes) => request.body(bytes.clone()),

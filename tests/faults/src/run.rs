@@ -47,7 +47,15 @@ impl Plan {
     /// `count` seeds from `first` on, the matrix first.
     pub fn new(first: u64, count: u64) -> Self {
         let folder = workspace_root().join(".local/faults");
-        Self { seeds: (first..first + count).collect(), only: None, matrix_first: true, limit: None, rebuild: true, stop: Arc::default(), folder }
+        Self {
+            seeds: (first..first + count).collect(),
+            only: None,
+            matrix_first: true,
+            limit: None,
+            rebuild: true,
+            stop: Arc::default(),
+            folder,
+        }
     }
 }
 
@@ -109,7 +117,8 @@ pub async fn all(plan: &Plan) -> Result<Report> {
             rig.heal().await?;
             rig.ready().await;
             let scenario::Found { recovery_s, violations } = scenario::rebuilt::run(&rig).await?;
-            let rebuilt = Ran { seed: *seed, name: "12 rebuilt from the bucket (I12)".to_owned(), recovery_s, violations };
+            let rebuilt =
+                Ran { seed: *seed, name: "12 rebuilt from the bucket (I12)".to_owned(), recovery_s, violations };
             println!("after seed {seed}: rebuilt from the bucket in {} s | {}", shown(recovery_s), verdict(&rebuilt));
             append(&plan.folder.join("history.log"), &rig.take_notes())?;
             ran.push(rebuilt);

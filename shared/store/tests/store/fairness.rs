@@ -265,7 +265,11 @@ async fn what_is_lost_or_cancelled_costs_no_more_than_the_time_it_was_held() {
     let job = world.job_of(owner, "lost", &methods, &inverts(0, 1)).await;
     let (_, batch) = world.run(job, Stage::Invert, 1).await;
     assert_eq!(batch.len(), 1);
-    world.sql(format!("UPDATE tasks SET charged = 60000, held_since = now() - interval '3 seconds' WHERE job_seq = {job}")).await;
+    world
+        .sql(format!(
+            "UPDATE tasks SET charged = 60000, held_since = now() - interval '3 seconds' WHERE job_seq = {job}"
+        ))
+        .await;
     world.sql("DELETE FROM count_deltas".to_owned()).await;
     world.sql(format!("INSERT INTO count_deltas (job_seq, stage, state, n, charge_ms) VALUES ({job}, 'invert', 'running', 0, 60000)")).await;
     world.sql("UPDATE workers SET state = 'lost'".to_owned()).await;

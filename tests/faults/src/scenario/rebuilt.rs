@@ -9,7 +9,8 @@ use std::time::Instant;
 
 /// What a user may have noted down of a result. The image is not compared: where a task was handed out again, the pointer may name
 /// the other hand-out's.
-const RESULTS: &str = "SELECT concat_ws(' ', j.id, r.no, r.edit_no, r.ordinal, r.strength, r.seed, encode(r.key, 'hex'))
+const RESULTS: &str =
+    "SELECT concat_ws(' ', j.id, r.no, r.edit_no, r.ordinal, r.strength, r.seed, encode(r.key, 'hex'))
     FROM results r JOIN jobs j ON j.seq = r.job_seq";
 
 /// Rebuilds and compares. The processes are dead afterwards.

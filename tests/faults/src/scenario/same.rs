@@ -45,7 +45,9 @@ pub async fn run(rig: &Rig, seed: u64, rng: &mut ChaCha8Rng) -> Result<Found> {
     let sql = "SELECT count(*) FROM tasks WHERE job_seq IN ($1, $2) AND stage = 'invert' AND state = 'succeeded'";
     let made: i64 = sqlx::query_scalar(sql).bind(first).bind(second).fetch_one(&rig.pool).await?;
     if made != SOURCES {
-        found.violations.push(format!("I10: {made} inversions for {SOURCES} sources of two jobs that ask for the same"));
+        found
+            .violations
+            .push(format!("I10: {made} inversions for {SOURCES} sources of two jobs that ask for the same"));
     }
     Ok(found)
 }

@@ -47,11 +47,15 @@ pub async fn run(rig: &Rig, seed: u64) -> Result<Found> {
     let begin = samples.first().map_or(0.0, |sample| sample.at);
     for from in (0..LASTS.as_secs()).step_by(5) {
         let within = |at: f64| at >= begin + from as f64 && at < begin + from as f64 + 5.0;
-        let got = |project| served.iter().filter(|(at, p, _)| within(*at) && *p == project).map(|(.., ms)| ms).sum::<f64>();
+        let got =
+            |project| served.iter().filter(|(at, p, _)| within(*at) && *p == project).map(|(.., ms)| ms).sum::<f64>();
         let asked: Vec<_> = samples.iter().filter(|sample| within(sample.at)).map(|sample| sample.backlogged).collect();
         let waited = asked.iter().filter(|waits| **waits == Some(true)).count();
         let (one, other) = (got(0), got(1));
-        rig.note(format!("from {from} s: {one:.0} and {other:.0} ms; both had work at {waited} of {} looks", asked.len()));
+        rig.note(format!(
+            "from {from} s: {one:.0} and {other:.0} ms; both had work at {waited} of {} looks",
+            asked.len()
+        ));
     }
     let mut found = Found { recovery_s: None, violations: learnt.violations };
     match told.worst {

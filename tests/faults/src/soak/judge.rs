@@ -34,7 +34,12 @@ const BOUNDS: [Bound; 20] = [
     },
     Bound { prefix: "open_files.coordinator 0", share: 0.0, least: 4.0, why: "pools open and close some" },
     Bound { prefix: "open_files.worker 0", share: 0.0, least: 4.0, why: "pools open and close some" },
-    Bound { prefix: "connections.postgres", share: 0.0, least: 6.0, why: "pools of two coordinators open and close some" },
+    Bound {
+        prefix: "connections.postgres",
+        share: 0.0,
+        least: 6.0,
+        why: "pools of two coordinators open and close some",
+    },
     Bound { prefix: "connections.rabbitmq", share: 0.0, least: 2.0, why: "each process has a fixed number" },
     Bound { prefix: "channels.rabbitmq", share: 0.0, least: 2.0, why: "each process has a fixed number" },
     Bound { prefix: "queues.all", share: 0.0, least: 1.0, why: "a worker that is gone takes its own with it" },
@@ -57,12 +62,7 @@ const BOUNDS: [Bound; 20] = [
         least: 4000.0,
         why: "autovacuum comes at a thousand or two thousand dead rows, once a minute",
     },
-    Bound {
-        prefix: "table_kib.tasks",
-        share: 0.0,
-        least: 6000.0,
-        why: "one partition more or less",
-    },
+    Bound { prefix: "table_kib.tasks", share: 0.0, least: 6000.0, why: "one partition more or less" },
     Bound { prefix: "table_kib.outbox", share: 0.1, least: 1024.0, why: "its pages are used again" },
     Bound { prefix: "table_kib.", share: 0.1, least: 1024.0, why: "its pages are used again" },
 ];
@@ -276,7 +276,8 @@ mod tests {
         let fair: Vec<(f64, usize, f64)> = (0..600).map(|at| (f64::from(at), usize::from(at % 4 != 0), 1.0)).collect();
         let told = shares(&all, &fair, &[1.0, 3.0], (300.0, 10.0));
         assert!(told.windows == 21 && told.worst.is_some_and(|worst| worst > 0.97), "{told:?}");
-        let greedy: Vec<(f64, usize, f64)> = (0..600).map(|at| (f64::from(at), usize::from(at % 2 == 0), 1.0)).collect();
+        let greedy: Vec<(f64, usize, f64)> =
+            (0..600).map(|at| (f64::from(at), usize::from(at % 2 == 0), 1.0)).collect();
         let told = shares(&all, &greedy, &[1.0, 3.0], (300.0, 10.0));
         assert!(told.worst.is_some_and(|worst| (worst - 2.0 / 3.0).abs() < 0.01), "{told:?}");
         all[20].backlogged = Some(false);

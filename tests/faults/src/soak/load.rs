@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 pub const PROJECTS: [(&str, f64); 2] = [("light", 1.0), ("heavy", 3.0)];
 /// A project with fewer unfinished tasks than this submits another job: it never runs out, whatever is broken.
 const LOW: i64 = 360;
-/// A job of the load takes two or three minutes.
-const LONGEST: Duration = Duration::from_secs(900);
+/// A job of which no task has ended for so long, while others went on, was passed over.
+const PASSED_OVER: Duration = Duration::from_secs(600);
 
 /// An open job.
 #[derive(Clone, Debug)]
@@ -25,7 +25,8 @@ struct Job {
     project: &'static str,
     id: String,
     seq: i64,
-    since: Instant,
+    done: i64,
+    at: Instant,
     may_cancel: bool,
 }
 
@@ -69,7 +70,7 @@ impl Load {
         let seed = self.first_seed + self.submitted.fetch_add(1, Ordering::Relaxed);
         match rig.submit_as(project, seed, 1).await {
             Ok((id, seq)) => {
-                lock(&self.open).push(Job { project, id, seq, since: Instant::now(), may_cancel: false });
+                lock(&self.open).push(Job { project, id, seq, done: 0, at: Instant::now(), may_cancel: false });
             }
             Err(error) => self.violated(format!("a job was not taken: {error:#}")),
         }
@@ -85,11 +86,14 @@ impl Load {
         }
         let open = lock(&self.open).clone();
         for job in open {
-            let Ok((_, ended)) = history::progress(rig, job.seq).await else { continue };
+            let Ok((done, ended)) = history::progress(rig, job.seq).await else { continue };
             if !ended {
-                if job.since.elapsed() > LONGEST {
-                    self.violated(format!("I1: job {} has not ended in {LONGEST:?}", job.seq));
-                    lock(&self.open).retain(|open| open.seq != job.seq);
+                let stands = done == job.done && job.at.elapsed() > PASSED_OVER;
+                if stands {
+                    self.violated(format!("I1: no task of job {} has ended for {PASSED_OVER:?}", job.seq));
+                }
+                if stands || done != job.done {
+                    self.note(job.seq, done);
                 }
                 continue;
             }
@@ -102,6 +106,12 @@ impl Load {
             lock(&self.open).retain(|open| open.seq != job.seq);
             self.ended.fetch_add(1, Ordering::Relaxed);
             found.into_iter().for_each(|what| self.violated(format!("job {}: {what}", job.seq)));
+        }
+    }
+
+    fn note(&self, seq: i64, done: i64) {
+        for job in lock(&self.open).iter_mut().filter(|job| job.seq == seq) {
+            (job.done, job.at) = (done, Instant::now());
         }
     }
 

@@ -69,8 +69,14 @@ pub struct Plan {
 /// When the harness itself fails.
 pub async fn run(plan: &Plan, stop: impl Future<Output = ()>) -> Result<Report> {
     std::fs::create_dir_all(&plan.folder)?;
-    let setup =
-        Setup { settings: SETTINGS, executor: "sleep:150ms", log: "warn", disk_mib: 2000, binaries: None, spare_first: true };
+    let setup = Setup {
+        settings: SETTINGS,
+        executor: "sleep:150ms",
+        log: "warn",
+        disk_mib: 2000,
+        binaries: None,
+        spare_first: true,
+    };
     let rig = Rig::start_as(setup).await?;
     let load = Load::prepare(&rig).await?;
     let samples = Samples::create(&plan.folder)?;
