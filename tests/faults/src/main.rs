@@ -54,5 +54,5 @@ async fn main() -> Result<ExitCode> {
     });
     let report = all(&plan).await?;
     println!("{} runs, {} violations; {}", report.runs, report.violations, plan.folder.join("report.json").display());
-    Ok(if report.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.violations == 0 && report.unmade.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,7 +6,7 @@ use crate::history::{self, Snapshots};
 use crate::report::{Ran, Report};
 use crate::rig::Rig;
 use crate::scenario;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -77,7 +77,7 @@ pub async fn all(plan: &Plan) -> Result<Report> {
         .filter(|fault| plan.only.as_ref().is_none_or(|only| fault.name().starts_with(only)))
         .collect();
     anyhow::ensure!(!possible.is_empty(), "no fault has that name, or none of that name can be made here");
-    let mut ran = Vec::new();
+    let (mut ran, mut unmade) = (Vec::new(), Vec::new());
     for (place, seed) in plan.seeds.iter().enumerate() {
         if plan.limit.is_some_and(|limit| began.elapsed() > limit) {
             eprintln!("the time is up after {place} of {} seeds", plan.seeds.len());
@@ -97,7 +97,19 @@ pub async fn all(plan: &Plan) -> Result<Report> {
             }
             _ => one(&rig, *seed, &faults, &mut rng).await,
         };
-        let one = one.with_context(|| format!("seed {seed}, {faults:?}"))?;
+        let one = match one {
+            Ok(one) => one,
+            Err(error) => {
+                let what = format!("seed {seed}, {faults:?}: {error:#}");
+                eprintln!("the harness failed: {what}");
+                std::fs::create_dir_all(&plan.folder)?;
+                std::fs::write(plan.folder.join(format!("unmade-{seed}.txt")), format!("{what}\n\n{}", rig.outputs()))?;
+                unmade.push(what);
+                drop(rig);
+                rig = Rig::start().await?;
+                continue;
+            }
+        };
         let notes = rig.take_notes();
         std::fs::create_dir_all(&plan.folder)?;
         append(&plan.folder.join("history.log"), &notes)?;
@@ -127,9 +139,10 @@ pub async fn all(plan: &Plan) -> Result<Report> {
                 rig = Rig::start().await?;
             }
         }
-        Report::of(&ran, &skipped).write(&plan.folder.join("report.json"))?;
+        let report = Report { unmade: unmade.clone(), ..Report::of(&ran, &skipped) };
+        report.write(&plan.folder.join("report.json"))?;
     }
-    Ok(Report::of(&ran, &skipped))
+    Ok(Report { unmade, ..Report::of(&ran, &skipped) })
 }
 
 fn choose(plan: &Plan, place: usize, possible: &[Fault], rng: &mut ChaCha8Rng) -> Vec<Fault> {
