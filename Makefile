@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults scale quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,11 @@ bench: install libtorch build up ## measurements, written to tests/bench/RESULTS
 # SEEDS, FIRST and ONLY (the beginning of a fault's name) choose; a seed that went wrong is told with how to replay it.
 faults: install libtorch build ## real processes and services broken by seeds; .local/faults/report.json
 	@target/debug/faults --seeds $(or $(SEEDS),60) --first $(or $(FIRST),1) $(if $(ONLY),--only "$(ONLY)")
+
+# SOAK_MINUTES and SEED choose. It runs copies of the binaries: an hour must not change with the next build.
+soak: install libtorch build ## an hour of load and faults: memory, connections, tables, queues flat; .local/soak/report.json
+	@mkdir -p .local/soak/bin && cp -f target/debug/{soak,coordinator,worker,cfx} .local/soak/bin/
+	@.local/soak/bin/soak --minutes $(or $(SOAK_MINUTES),60) --seed $(or $(SEED),1)
 
 # SCALE_ROWS is the number of tasks that are written and then read over.
 scale: install libtorch build up ## how fast the engine around the GPU is, and how it grows: tests/bench/scale.json

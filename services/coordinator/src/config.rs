@@ -2,6 +2,7 @@
 //! Secrets may also come from a file (`*_FILE`), as orchestrators mount them.
 
 use crate::duration;
+use domain::RetryPolicy;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -137,6 +138,9 @@ pub struct Tuning {
     /// first one still arrive, and it is how long a broker that lost its queues delays a job.
     #[serde(deserialize_with = "duration::deserialize")]
     pub never_started: Duration,
+    /// Longest pause before a failed task is tried again; the first is a second at most, and the ceiling doubles.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub retry_cap: Duration,
     /// Attempt rows older than this are dropped.
     #[serde(deserialize_with = "duration::deserialize")]
     pub keep_attempts: Duration,
@@ -165,10 +169,18 @@ impl Default for Tuning {
             sweep: Duration::from_secs(1),
             worker_lost: Duration::from_secs(45),
             never_started: Duration::from_secs(180),
+            retry_cap: RetryPolicy::default().cap,
             keep_attempts: Duration::from_secs(7 * 86_400),
             keep_tasks: None,
             shutdown: Duration::from_secs(20),
         }
+    }
+}
+
+impl Tuning {
+    /// How often and how soon failed tasks are tried again.
+    pub fn retries(&self) -> RetryPolicy {
+        RetryPolicy { cap: self.retry_cap, ..RetryPolicy::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::believed;
 use crate::config;
 use broker::Verdict;
-use domain::{BootId, Reason, RetryPolicy};
+use domain::{BootId, Reason};
 use store::{Applied, EditedRow, ErrorClass, HeartbeatRow, OutboxMessage, OutcomeRow, RunningTask, StoreError};
 use tokio_util::sync::CancellationToken;
 use wire::broker::v1::{Control, Edited, Fence, FromWorker, Heartbeat, ItemOutcome, Outcome};
@@ -113,7 +113,7 @@ async fn revoke(app: &App, boot: BootId, stale: Vec<store::Fence>) -> Result<(),
 
 async fn finished(app: &App, boot: BootId, items: Vec<ItemOutcome>) -> Result<(), StoreError> {
     let rows: Vec<OutcomeRow> = items.into_iter().map(row).collect();
-    let policy = RetryPolicy::default();
+    let policy = app.config.tuning.retries();
     match app.store.apply_outcomes(boot, &rows, &policy).await {
         Ok(applied) => told(boot, &rows, &applied),
         Err(error) if error.class() == ErrorClass::Retryable => return Err(error),

@@ -24,6 +24,7 @@ use artifacts::Artifacts;
 use domain::Reason;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use telemetry::crash_on;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::broker::v1::{Fence, ItemOutcome, Outcome, Work, WorkBatch};
 
@@ -126,6 +127,9 @@ async fn work(
     if line.drain.is_begun() {
         // Handed back before anything is fetched for it.
         return all_ended(tasks.len(), &Ended::Yielded(None));
+    }
+    if let Work::Invert { items, .. } = &batch.work {
+        items.iter().for_each(|item| crash_on(&item.source.sha256));
     }
     let desk = Desk { line: &line, batch: &batch, tasks: &tasks };
     if let Some(null) = &line.null {

@@ -4,6 +4,8 @@ use crate::client::S3Config;
 use crate::error::ArtifactError;
 use crate::uri::S3Uri;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -53,8 +55,8 @@ impl Artifacts {
     /// # Errors
     /// As the store says.
     pub async fn check(&self) -> Result<(), ArtifactError> {
-        let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
-        answer.map(drop).map_err(|e| match ArtifactError::of_call(&self.bucket, &e) {
+        let ask = || self.client.head_bucket().bucket(&self.bucket).send();
+        again_if_forbidden(ask).await.map(drop).map_err(|e| match ArtifactError::of_call(&self.bucket, &e) {
             // A bucket that is missing is a wrong setting, not a missing object.
             ArtifactError::Missing { object } => ArtifactError::Denied { object, detail: "no such bucket".to_owned() },
             other => other,
@@ -112,7 +114,7 @@ impl Artifacts {
     /// When the store does not answer.
     pub async fn exists(&self, digest: Digest) -> Result<bool, ArtifactError> {
         let key = digest.cas_key();
-        match self.client.head_object().bucket(&self.bucket).key(&key).send().await {
+        match again_if_forbidden(|| self.client.head_object().bucket(&self.bucket).key(&key).send()).await {
             Ok(_) => Ok(true),
             Err(error) => match ArtifactError::of_call(&key, &error) {
                 ArtifactError::Missing { .. } => Ok(false),
@@ -231,5 +233,18 @@ impl Artifacts {
             tracing::debug!(key, detail, "reading an object again");
         }
         Err(ArtifactError::unavailable(key, "not read"))
+    }
+}
+
+/// Asks by HEAD, once more after a 403. Such an answer has no body, so nothing says whether the clock or the key is wrong; where it
+/// was the clock, the client has taken the store's time from the answer and signs with that from now on. (Answers with a body it
+/// tells apart and repeats itself.)
+async fn again_if_forbidden<T, E, F>(ask: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
+where
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    match ask().await {
+        Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 403) => ask().await,
+        other => other,
     }
 }

@@ -124,3 +124,35 @@ async fn wrong_keys_and_a_store_that_is_away_are_told_apart() -> Result<()> {
     assert_eq!(away.get(digest).await?, b"x".as_slice());
     Ok(())
 }
+
+/// A store that refuses the first request, as it does when the clock that signed it is off, and takes the second. Returns both
+/// requests' `x-amz-date`.
+async fn refuses_once(listener: tokio::net::TcpListener) -> Result<Vec<String>> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut dates = Vec::new();
+    for status in ["403 Forbidden", "200 OK"] {
+        let (mut client, _) = listener.accept().await?;
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(client.read_u8().await?);
+        }
+        let request = String::from_utf8(request)?;
+        let date = request.lines().find_map(|line| line.strip_prefix("x-amz-date: ")).unwrap_or_default();
+        dates.push(date.to_owned());
+        let rest = "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        client.write_all(format!("HTTP/1.1 {status}\r\n{rest}").as_bytes()).await?;
+    }
+    Ok(dates)
+}
+
+#[tokio::test]
+async fn a_head_that_is_refused_for_its_clock_is_asked_again_with_the_stores_time() -> Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let serving = tokio::spawn(refuses_once(listener));
+    let artifacts = Artifacts::connect(&S3Config::new(Some(endpoint), "us-east-1", "any", "key", "secret", true));
+    assert!(artifacts.exists(Digest::of(b"anything")).await?);
+    let dates = serving.await??;
+    assert!(!dates[0].starts_with("20260101T0000") && dates[1].starts_with("20260101T0000"), "{dates:?}");
+    Ok(())
+}

@@ -5,7 +5,7 @@ WITH job AS (
     SELECT seq, dataset FROM jobs
     WHERE seq = $1 AND state IN ('accepting', 'active') AND (deadline IS NULL OR deadline > now()) FOR KEY SHARE),
 picked AS (
-    SELECT t.no FROM tasks t
+    SELECT t.no, t.losses FROM tasks t
     -- a subquery, not a join: where the job is not open, no task is looked at
     WHERE t.job_seq = (SELECT seq FROM job) AND t.state = 'ready' AND t.stage = $2::task_stage AND t.edit_no = $3
         AND ($2 <> 'edit' OR EXISTS (
@@ -13,9 +13,17 @@ picked AS (
     ORDER BY t.no LIMIT $4
     -- two dispatchers take different tasks instead of waiting for each other
     FOR UPDATE OF t SKIP LOCKED),
+-- Whose worker was lost three times may be what kills it: that task goes out alone, so that it takes no batch-mates with it again.
+suspects AS (
+    SELECT p.no FROM picked p WHERE p.losses >= 3
+        AND (SELECT count(*) FROM attempts a WHERE a.job_seq = $1 AND a.no = p.no AND a.outcome = 'lost') >= 3),
+chosen AS (
+    SELECT p.no FROM picked p
+    WHERE CASE WHEN EXISTS (SELECT FROM suspects s WHERE s.no = (SELECT min(no) FROM picked))
+        THEN p.no = (SELECT min(no) FROM picked) ELSE NOT EXISTS (SELECT FROM suspects s WHERE s.no = p.no) END),
 moved AS (
     UPDATE tasks t SET state = 'dispatched', epoch = t.epoch + 1, batch = $5, held_since = now(), charged = $6, updated_at = now()
-    FROM picked p WHERE t.job_seq = $1 AND t.no = p.no
+    FROM chosen p WHERE t.job_seq = $1 AND t.no = p.no
     RETURNING t.no, t.epoch, t.key, t.needs, t.ordinal, t.strength, t.seed, t.checkpoint),
 deltas AS (
     INSERT INTO count_deltas (job_seq, stage, state, n, charge_ms)

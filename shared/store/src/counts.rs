@@ -193,3 +193,13 @@ macro_rules! deltas_of_moved {
     };
 }
 pub(crate) use deltas_of_moved;
+
+/// What is given back of the estimate of a task that is cancelled, in GPU milliseconds: all of it where nobody began, and otherwise
+/// what exceeds the time it was held. Of `held` as `h` (`was, charged, held_since`).
+macro_rules! unspent {
+    () => {
+        "CASE h.was WHEN 'dispatched' THEN -h.charged
+            WHEN 'running' THEN LEAST(0, extract(epoch FROM now() - h.held_since) * 1000 - h.charged) ELSE 0 END::float8"
+    };
+}
+pub(crate) use unspent;

@@ -530,8 +530,8 @@ const FAIL: &str = concat!(
             batch = NULL, boot = NULL, held_since = NULL, charged = NULL, updated_at = now()
         FROM judged j WHERE t.job_seq = j.job_seq AND t.no = j.no
         RETURNING t.job_seq, t.no, t.stage, j.was, t.state, t.reason, COALESCE(j.gpu_ms, 0) AS gpu_ms,
-            -- what a lost worker did is not known: its estimate stays charged
-            COALESCE(j.gpu_ms - j.charged, 0) AS charge_ms,
+            -- what a lost worker did is not known: its estimate stays charged, but for what exceeds the time it was held
+            COALESCE(j.gpu_ms - j.charged, LEAST(0, extract(epoch FROM now() - j.held_since) * 1000 - j.charged))::float8 AS charge_ms,
             t.key, t.epoch, COALESCE(j.held_by, $12) AS boot, j.held_since, t.detail),
     ",
     deltas_of_moved!(),

@@ -1,6 +1,6 @@
 //! Single tasks on a user's word.
 
-use crate::counts::deltas_of_moved;
+use crate::counts::{deltas_of_moved, unspent};
 use crate::error::retrying;
 use crate::outbox::{OutboxKind, insert};
 use crate::tasks::FenceColumns;
@@ -48,19 +48,23 @@ impl Store {
         let sql = concat!(
             "-- cancel_tasks
             WITH named AS (
-                SELECT no, state, key, stage FROM tasks
+                SELECT no, state, key, stage, charged, held_since FROM tasks
                 WHERE job_seq = $1 AND no = ANY($2) AND stage <> 'train'
                     AND state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait') ORDER BY no FOR UPDATE),
             followers AS (
-                SELECT no, state FROM tasks
+                SELECT no, state, charged, held_since FROM tasks
                 WHERE job_seq = $1 AND state = 'blocked' AND no <> ALL($2)
                     AND needs IN (SELECT key FROM named WHERE stage = 'invert') ORDER BY no FOR UPDATE),
-            held AS (SELECT no, state AS was FROM named UNION ALL SELECT no, state FROM followers),
+            held AS (
+                SELECT no, state AS was, charged, held_since FROM named
+                UNION ALL SELECT no, state, charged, held_since FROM followers),
             moved AS (
                 UPDATE tasks t SET state = 'cancelled', cancelled_for = 'request', batch = NULL, boot = NULL, held_since = NULL,
                     charged = NULL, next_at = NULL, reason = NULL, detail = NULL, updated_at = now()
                 FROM held h WHERE t.job_seq = $1 AND t.no = h.no
-                RETURNING t.job_seq, t.no, t.epoch, t.key, t.stage, h.was, t.state, t.reason, 0::float8 AS gpu_ms, 0::float8 AS charge_ms),
+                RETURNING t.job_seq, t.no, t.epoch, t.key, t.stage, h.was, t.state, t.reason, 0::float8 AS gpu_ms, ",
+            unspent!(),
+            " AS charge_ms),
             ",
             deltas_of_moved!(),
             ",

@@ -5,6 +5,9 @@
 //! workers' points are `w.after_started_confirm`, `w.after_ack`, `w.after_put` and `w.after_publish`; the coordinators'
 //! `o.after_commit` (a hand-out is committed, its message not yet published), `o.after_confirm` (published, still in the outbox) and
 //! `o.after_apply` (outcomes are committed, the message not yet acknowledged).
+//!
+//! `CFX_CRASH_ON=NAME` aborts a worker whenever it begins the item of that name, as an image would that its libraries cannot bear;
+//! inversions have the SHA-256 of their source for a name.
 
 /// Dies here if this is the place and the time.
 pub fn crash_point(place: &str) {
@@ -14,8 +17,17 @@ pub fn crash_point(place: &str) {
     let _ = place;
 }
 
+/// Dies here if this is the item that no worker survives.
+pub fn crash_on(item: &dyn std::fmt::Display) {
+    #[cfg(debug_assertions)]
+    armed::begin(item);
+    #[cfg(not(debug_assertions))]
+    let _ = item;
+}
+
 #[cfg(debug_assertions)]
 mod armed {
+    use std::fmt::Display;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,6 +37,15 @@ mod armed {
     }
 
     static POINT: OnceLock<Option<Point>> = OnceLock::new();
+    static ITEM: OnceLock<Option<String>> = OnceLock::new();
+
+    pub(super) fn begin(item: &dyn Display) {
+        let deadly = ITEM.get_or_init(|| std::env::var("CFX_CRASH_ON").ok());
+        if deadly.as_ref().is_some_and(|deadly| *deadly == item.to_string()) {
+            tracing::error!(%item, "this item ends the process, as it was told to");
+            std::process::abort();
+        }
+    }
 
     pub(super) fn pass(place: &str) {
         let point = POINT.get_or_init(|| read(&std::env::var("CFX_CRASH_AT").ok()?));

@@ -11,7 +11,7 @@
 mod crash;
 mod traceparent;
 
-pub use crash::crash_point;
+pub use crash::{crash_on, crash_point};
 pub use traceparent::TraceParent;
 
 use std::io::IsTerminal;

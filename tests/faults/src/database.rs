@@ -10,8 +10,6 @@ use testkit::{Child, wait_until};
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// Room for data and log on a disk of their own, MiB.
-const DISK_MIB: u32 = 600;
 const ROOM: Duration = Duration::from_secs(60);
 
 /// A server on a free port. It is stopped, and its folder removed, when this is dropped.
@@ -26,14 +24,14 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes a cluster and starts it.
+    /// Makes a cluster and starts it, on a disk of its own of `disk_mib` MiB where that can be had.
     ///
     /// # Errors
     /// When PostgreSQL is not installed (`make install`) or does not start.
-    pub async fn start() -> Result<Self> {
+    pub async fn start(disk_mib: u32) -> Result<Self> {
         let bin = binaries()?;
         let folder = TempDir::with_prefix("cfx-faults-pg-")?;
-        let size = format!("size={DISK_MIB}m");
+        let size = format!("size={disk_mib}m");
         let path = folder.path().to_string_lossy().into_owned();
         // only root may; without it the faults of a full disk are reported as skipped
         let own_disk = quiet(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none", &path])).is_ok();

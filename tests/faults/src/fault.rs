@@ -1,17 +1,17 @@
 //! The faults of the matrix. Each strikes a running installation, holds as long as it says, and is over when it returns: what is
 //! dead is started again, what is cut is whole. What cannot be made on this machine says why and counts as skipped, not passed.
 
-use crate::rig::{Body, COORDINATORS, How, Rig, WORKERS, faketime};
-use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+mod deeds;
+
+use crate::rig::{COORDINATORS, Rig, WORKERS};
+use crate::scenario;
+use crate::setup::{Executor, How, faketime};
+use anyhow::Result;
+use deeds::{await_crash, end_sessions, hold, hold_snapshot, refusal, shuffle, storm, take_connections};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
-use reqwest::Method;
-use serde_json::{Value, json};
-use sqlx::Connection as _;
-use std::time::{Duration, Instant};
-use testkit::{Fault as Wire, FaultProxy};
+use std::time::Duration;
+use testkit::Fault as Wire;
 use tokio::time::sleep;
 
 /// A fault. Names begin with the number in the matrix.
@@ -57,13 +57,19 @@ pub enum Fault {
     BucketTruncates,
     /// S3's answers have a wrong byte.
     BucketGarbles,
-    /// Workers' and a coordinator's clocks are ten minutes off, either way. More than fifteen, and S3 itself refuses what they
-    /// sign (`RequestTimeTooSkewed`): a coordinator then does not start, and says that the bucket refuses it.
+    /// Workers' and a coordinator's clocks are an hour off, either way. S3 refuses what they sign (`RequestTimeTooSkewed`), and its
+    /// answer tells the time to sign with.
     ClocksOff,
     /// Messages are doubled, turned around, delayed and lost.
     MessagesShuffled,
-    /// An image that kills the process or poisons a batch.
-    Poison,
+    /// An image at which every worker dies.
+    DeadlyImage,
+    /// Images that cannot be decoded, for workers that compute.
+    BadImages,
+    /// No fault: two projects of unequal weight have work all the time.
+    Shares,
+    /// Two jobs ask for the same, and a worker that computes it dies.
+    SameTwice,
     /// The disk of Postgres is full.
     DatabaseDiskFull,
     /// The broker finds its disk full, and blocks publishers.
@@ -82,13 +88,17 @@ pub enum Fault {
     SnapshotHeld,
     /// SIGTERM to a worker: a spot machine is taken.
     SpotTaken,
-    /// The device is lost, or out of memory.
+    /// The device is lost, and the worker with it.
     DeviceLost,
+    /// No batch fits into the device's memory.
+    DeviceSmall,
 }
 
 /// Every fault, in the order of the matrix.
-pub const ALL: [Fault; 43] = [
+pub const ALL: [Fault; 47] = [
     Fault::Calm,
+    Fault::Shares,
+    Fault::SameTwice,
     Fault::WorkerKilled,
     Fault::WorkerCrash("w.after_started_confirm"),
     Fault::WorkerCrash("w.after_ack"),
@@ -116,7 +126,8 @@ pub const ALL: [Fault; 43] = [
     Fault::BucketGarbles,
     Fault::ClocksOff,
     Fault::MessagesShuffled,
-    Fault::Poison,
+    Fault::DeadlyImage,
+    Fault::BadImages,
     Fault::DatabaseDiskFull,
     Fault::BrokerDiskFull,
     Fault::CoordinatorCrash("o.after_commit"),
@@ -129,6 +140,7 @@ pub const ALL: [Fault; 43] = [
     Fault::SnapshotHeld,
     Fault::SpotTaken,
     Fault::DeviceLost,
+    Fault::DeviceSmall,
     // the two that most often go together in a data centre: given twice the weight
     Fault::WorkerKilled,
     Fault::BrokerCut,
@@ -137,6 +149,8 @@ pub const ALL: [Fault; 43] = [
 /// What a fault needs to know of its run.
 #[derive(Clone, Debug)]
 pub struct Scene {
+    /// The project whose job it is.
+    pub project: &'static str,
     /// The job's id.
     pub job: String,
     /// The job's number.
@@ -167,9 +181,12 @@ impl Fault {
             Self::BucketStalls => "07 s3 stalls".into(),
             Self::BucketTruncates => "07 s3 truncates".into(),
             Self::BucketGarbles => "07 s3 garbles".into(),
-            Self::ClocksOff => "08 clocks ten minutes off".into(),
+            Self::ClocksOff => "08 clocks an hour off".into(),
             Self::MessagesShuffled => "09 messages doubled, reordered, lost".into(),
-            Self::Poison => "10 poison image".into(),
+            Self::DeadlyImage => "10 image that kills its worker".into(),
+            Self::BadImages => "10 images that cannot be decoded".into(),
+            Self::Shares => "00 two projects share".into(),
+            Self::SameTwice => "00 two jobs ask for the same".into(),
             Self::DatabaseDiskFull => "11 postgres's disk full".into(),
             Self::BrokerDiskFull => "11 broker's disk full".into(),
             Self::CoordinatorCrash(point) => format!("12 coordinator dies {point}"),
@@ -180,17 +197,16 @@ impl Fault {
             Self::SnapshotHeld => "16 snapshot held, readers busy".into(),
             Self::SpotTaken => "17 spot machine taken".into(),
             Self::DeviceLost => "17 device lost".into(),
+            Self::DeviceSmall => "17 device out of memory".into(),
         }
     }
 
     /// Why it cannot be made here, if so.
     pub fn skipped(self, rig: &Rig) -> Option<String> {
         let why = match self {
-            Self::Poison => "the null executor decodes nothing; tests/stories/poison.rs proves it with real images",
-            Self::DeviceLost => {
-                "the null executor has no device to lose; services/worker's tests of drain and batches prove it"
+            Self::RollingUpgrade if scenario::upgrade::previous().is_none() => {
+                "tests/faults/previous.sh has not built the version before"
             }
-            Self::RollingUpgrade => "it needs the binaries of the version before, and there is no release yet",
             Self::ClocksOff if faketime().is_none() => "Debian's package faketime is not installed",
             Self::DatabaseDiskFull if !rig.database.has_own_disk() => {
                 "only root may give postgres a small disk of its own"
@@ -203,10 +219,13 @@ impl Fault {
     /// The service it is about: two faults of one service would undo each other.
     pub const fn place(self) -> &'static str {
         match self {
-            Self::Calm => "nothing",
-            Self::WorkerKilled | Self::WorkerCrash(_) | Self::WorkerFrozen | Self::SpotTaken | Self::DeviceLost => {
-                "worker"
-            }
+            Self::Calm | Self::Shares | Self::SameTwice => "nothing",
+            Self::WorkerKilled
+            | Self::WorkerCrash(_)
+            | Self::WorkerFrozen
+            | Self::SpotTaken
+            | Self::DeviceLost
+            | Self::DeviceSmall => "worker",
             Self::BrokerRestarted
             | Self::BrokerKilled
             | Self::BrokerWiped
@@ -227,9 +246,14 @@ impl Fault {
             Self::CoordinatorCrash(_) | Self::CoordinatorKilled | Self::LeaderFrozen | Self::RollingUpgrade => {
                 "coordinator"
             }
-            Self::ClocksOff | Self::Poison => "processes",
+            Self::ClocksOff | Self::DeadlyImage | Self::BadImages => "processes",
             Self::ControlStorm => "user",
         }
+    }
+
+    /// Whether it brings an installation or a job of its own, and so is no fault that strikes what runs.
+    pub const fn is_scenario(self) -> bool {
+        matches!(self, Self::DeadlyImage | Self::BadImages | Self::Shares | Self::SameTwice | Self::RollingUpgrade)
     }
 
     /// Whether a job that met it may end in another way than with all tasks succeeded.
@@ -246,20 +270,34 @@ impl Fault {
             Self::WorkerCrash(point) => {
                 // so many passages that the job is under way, so few that it comes to pass
                 let most = if point == "w.after_put" { 12 } else { 3 };
-                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=most))), clock: None };
+                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=most))), ..How::default() };
                 rig.note(format!("a worker will die at {how:?}"));
-                rig.replace_worker(rng.random_range(0..WORKERS), how)
+                rig.replace_worker(rig.some_worker(rng), how)
             }
             Self::CoordinatorCrash(point) => {
-                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=4))), clock: None };
+                let how = How { crash_at: Some(format!("{point}:{}", rng.random_range(1..=4))), ..How::default() };
                 rig.note(format!("a coordinator will die at {how:?}"));
                 rig.replace_coordinator(1, how)
             }
             Self::ClocksOff => {
-                rig.replace_worker(0, How { crash_at: None, clock: Some("+10m") })?;
-                rig.replace_worker(1, How { crash_at: None, clock: Some("-10m") })?;
-                rig.replace_coordinator(1, How { crash_at: None, clock: Some("-10m") })?;
+                let how = |clock| How { clock: Some(clock), ..How::default() };
+                rig.replace_worker(0, how("+1h"))?;
+                rig.replace_worker(1, how("-1h"))?;
+                rig.replace_coordinator(1, how("-1h"))?;
                 rig.ready().await;
+                Ok(())
+            }
+            Self::DeviceLost => {
+                let executor = Executor::Null(format!("sleep:30ms,lost:{}", rng.random_range(1..=12)));
+                let how = How { executor: Some(executor), ..How::default() };
+                rig.note(format!("a worker's device will be lost: {how:?}"));
+                rig.replace_worker(rig.some_worker(rng), how)
+            }
+            Self::DeviceSmall => {
+                let executor = Executor::Null(format!("sleep:30ms,room:{}", rng.random_range(1..=3)));
+                for place in 0..WORKERS {
+                    rig.replace_worker(place, How { executor: Some(executor.clone()), ..How::default() })?;
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -273,20 +311,25 @@ impl Fault {
     pub async fn strike(self, rig: &Rig, scene: &Scene, rng: &mut ChaCha8Rng) -> Result<()> {
         let seconds = |rng: &mut ChaCha8Rng, from: f64, to: f64| Duration::from_secs_f64(rng.random_range(from..to));
         match self {
-            Self::Calm | Self::Poison | Self::RollingUpgrade | Self::DeviceLost => Ok(()),
+            Self::Calm
+            | Self::DeadlyImage
+            | Self::BadImages
+            | Self::Shares
+            | Self::SameTwice
+            | Self::RollingUpgrade => Ok(()),
             Self::WorkerKilled => {
-                let place = rng.random_range(0..WORKERS);
+                let place = rig.some_worker(rng);
                 rig.with_worker(place, |child| child.kill())?;
                 sleep(seconds(rng, 0.1, 1.5)).await;
                 rig.revive()
             }
             Self::CoordinatorKilled => {
-                let place = rng.random_range(0..COORDINATORS);
+                let place = rig.some_coordinator(rng);
                 rig.with_coordinator(place, |child| child.kill())?;
                 sleep(seconds(rng, 0.1, 1.5)).await;
                 rig.revive()
             }
-            Self::WorkerCrash(_) | Self::CoordinatorCrash(_) => await_crash(self, rig).await,
+            Self::WorkerCrash(_) | Self::CoordinatorCrash(_) | Self::DeviceLost => await_crash(self, rig).await,
             Self::WorkerFrozen => {
                 let place = rng.random_range(0..WORKERS);
                 rig.with_worker(place, |child| child.freeze())?;
@@ -300,7 +343,7 @@ impl Fault {
                 rig.with_coordinator(place, |child| child.thaw())
             }
             Self::SpotTaken => {
-                rig.with_worker(rng.random_range(0..WORKERS), |child| child.terminate())?;
+                rig.with_worker(rig.some_worker(rng), |child| child.terminate())?;
                 sleep(seconds(rng, 1.0, 3.0)).await;
                 rig.revive()
             }
@@ -343,7 +386,13 @@ impl Fault {
             }
             Self::BucketGarbles => hold(&rig.bucket_proxy, Wire::Garble, seconds(rng, 0.3, 1.5)).await,
             Self::ClocksOff => {
+                let off = rig.clock_off(1).await?;
+                anyhow::ensure!((3500.0..3700.0).contains(&off.abs()), "the coordinator's clock is only {off} s off");
                 sleep(seconds(rng, 1.0, 2.0)).await;
+                Ok(())
+            }
+            Self::DeviceSmall => {
+                sleep(seconds(rng, 2.0, 4.0)).await;
                 Ok(())
             }
             Self::MessagesShuffled => shuffle(rig, rng).await,
@@ -362,156 +411,4 @@ impl Fault {
             Self::SnapshotHeld => hold_snapshot(rig, seconds(rng, 2.0, 4.0)).await,
         }
     }
-}
-
-async fn hold(proxy: &FaultProxy, fault: Wire, time: Duration) -> Result<()> {
-    proxy.set(fault);
-    sleep(time).await;
-    proxy.set(Wire::None);
-    Ok(())
-}
-
-/// What S3 says for a status.
-fn refusal(status: &str) -> &'static str {
-    match status {
-        "500" => concat!(
-            "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/xml\r\nContent-Length: 76\r\nConnection: close\r\n\r\n",
-            "<Error><Code>InternalError</Code><Message>we broke something</Message></Error>"
-        ),
-        "503" => concat!(
-            "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 63\r\nConnection: close\r\n\r\n",
-            "<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
-        ),
-        "409" => concat!(
-            "HTTP/1.1 409 Conflict\r\nContent-Type: application/xml\r\nContent-Length: 78\r\nConnection: close\r\n\r\n",
-            "<Error><Code>ConditionalRequestConflict</Code><Message>again</Message></Error>"
-        ),
-        _ => concat!(
-            "HTTP/1.1 412 Precondition Failed\r\nContent-Type: application/xml\r\nContent-Length: 67\r\nConnection: close\r\n\r\n",
-            "<Error><Code>PreconditionFailed</Code><Message>no</Message></Error>"
-        ),
-    }
-}
-
-/// Until the process has died at its point, or the time is up: a point that the run did not come by is said in the history.
-async fn await_crash(fault: Fault, rig: &Rig) -> Result<()> {
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(8) {
-        let workers = matches!(fault, Fault::WorkerCrash(_));
-        let gone = (0..if workers { WORKERS } else { COORDINATORS }).any(|place| {
-            let ended = |child: &mut testkit::Child| Ok(child.ended()?.is_some());
-            let ended = if workers { rig.with_worker(place, ended) } else { rig.with_coordinator(place, ended) };
-            ended.unwrap_or(false)
-        });
-        if gone {
-            rig.note("the process died at its point");
-            return rig.revive();
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    rig.note("the process did not come by its point");
-    rig.revive()
-}
-
-async fn end_sessions(rig: &Rig, time: Duration) -> Result<()> {
-    let began = Instant::now();
-    while began.elapsed() < time {
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = 'cfx' AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-        rig.database.query("cfx", end).await?;
-        sleep(Duration::from_millis(150)).await;
-    }
-    Ok(())
-}
-
-/// Opens connections until there are none left, and ends those of the services, which must then wait.
-async fn take_connections(rig: &Rig, time: Duration) -> Result<()> {
-    let mut taken = Vec::new();
-    let url = rig.database.url();
-    let began = Instant::now();
-    while began.elapsed() < time {
-        if taken.len() < 60
-            && let Ok(connection) = sqlx::PgConnection::connect(&url).await
-        {
-            if taken.is_empty() {
-                end_sessions(rig, Duration::from_millis(1)).await.ok();
-            }
-            taken.push(connection);
-        } else {
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-    rig.note(format!("{} connections were taken", taken.len()));
-    Ok(())
-}
-
-async fn hold_snapshot(rig: &Rig, time: Duration) -> Result<()> {
-    let mut holder = sqlx::PgConnection::connect(&rig.database.url()).await?;
-    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tasks").execute(&mut holder).await?;
-    let mut reader = sqlx::PgConnection::connect(&rig.database.url()).await?;
-    let began = Instant::now();
-    while began.elapsed() < time {
-        sqlx::raw_sql("SELECT state, count(*), sum(epoch) FROM tasks GROUP BY state").execute(&mut reader).await?;
-    }
-    holder.close().await?;
-    Ok(())
-}
-
-/// Takes messages out of the broker's queues and puts them back twice, in another order, or, of those that hand work out and of
-/// those that tell of it, not at all.
-async fn shuffle(rig: &Rig, rng: &mut ChaCha8Rng) -> Result<()> {
-    let began = Instant::now();
-    let (mut seen, mut lost) = (0, 0);
-    while began.elapsed() < Duration::from_secs(3) {
-        for queue in rig.vhost.queues().await?.into_iter().filter(|q| q.starts_with("cfx.") && q != "cfx.dead") {
-            let get = json!({ "count": 6, "ackmode": "ack_requeue_false", "encoding": "base64" });
-            let taken = rig.vhost.manage(Method::POST, &["queues", rig.vhost.name(), &queue, "get"], &get).await;
-            let Ok(Value::Array(mut messages)) = taken else { continue };
-            seen += messages.len();
-            messages.reverse();
-            sleep(Duration::from_millis(rng.random_range(0..200))).await;
-            for message in messages {
-                if rng.random_bool(0.15) {
-                    lost += 1;
-                    continue;
-                }
-                for _ in 0..2 {
-                    put_back(rig, &queue, &message).await?;
-                }
-            }
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    rig.note(format!("{seen} messages were taken out, {lost} of them lost, the others put back twice"));
-    Ok(())
-}
-
-async fn put_back(rig: &Rig, queue: &str, message: &Value) -> Result<()> {
-    let payload = message["payload"].as_str().context("a message has a payload")?;
-    // refused rather than sent as something else
-    STANDARD.decode(payload).context("a payload is base64")?;
-    let properties = if message["properties"].is_object() { message["properties"].clone() } else { json!({}) };
-    let body = json!({
-        "properties": properties, "routing_key": queue, "payload": payload, "payload_encoding": "base64",
-    });
-    let path = ["exchanges", rig.vhost.name(), "amq.default", "publish"];
-    rig.vhost.manage(Method::POST, &path, &body).await.map(drop)
-}
-
-async fn storm(rig: &Rig, scene: &Scene, rng: &mut ChaCha8Rng) -> Result<()> {
-    let say = async |verb: &str| {
-        rig.note(verb);
-        // refused where the job has ended meanwhile, which is a right answer
-        rig.send(Method::POST, &format!("/v1/jobs/{}/{verb}", scene.job), Body::None).await.ok()
-    };
-    for _ in 0..rng.random_range(2..8) {
-        say("pause").await;
-        sleep(Duration::from_millis(rng.random_range(0..250))).await;
-        say("resume").await;
-        sleep(Duration::from_millis(rng.random_range(0..150))).await;
-    }
-    if rng.random_bool(0.6) && say("cancel").await.is_some() {
-        crate::history::note_cancel(rig, scene.seq).await?;
-    }
-    Ok(())
 }

@@ -51,6 +51,22 @@ pub async fn progress(rig: &Rig, seq: i64) -> Result<(i64, bool)> {
     Ok(found.unwrap_or((0, false)))
 }
 
+/// Waits for the end of a job, as long as its tasks go on ending: false when none has ended for `patience`. (A machine that others
+/// use may be slow; a job that stands still is lost.)
+pub async fn until_ended(rig: &Rig, seq: i64, patience: Duration) -> bool {
+    let (mut last, mut at) = (-1, Instant::now());
+    while at.elapsed() < patience {
+        // a database that is away is asked again
+        match progress(rig, seq).await {
+            Ok((_, true)) => return true,
+            Ok((done, false)) if done != last => (last, at) = (done, Instant::now()),
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
 /// Writes down what the database holds at the moment a cancel has been acknowledged, in a table of the harness.
 ///
 /// # Errors
@@ -81,9 +97,9 @@ impl Snapshots {
     pub async fn take(&self, rig: &Rig, seq: i64) {
         while !self.stop.load(Ordering::Relaxed) {
             // a database that is away, as it may be now, shows nothing wrong
-            if let Ok(wrong) = sqlx::query_scalar::<_, i64>(COUNTS).bind(seq).fetch_one(&rig.pool).await {
+            if let Ok(wrong) = counts_are_wrong(rig, seq).await {
                 self.taken.fetch_add(1, Ordering::Relaxed);
-                self.wrong.fetch_add(u32::from(wrong > 0), Ordering::Relaxed);
+                self.wrong.fetch_add(u32::from(wrong), Ordering::Relaxed);
             }
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
@@ -98,6 +114,17 @@ impl Snapshots {
         let (wrong, taken) = (self.wrong.load(Ordering::Relaxed), self.taken.load(Ordering::Relaxed));
         (wrong > 0).then(|| format!("I6: the counts were wrong in {wrong} of {taken} snapshots"))
     }
+}
+
+/// What a reader reads that is busy all the time.
+pub const READ: &str = "SELECT state, count(*), sum(epoch) FROM tasks GROUP BY state";
+
+/// Whether the counts of a job differ from its tasks just now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn counts_are_wrong(rig: &Rig, seq: i64) -> Result<bool> {
+    Ok(sqlx::query_scalar::<_, i64>(COUNTS).bind(seq).fetch_one(&rig.pool).await? > 0)
 }
 
 /// Rows that must not be there, by the invariant they break; each takes the job's number.

@@ -18,6 +18,9 @@ pub mod history;
 pub mod report;
 pub mod rig;
 pub mod run;
+pub mod scenario;
+pub mod setup;
+pub mod soak;
 
 pub use fault::Fault;
 pub use report::Report;

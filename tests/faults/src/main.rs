@@ -4,8 +4,12 @@
 use anyhow::Result;
 use clap::Parser;
 use faults::run::{Plan, all};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Breaks an installation on purpose and checks what is left of the promises. Exit code 1 if one is broken.
 #[derive(Parser)]
@@ -25,6 +29,9 @@ struct Arguments {
     /// Only faults whose name begins with this, for example `07`.
     #[arg(long)]
     only: Option<String>,
+    /// Where the report and the evidence go. [default: .local/faults]
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Begin no seed after this many minutes.
     #[arg(long)]
     minutes: Option<u64>,
@@ -36,8 +43,16 @@ async fn main() -> Result<ExitCode> {
     let mut plan = Plan::new(given.replay.unwrap_or(given.first), if given.replay.is_some() { 1 } else { given.seeds });
     plan.matrix_first = given.replay.is_none() && !given.draw;
     plan.only = given.only;
+    plan.folder = given.out.unwrap_or(plan.folder);
     plan.limit = given.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = Arc::clone(&plan.stop);
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        println!("stopping after this seed");
+        stop.store(true, Ordering::Relaxed);
+    });
     let report = all(&plan).await?;
     println!("{} runs, {} violations; {}", report.runs, report.violations, plan.folder.join("report.json").display());
-    Ok(if report.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.violations == 0 && report.unmade.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

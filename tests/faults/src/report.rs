@@ -16,6 +16,9 @@ pub struct Report {
     pub faults: Vec<Line>,
     /// Violations of an invariant, over all.
     pub violations: u32,
+    /// What the harness itself could not do; such a seed is not among the runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmade: Vec<String>,
 }
 
 /// One fault.
@@ -72,10 +75,27 @@ impl Report {
             seeds: ran.iter().map(|run| run.seed).collect(),
             faults: finished.collect(),
             violations: ran.iter().map(|run| count(run.violations.len())).sum(),
+            unmade: Vec::new(),
         }
     }
 
-    /// Writes it.
+    /// The table for people.
+    pub fn table(&self) -> String {
+        let shown = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), |time| format!("{time:.1}"));
+        let mut text = format!("{} runs, {} violations.\n\n", self.runs, self.violations);
+        text += "| fault | runs | recovery p50, s | recovery p95, s | violations |\n|---|---|---|---|---|\n";
+        for line in self.faults.iter().filter(|line| line.skipped.is_none()) {
+            let Line { name, runs, recovery_p50_s, recovery_p95_s, violations, .. } = line;
+            let (p50, p95) = (shown(*recovery_p50_s), shown(*recovery_p95_s));
+            text += &format!("| {name} | {runs} | {p50} | {p95} | {violations} |\n");
+        }
+        for Line { name, skipped, .. } in &self.faults {
+            text += &skipped.as_ref().map_or_else(String::new, |why| format!("\nNot made: {name}: {why}.\n"));
+        }
+        text
+    }
+
+    /// Writes it, and the table beside it.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -83,6 +103,7 @@ impl Report {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
+        std::fs::write(path.with_file_name("RESULTS.md"), self.table())?;
         Ok(std::fs::write(path, serde_json::to_string_pretty(self)? + "\n")?)
     }
 }
@@ -120,5 +141,10 @@ mod tests {
         assert_eq!((&line["recovery_p50_s"], &line["recovery_p95_s"]), (&1.0.into(), &3.0.into()));
         assert_eq!(json["faults"][1]["skipped"], "no older binaries");
         assert!(json["faults"][2]["recovery_p50_s"].is_null());
+        let table = report.table();
+        assert!(
+            table.contains("| 02 frozen | 2 | 1.0 | 3.0 | 1 |") && table.contains("15 upgrade: no older"),
+            "{table}"
+        );
     }
 }

@@ -1,13 +1,19 @@
 //! The installation that is broken: two coordinators, three workers, their services behind proxies, all for the harness alone.
 
+mod api;
+
+pub use api::Body;
+
 use crate::database::Database;
-use anyhow::{Context as _, Result, bail};
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use crate::setup::{Executor, How, Setup, faketime, free_address};
+use anyhow::{Result, bail};
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -21,27 +27,6 @@ pub const WORKERS: usize = 3;
 pub const SOURCES: i64 = 40;
 /// Long enough for a broker to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Times are shortened so that a loss shows within seconds; what holds must not depend on them.
-const SETTINGS: &str = r#"
-[tuning]
-poll = "100ms"
-sweep = "200ms"
-worker_lost = "3s"
-never_started = "4s"
-batch_invert = 6
-batch_mapper = 6
-batch_optimise = 4
-"#;
-
-/// How a process is started.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct How {
-    /// A crash point (`telemetry::crash_point`) with its count.
-    pub crash_at: Option<String>,
-    /// What `libfaketime` is told, for example `+10m`.
-    pub clock: Option<&'static str>,
-}
 
 #[derive(Debug)]
 struct Process {
@@ -73,6 +58,8 @@ pub struct Rig {
     /// For looking, not through the proxy.
     pub pool: PgPool,
     settings: Vec<(&'static str, String)>,
+    setup: Setup,
+    binaries: Mutex<Option<PathBuf>>,
     folder: TempDir,
     client: reqwest::Client,
     born: Instant,
@@ -85,24 +72,33 @@ impl Rig {
     /// # Errors
     /// When a server is not installed (`make install`) or a binary not built (`make build`).
     pub async fn start() -> Result<Self> {
+        Self::start_as(Setup::default()).await
+    }
+
+    /// The same, set up otherwise.
+    ///
+    /// # Errors
+    /// As [`Rig::start`].
+    pub async fn start_as(setup: Setup) -> Result<Self> {
         // another test of this process may have installed the same provider already
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (database, broker) = tokio::try_join!(Database::start(), TestBroker::start())?;
+        let (database, broker) = tokio::try_join!(Database::start(setup.disk_mib), TestBroker::start())?;
         let vhost = TestVhost::create_on(broker.url(), broker.api()).await?;
         let bucket = TestBucket::create().await?;
         let (database_proxy, database_url) = FaultProxy::before(&database.url()).await?;
         let (broker_proxy, broker_url) = FaultProxy::before(vhost.url()).await?;
         let (bucket_proxy, endpoint) = FaultProxy::before(&bucket.endpoint()).await?;
         let folder = TempDir::with_prefix("cfx-faults-")?;
-        std::fs::write(folder.path().join("coordinator.toml"), SETTINGS)?;
+        std::fs::write(folder.path().join("coordinator.toml"), setup.settings)?;
         let mut settings = bucket.settings();
         settings.retain(|(name, _)| *name != "CFX_S3_ENDPOINT");
         settings.extend([
             ("CFX_S3_ENDPOINT", endpoint.trim_end_matches('/').to_owned()),
             ("CFX_DATABASE_URL", database_url),
             ("CFX_BROKER_URL", broker_url),
+            ("CFX_LOG", setup.log.to_owned()),
         ]);
-        let mut migrate = Child::spawn("coordinator", ["migrate"], settings.clone())?;
+        let mut migrate = spawn(setup.binaries.as_deref(), "coordinator", &["migrate"], settings.clone())?;
         if !migrate.wait(PATIENCE).await.success() {
             bail!("the schema could not be made: {}", migrate.output());
         }
@@ -123,6 +119,8 @@ impl Rig {
             database,
             pool,
             settings,
+            binaries: Mutex::new(setup.binaries.clone()),
+            setup,
             folder,
             client,
             born: Instant::now(),
@@ -138,6 +136,7 @@ impl Rig {
         }
         rig.ready().await;
         rig.furnish().await?;
+        rig.datasets("default").await?;
         Ok(rig)
     }
 
@@ -145,17 +144,59 @@ impl Rig {
         let config = self.folder.path().join("coordinator.toml").to_string_lossy().into_owned();
         let listen = self.addresses[place].to_string();
         let arguments = ["serve", "--listen", &listen, "--config", &config];
-        let child = Child::spawn("coordinator", arguments, self.environment(&how))?;
+        let child = spawn(self.binaries().as_deref(), "coordinator", &arguments, self.environment(&how))?;
         Ok(Process { child, how })
     }
 
     fn worker(&self, how: How) -> Result<Process> {
         let mut environment = self.environment(&how);
         let cache = self.folder.path().join("packs").to_string_lossy().into_owned();
-        let named = [("CFX_EXECUTOR", "sleep:30ms"), ("CFX_HEARTBEAT_SECONDS", "1"), ("CFX_GRACE_SECONDS", "10")];
+        let named = [("CFX_HEARTBEAT_SECONDS", "1"), ("CFX_GRACE_SECONDS", "10"), ("CFX_THREADS", "1")];
         environment.extend(named.map(|(name, value)| (name, value.to_owned())));
         environment.push(("CFX_CACHE_DIR", cache));
-        Ok(Process { child: Child::spawn("worker", ["run"], environment)?, how })
+        match &how.executor {
+            None => environment.push(("CFX_EXECUTOR", self.setup.executor.to_owned())),
+            Some(Executor::Null(what)) => environment.push(("CFX_EXECUTOR", what.clone())),
+            Some(Executor::Real) => {}
+        }
+        environment.extend(how.deadly.clone().map(|item| ("CFX_CRASH_ON", item)));
+        Ok(Process { child: spawn(self.binaries().as_deref(), "worker", &["run"], environment)?, how })
+    }
+
+    fn binaries(&self) -> Option<PathBuf> {
+        lock(&self.binaries).clone()
+    }
+
+    /// From now on processes are started from this build.
+    ///
+    /// # Errors
+    /// When the schema cannot be brought forward.
+    pub async fn upgrade(&self) -> Result<()> {
+        *lock(&self.binaries) = None;
+        let mut migrate = spawn(None, "coordinator", &["migrate"], self.settings.clone())?;
+        if !migrate.wait(PATIENCE).await.success() {
+            bail!("the schema could not be brought forward: {}", migrate.output());
+        }
+        Ok(())
+    }
+
+    /// Runs `coordinator rebuild` on another database, with no process alive; what it says.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn rebuild(&self, database_url: &str) -> Result<String> {
+        for process in lock(&self.workers).iter_mut().chain(lock(&self.coordinators).iter_mut()) {
+            process.child.kill().ok();
+        }
+        let mut settings = self.settings.clone();
+        settings.retain(|(name, _)| *name != "CFX_DATABASE_URL");
+        settings.push(("CFX_DATABASE_URL", database_url.to_owned()));
+        let mut rebuild = spawn(None, "coordinator", &["rebuild"], settings)?;
+        let status = rebuild.wait(Duration::from_secs(900)).await;
+        if !status.success() {
+            bail!("rebuilding failed: {}", rebuild.output());
+        }
+        Ok(rebuild.output())
     }
 
     fn environment(&self, how: &How) -> Vec<(&'static str, String)> {
@@ -172,7 +213,6 @@ impl Rig {
         environment
     }
 
-    /// The pack and the datasets: objects that are only hashed, because nothing decodes them.
     async fn furnish(&self) -> Result<()> {
         let pack = workspace_root().join("deploy/demo/pack");
         let mut command = tokio::process::Command::new(workspace_binary("cfx")?);
@@ -181,77 +221,7 @@ impl Rig {
         if !output.status.success() {
             bail!("the pack could not be added: {}", String::from_utf8_lossy(&output.stderr));
         }
-        for (name, count) in [("small", SOURCES), ("train", 3)] {
-            let mut sources = Vec::new();
-            for no in 0..count {
-                let bytes = format!("{name} source {no}").into_bytes();
-                let digest = domain::Digest::of(&bytes).to_string();
-                let uri = format!("memory:{name}/{no}");
-                sources.push(json!({ "sha256": digest, "uri": uri, "bytes": bytes.len() }));
-                self.send(Method::PUT, &format!("/v1/blobs/{digest}"), Body::Bytes(bytes)).await?;
-            }
-            self.send(Method::POST, "/v1/datasets", Body::Json(json!({ "name": name }))).await?;
-            let path = format!("/v1/datasets/{name}/sources");
-            self.send(Method::POST, &path, Body::Json(json!({ "sources": sources }))).await?;
-        }
         Ok(())
-    }
-
-    /// Submits the job of `seed`: inversions of its own, edits that need a mapper and edits that need none. Returns its id and number.
-    ///
-    /// # Errors
-    /// When no coordinator takes it within two minutes.
-    pub async fn submit(&self, seed: u64) -> Result<(String, i64)> {
-        let spec = json!({
-            "name": format!("seed {seed}"),
-            "dataset": "small",
-            "pack": "facesjs-64",
-            "edits": [
-                { "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } },
-                { "text": "a face with red hair", "method": { "kind": "cf-mapper", "train_on": "train" } },
-            ],
-            "seeds": [seed],
-            "inversion": { "kind": "optimise", "seed": seed },
-        });
-        let answer =
-            self.send(Method::POST, "/v1/jobs", Body::Job(spec, format!("{seed}-{}", uuid::Uuid::new_v4()))).await?;
-        let id = answer["id"].as_str().context("a job has an id")?.to_owned();
-        Ok((id, answer["seq"].as_i64().context("a job has a number")?))
-    }
-
-    /// A request to whichever coordinator answers, repeated for two minutes.
-    ///
-    /// # Errors
-    /// When it is refused, or nobody answers.
-    pub async fn send(&self, method: Method, path: &str, body: Body) -> Result<Value> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut last = String::new();
-        loop {
-            for address in &self.addresses {
-                let request = self.client.request(method.clone(), format!("http://{address}{path}"));
-                let request = match &body {
-                    Body::None => request,
-                    Body::Bytes(bytes) => request.body(bytes.clone()),
-                    Body::Json(value) => request.json(value),
-                    Body::Job(value, key) => request.json(value).header("idempotency-key", key),
-                };
-                match request.send().await {
-                    Ok(answer) if answer.status().is_success() => {
-                        let text = answer.text().await.unwrap_or_default();
-                        return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
-                    }
-                    Ok(answer) if is_refusal(answer.status()) => {
-                        bail!("{method} {path}: {} {}", answer.status(), answer.text().await.unwrap_or_default());
-                    }
-                    Ok(answer) => last = answer.status().to_string(),
-                    Err(error) => last = error.to_string(),
-                }
-            }
-            if Instant::now() > deadline {
-                bail!("{method} {path} was not answered within {PATIENCE:?}: {last}");
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
     }
 
     /// Waits until every coordinator is ready.
@@ -299,6 +269,21 @@ impl Rig {
         Ok(())
     }
 
+    /// What a supervisor does that knows nothing of faults: starts what has ended as it was started before. How many had ended.
+    ///
+    /// # Errors
+    /// When a process cannot be started.
+    pub fn restart_ended(&self) -> Result<usize> {
+        let mut restarted = 0;
+        for process in lock(&self.workers).iter_mut() {
+            if !matches!(process.child.ended(), Ok(None)) {
+                *process = self.worker(process.how.clone())?;
+                restarted += 1;
+            }
+        }
+        Ok(restarted)
+    }
+
     /// Does something to the worker `place`.
     ///
     /// # Errors
@@ -313,6 +298,27 @@ impl Rig {
     /// The deed's.
     pub fn with_coordinator<T>(&self, place: usize, deed: impl FnOnce(&mut Child) -> Result<T>) -> Result<T> {
         deed(&mut lock(&self.coordinators)[place % COORDINATORS].child)
+    }
+
+    /// A worker to be killed.
+    pub fn some_worker(&self, rng: &mut ChaCha8Rng) -> usize {
+        rng.random_range(usize::from(self.setup.spare_first)..WORKERS)
+    }
+
+    /// A coordinator to be killed.
+    pub fn some_coordinator(&self, rng: &mut ChaCha8Rng) -> usize {
+        rng.random_range(usize::from(self.setup.spare_first)..COORDINATORS)
+    }
+
+    /// The processes, by name.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let mut all = Vec::new();
+        for (what, processes) in [("coordinator", &self.coordinators), ("worker", &self.workers)] {
+            for (place, process) in lock(processes).iter().enumerate() {
+                all.push((format!("{what} {place}"), process.child.pid()));
+            }
+        }
+        all
     }
 
     /// Kills the worker `place` and starts one in its place, `how`.
@@ -338,6 +344,33 @@ impl Rig {
         Ok(())
     }
 
+    /// Ends the worker `place` in good order and starts one in its place.
+    ///
+    /// # Errors
+    /// When one does not end or the other not start.
+    pub async fn succeed_worker(&self, place: usize) -> Result<()> {
+        self.with_worker(place, |child| child.terminate())?;
+        self.gone(&self.workers, place).await;
+        self.replace_worker(place, How::default())
+    }
+
+    /// The same with a coordinator.
+    ///
+    /// # Errors
+    /// As [`Rig::succeed_worker`].
+    pub async fn succeed_coordinator(&self, place: usize) -> Result<()> {
+        self.with_coordinator(place, |child| child.terminate())?;
+        self.gone(&self.coordinators, place).await;
+        self.replace_coordinator(place, How::default())
+    }
+
+    async fn gone(&self, processes: &Mutex<Vec<Process>>, place: usize) {
+        wait_until("a process has ended in good order", PATIENCE, || {
+            std::future::ready(lock(processes)[place].child.ended().ok().flatten())
+        })
+        .await;
+    }
+
     /// What every process has written, for a run that went wrong.
     pub fn outputs(&self) -> String {
         let mut all = String::new();
@@ -360,35 +393,24 @@ impl Rig {
     }
 }
 
-/// What goes with a request.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// Nothing.
-    None,
-    /// Bytes.
-    Bytes(Vec<u8>),
-    /// JSON.
-    Json(Value),
-    /// A job with its idempotency key.
-    Job(Value, String),
-}
-
-fn is_refusal(status: StatusCode) -> bool {
-    status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT && status != StatusCode::TOO_MANY_REQUESTS
+/// Starts a binary of this build, or the one of that name in `folder`.
+fn spawn(
+    folder: Option<&Path>,
+    name: &str,
+    arguments: &[&str],
+    environment: Vec<(&'static str, String)>,
+) -> Result<Child> {
+    let Some(folder) = folder else { return Child::spawn(name, arguments, environment) };
+    let mut command = Command::new(folder.join(name));
+    for (variable, _) in std::env::vars_os().filter(|(variable, _)| variable.to_string_lossy().starts_with("CFX_")) {
+        command.env_remove(variable);
+    }
+    command.args(arguments).envs(environment);
+    Child::spawn_command(name, command)
 }
 
 fn is_sound(process: &mut Process) -> bool {
     matches!(process.child.ended(), Ok(None)) && process.how == How::default()
-}
-
-/// Where Debian's package `faketime` puts its library.
-pub fn faketime() -> Option<PathBuf> {
-    let found = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/local/lib"];
-    found.map(|folder| PathBuf::from(folder).join("faketime/libfaketime.so.1")).into_iter().find(|path| path.is_file())
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

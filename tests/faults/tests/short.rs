@@ -11,6 +11,8 @@ async fn twenty_seeds_break_nothing_that_is_promised() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut plan = Plan::new(1000, SEEDS);
     plan.matrix_first = false;
+    // a story has it to itself, and here it would take of the eight minutes
+    plan.rebuild = false;
     plan.limit = Some(Duration::from_secs(480));
     plan.folder = folder.path().to_owned();
     let report = all(&plan).await?;

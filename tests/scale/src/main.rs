@@ -7,6 +7,7 @@
 
 mod noop;
 mod read;
+mod recovery;
 mod rig;
 mod simulated;
 mod write;
@@ -68,7 +69,7 @@ async fn main() -> Result<()> {
         report["query_p95_ms"] = query_p95_ms;
     }
     report["memory_mib"] = json!({ "coordinator": peak_mib(rig.coordinator.pid())? });
-    report["recovery_s"] = json!({ "why": "measured by `make faults`, see its report" });
+    report["recovery_s"] = recovery::seconds(&workspace_root().join(".local/faults/report.json"));
     report["peers"] = json!([]);
     report["peers_why"] = json!("no other queue is measured by this program yet");
     report["machine"] = json!({

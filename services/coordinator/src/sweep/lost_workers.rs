@@ -3,7 +3,6 @@
 use super::Reconciler;
 use crate::app::App;
 use crate::error::LoopError;
-use domain::RetryPolicy;
 
 /// Tasks of one step.
 const SLICE: i64 = 1_000;
@@ -19,7 +18,8 @@ impl Reconciler for LostWorkers {
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let silence = self.app.config.tuning.worker_lost;
-        let applied = self.app.store.lost_workers(silence, SLICE, &RetryPolicy::default()).await?;
+        let retries = self.app.config.tuning.retries();
+        let applied = self.app.store.lost_workers(silence, SLICE, &retries).await?;
         let taken = applied.changed.len() as u64;
         if taken > 0 {
             tracing::warn!(tasks = taken, "tasks were taken back from lost workers");

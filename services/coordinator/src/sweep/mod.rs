@@ -29,7 +29,7 @@ pub use due_retries::DueRetries;
 pub use forget::Forget;
 pub use lost_workers::LostWorkers;
 pub use measure::Measure;
-pub use never_started::NeverStarted;
+pub use never_started::{NeverStarted, Patience};
 pub use producers::RearmProducers;
 pub use settle::SettleJobs;
 

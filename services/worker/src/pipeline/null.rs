@@ -18,9 +18,12 @@ use domain::record::{
     Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts,
 };
 use domain::stage::NUMERICS_VERSION;
-use domain::{Digest, StageKey, digest_of};
+use domain::{Digest, Reason, Stage, StageKey, digest_of};
+use editing::EditError;
+use editing::batch::{MemoryModel, run_in_parts};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,8 +41,18 @@ pub struct Null {
     pause: Duration,
     /// Whether the bucket has its part.
     bucket: Bucket,
+    /// Items that its memory holds at once; more is an exhausted memory, as a real one reports it.
+    room: Option<usize>,
+    /// The item at which the device is lost.
+    lost_at: Option<u32>,
     /// One item at a time, as on a GPU.
-    device: Arc<Mutex<()>>,
+    device: Arc<Mutex<Device>>,
+}
+
+#[derive(Debug, Default)]
+struct Device {
+    begun: u32,
+    memory: MemoryModel,
 }
 
 /// What becomes of inputs and results.
@@ -55,8 +68,9 @@ enum Bucket {
 /// Not an executor.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "executor '{0}' is not known; leave it out to compute, or give sleep:TIME, for example sleep:50ms or sleep:2s, or dry:TIME to \
-     leave the bucket alone too"
+    "executor '{0}' is not known; leave it out to compute, or give sleep:TIME, for example sleep:50ms or sleep:2s, and after it what \
+     goes wrong: sleep:50ms,room:3 (its memory holds three items), sleep:50ms,lost:9 (it is lost at the ninth item); dry:TIME \
+     leaves the bucket alone"
 )]
 pub struct UnknownExecutor(String);
 
@@ -65,7 +79,8 @@ impl FromStr for Null {
 
     fn from_str(text: &str) -> Result<Self, UnknownExecutor> {
         let unknown = || UnknownExecutor(text.to_owned());
-        let (bucket, time) = match text.split_once(':').ok_or_else(unknown)? {
+        let mut parts = text.split(',');
+        let (bucket, time) = match parts.next().and_then(|time| time.split_once(':')).ok_or_else(unknown)? {
             ("sleep", time) => (Bucket::Used, time),
             ("dry", time) => (Bucket::LeftAlone, time),
             _ => return Err(unknown()),
@@ -77,7 +92,17 @@ impl FromStr for Null {
         };
         let milliseconds = number.parse::<u32>().map_err(|_| unknown())?;
         let pause = Duration::from_millis(u64::from(milliseconds) * unit);
-        Ok(Self { pause, bucket, device: Arc::default() })
+        let mut null = Self { pause, bucket, room: None, lost_at: None, device: Arc::default() };
+        for part in parts {
+            let (what, number) = part.split_once(':').ok_or_else(unknown)?;
+            let number = number.parse::<NonZeroU16>().map_err(|_| unknown())?;
+            match what {
+                "room" => null.room = Some(number.get().into()),
+                "lost" => null.lost_at = Some(number.get().into()),
+                _ => return Err(unknown()),
+            }
+        }
+        Ok(null)
     }
 }
 
@@ -109,18 +134,23 @@ pub(super) async fn run(desk: Desk<'_>, null: &Null, slot: OwnedSemaphorePermit)
     let (on, ends) = split(settled);
     let mut computed = Vec::with_capacity(on.len());
     {
-        let _device = null.device.lock().await;
-        for (place, ()) in on {
+        let mut device = null.device.lock().await;
+        let parts = null.parts(&mut device.memory, desk.batch.stage(), on.len());
+        for ((place, ()), part) in on.into_iter().zip(parts) {
             let began = Instant::now();
-            let slept = null.sleep(desk, place).await;
+            device.begun = device.begun.saturating_add(1);
+            let slept = match null.lost_at {
+                Some(last) if device.begun >= last => Err(Ended::failed(Reason::DeviceLost, "the null device is lost")),
+                _ => null.sleep(desk, place).await,
+            };
             desk.line.reporter.add_busy(began.elapsed());
-            computed.push((place, slept, began.elapsed().as_secs_f64() * 1e3));
+            computed.push((place, part, slept, began.elapsed().as_secs_f64() * 1e3));
         }
     }
     let _finishing = desk.finish(slot).await;
-    let size = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    let stored = fetch::all(computed, async |(place, slept, gpu_ms): (usize, Result<(), Ended>, f64)| {
-        let spot = Spot { null, started_at, gpu_ms, size, slot: u32::try_from(place).unwrap_or(u32::MAX) };
+    let stored = fetch::all(computed, async |(place, part, slept, gpu_ms): (usize, usize, Result<(), Ended>, f64)| {
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let spot = Spot { null, started_at, gpu_ms, size: narrow(part), slot: narrow(place) };
         let result = match slept {
             Ok(()) => store(desk, &items[place], spot).await,
             Err(ended) => Err(ended),
@@ -142,6 +172,17 @@ async fn fetch_input(desk: Desk<'_>, index: usize) -> Result<(), Ended> {
 }
 
 impl Null {
+    /// For each of `count` items, how many are on the device together with it: all of them where there is room, and otherwise what the
+    /// memory model finds by halving, as it does for tensors.
+    fn parts(&self, memory: &mut MemoryModel, stage: Stage, count: usize) -> Vec<usize> {
+        let Some(room) = self.room else { return vec![count; count] };
+        let parts = run_in_parts(memory, stage, 1, count, count, |part| match part.len() {
+            size if size > room => Err(exhausted()),
+            size => Ok(part.map(|_| Ok(size)).collect()),
+        });
+        parts.into_iter().map(|size| size.unwrap_or(1)).collect()
+    }
+
     async fn sleep(&self, desk: Desk<'_>, place: usize) -> Result<(), Ended> {
         desk.ready(place)?;
         let task = &desk.tasks[place];
@@ -173,6 +214,14 @@ impl Null {
             Bucket::Used => upload::pointer(artifacts, key, outcome).await,
             Bucket::LeftAlone => Ok(outcome),
         }
+    }
+}
+
+/// What libtorch says when memory runs out: it is asked for four petabytes.
+fn exhausted() -> EditError {
+    match tch::Tensor::f_empty([1 << 50], (tch::Kind::Float, tch::Device::Cpu)) {
+        Err(error) => error.into(),
+        Ok(_) => EditError::from(tch::TchError::Torch("a machine with four petabytes".to_owned())),
     }
 }
 
@@ -315,9 +364,23 @@ mod tests {
             let null = text.parse::<Null>().unwrap();
             assert_eq!((null.pause, null.bucket), (Duration::from_millis(milliseconds), Bucket::Used), "{text}");
         }
+        let broken = "sleep:5ms,room:3,lost:9".parse::<Null>().unwrap();
+        assert_eq!((broken.room, broken.lost_at), (Some(3), Some(9)));
+        for text in ["sleep:5ms,room:0", "sleep:5ms,room", "sleep:5ms,lost:-1", "sleep:5ms,", "sleep:5ms,lose:1"] {
+            assert!(text.parse::<Null>().is_err(), "{text}");
+        }
         assert_eq!("dry:1ms".parse::<Null>().unwrap().bucket, Bucket::LeftAlone);
         for text in ["", "sleep", "sleep:", "sleep:50", "sleep:-1ms", "sleep:1e9s", "wake:50ms", "dry", "dry:5"] {
             assert!(text.parse::<Null>().unwrap_err().to_string().contains("sleep:50ms"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_small_memory_is_found_by_halving_and_remembered() {
+        let null: Null = "sleep:0ms,room:3".parse().unwrap();
+        let mut memory = MemoryModel::default();
+        assert_eq!(null.parts(&mut memory, Stage::Edit, 7), [2, 2, 2, 2, 3, 3, 3]);
+        assert_eq!(memory.batch(Stage::Edit, 1, 8), 3);
+        assert_eq!("sleep:0ms".parse::<Null>().unwrap().parts(&mut memory, Stage::Edit, 3), [3, 3, 3]);
     }
 }

@@ -1,7 +1,7 @@
 //! Tasks that nobody moves on by themselves: held by the lost, never started, back-off over, cancelled with their job, behind
 //! a shut gate.
 
-use crate::counts::deltas_of_moved;
+use crate::counts::{deltas_of_moved, unspent};
 use crate::error::retrying;
 use crate::outcomes::{Failure, fail};
 use crate::{Applied, Fence, Store, StoreError};
@@ -154,13 +154,15 @@ impl Store {
         let sql = concat!(
             "-- cancel_tasks_slice
             WITH held AS (
-                SELECT job_seq, no, state AS was FROM tasks
+                SELECT job_seq, no, state AS was, charged, held_since FROM tasks
                 WHERE job_seq = $1 AND state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait') LIMIT $2 FOR UPDATE),
             moved AS (
                 UPDATE tasks t SET state = 'cancelled', batch = NULL, boot = NULL, held_since = NULL, charged = NULL, next_at = NULL,
                     reason = NULL, detail = NULL, updated_at = now()
                 FROM held h WHERE t.job_seq = h.job_seq AND t.no = h.no
-                RETURNING t.job_seq, t.no, t.key, t.stage, h.was, t.state, t.reason, 0::float8 AS gpu_ms, 0::float8 AS charge_ms),
+                RETURNING t.job_seq, t.no, t.key, t.stage, h.was, t.state, t.reason, 0::float8 AS gpu_ms, ",
+            unspent!(),
+            " AS charge_ms),
             ",
             deltas_of_moved!(),
             ",

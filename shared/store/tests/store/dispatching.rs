@@ -159,3 +159,21 @@ async fn an_edit_that_is_confined_to_a_mask_is_handed_out_with_it() {
         assert_eq!(tasks.iter().map(|t| t.mask).collect::<Vec<_>>(), expected);
     }
 }
+
+#[tokio::test]
+async fn what_lost_its_worker_three_times_goes_out_alone() {
+    let world = World::new().await;
+    let job = world.job("deadly", &inverts(0, 6)).await;
+    let lose = format!(
+        "INSERT INTO attempts (job_seq, no, epoch, outcome, reason) SELECT {job}, 1, -n, 'lost', 'worker_lost' FROM generate_series(1, 3) AS n"
+    );
+    world.sql(format!("UPDATE tasks SET losses = 3 WHERE job_seq = {job} AND no IN (1, 4)")).await;
+    world.sql(lose).await;
+    let mut batches = Vec::new();
+    while let Some(batch) = world.claim(job, Stage::Invert, 4).await {
+        batches.push(fences(&batch).into_iter().map(|f| f.task.no).collect::<Vec<_>>());
+    }
+    // what the bucket refused three times is no suspect
+    assert_eq!(batches, [vec![0, 2, 3], vec![1], vec![4, 5]]);
+    world.check_counts(job).await;
+}

@@ -254,3 +254,37 @@ async fn a_new_job_of_a_known_pack_starts_with_the_learnt_estimate() {
     let now = estimates.task_ms(Some("cpu"), lane.pack, Stage::Edit, &cost).unwrap();
     assert!(now > 1200.0 && now <= 1500.0, "{now}");
 }
+
+#[tokio::test]
+async fn what_is_lost_or_cancelled_costs_no_more_than_the_time_it_was_held() {
+    let world = World::new().await;
+    let owner = project(&world, "unlucky", 1.0).await;
+    let methods = [Method::ClipNce(Default::default())];
+    let charged = "SELECT COALESCE(sum(charge_ms), 0)::bigint FROM count_deltas";
+    // a minute is charged for what a worker had for three seconds when it was lost
+    let job = world.job_of(owner, "lost", &methods, &inverts(0, 1)).await;
+    let (_, batch) = world.run(job, Stage::Invert, 1).await;
+    assert_eq!(batch.len(), 1);
+    world
+        .sql(format!(
+            "UPDATE tasks SET charged = 60000, held_since = now() - interval '3 seconds' WHERE job_seq = {job}"
+        ))
+        .await;
+    world.sql("DELETE FROM count_deltas".to_owned()).await;
+    world.sql(format!("INSERT INTO count_deltas (job_seq, stage, state, n, charge_ms) VALUES ({job}, 'invert', 'running', 0, 60000)")).await;
+    world.sql("UPDATE workers SET state = 'lost'".to_owned()).await;
+    let lost = world.store.lost_workers(Duration::from_secs(1), 10, &domain::RetryPolicy::default()).await.unwrap();
+    assert_eq!(lost.changed.len(), 1);
+    let left = world.number(charged).await;
+    assert!((3000..5000).contains(&left), "{left} ms stay charged");
+
+    // cancelled before anybody began: nothing is charged
+    world.sql("DELETE FROM count_deltas".to_owned()).await;
+    let job = world.job_of(owner, "cancelled", &methods, &inverts(100, 4)).await;
+    world.claim(job, Stage::Invert, 4).await.unwrap();
+    assert!(world.number(charged).await > 0);
+    let event = domain::job_state::JobEvent::Cancel;
+    world.store.transition(job, event, None).await.unwrap();
+    while world.store.cancel_tasks_slice(10).await.unwrap() > 0 {}
+    assert_eq!(world.number(charged).await, 0);
+}
