@@ -7,6 +7,7 @@
 
 mod read;
 mod rig;
+mod side;
 mod simulated;
 mod write;
 
@@ -47,6 +48,7 @@ async fn main() -> Result<()> {
     };
     query_p95_ms[size] = read::measure(&rig, &job).await?;
     println!("queries: {query_p95_ms}");
+    let side = side::by_side()?;
     let report = json!({
         "rows": rows,
         "enqueue_rows_per_s": written["rows_per_s"],
@@ -59,8 +61,8 @@ async fn main() -> Result<()> {
         "scale_out": scale_out,
         "memory_mib": { "coordinator": peak_mib(rig.coordinator.pid())?, "worker": noop["worker_mib"] },
         "recovery_s": { "why": "measured by `make faults`, see its report" },
-        "peers": [],
-        "peers_why": "no other queue is measured by this program yet",
+        "peers": side["peers"],
+        "peers_run": side["run"],
         "machine": {
             "cores": std::thread::available_parallelism()?.get(),
             "load_before": load,
