@@ -1,5 +1,5 @@
-"""Counterfactory among the others: coordinator and workers as they ship, with CFX_EXECUTOR=sleep, run by the program `noop` of
-tests/scale, which writes an effects file too."""
+"""Counterfactory among the others: coordinator and workers as they ship, with CFX_EXECUTOR=sleep, run by the program
+`side-by-side` of tests/scale, which writes an effects file too."""
 
 import json
 import os
@@ -11,14 +11,15 @@ from systems import ROOT, Failed
 class Counterfactory:
     """A task is an inversion or an edit; its effect is the row of the stage's artifact or of the result, at its time."""
 
-    name, noops = "counterfactory", 5_000
+    noops = 5_000
     notes = (
         "the whole path: coordinator, Postgres, RabbitMQ, worker processes with CFX_EXECUTOR=sleep, inputs and results in the bucket, "
         "a provenance record for each result; a worker unseen for 45 s is lost"
     )
 
-    def __init__(self):
-        self._program = ROOT / "target" / os.environ.get("PEERS_PROFILE", "release") / "noop"
+    def __init__(self, name="counterfactory", executor="sleep"):
+        self.name, self._executor = name, executor
+        self._program = ROOT / "target" / os.environ.get("PEERS_PROFILE", "release") / "side-by-side"
         self.versions = f"this revision, {self._program.parent.name} profile"
 
     def check(self):
@@ -31,7 +32,7 @@ class Counterfactory:
 
     def spawn(self, file, count, pause_ms, workers, **more):
         """Starts a run."""
-        options = {"tasks": count, "sleep": f"{pause_ms}ms", "workers": workers, "effects": file} | more
+        options = {"tasks": count, "executor": f"{self._executor}:{pause_ms}ms", "workers": workers, "effects": file} | more
         arguments = [f"--{name}={value}" for name, value in options.items()]
         log = open(file.with_suffix(".log"), "ab")
         return subprocess.Popen([self._program, *arguments], stdout=subprocess.PIPE, stderr=log, text=True)
@@ -44,5 +45,5 @@ class Counterfactory:
         """What a run told at its end."""
         output, _ = process.communicate(timeout=600)
         if process.returncode:
-            raise Failed(f"noop ended with {process.returncode}, see its log in .local/peers/runs")
+            raise Failed(f"side-by-side ended with {process.returncode}, see its log in .local/peers/runs")
         return json.loads(output.splitlines()[-1])

@@ -115,7 +115,9 @@ class KillRun:
             # a second effect may follow the first
             time.sleep(1)
             ideal = PROCESSES * SLOTS * 1000 / self._pause_ms if self._pause_ms else None
-            return survived(self._effects.update(), self._count, self._kills, self._run.left(), PATIENCE, ideal)
+            # asked before the file is read: what ends between is in both, and nothing seems lost
+            left = self._run.left()
+            return survived(self._effects.update(), self._count, self._kills, left, PATIENCE, ideal)
         finally:
             self._run.close()
 

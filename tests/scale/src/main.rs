@@ -5,9 +5,9 @@
 //! part (120).
 #![expect(clippy::print_stdout, reason = "it is run by people and by make, and its words are its output")]
 
+mod peers;
 mod read;
 mod rig;
-mod side;
 mod simulated;
 mod write;
 
@@ -48,7 +48,7 @@ async fn main() -> Result<()> {
     };
     query_p95_ms[size] = read::measure(&rig, &job).await?;
     println!("queries: {query_p95_ms}");
-    let side = side::by_side()?;
+    let side = peers::by_side()?;
     let report = json!({
         "rows": rows,
         "enqueue_rows_per_s": written["rows_per_s"],
@@ -99,7 +99,7 @@ fn peak_mib(pid: u32) -> Result<u64> {
 /// Everything but the work: claims, messages, the bucket, records, outcomes.
 async fn noop(rig: &Rig, limit: Duration) -> Result<Value> {
     rig.dataset("noop", NOOP_SOURCES).await?;
-    let workers = (0..NOOP_WORKERS).map(|_| rig.worker("0ms")).collect::<Result<Vec<_>>>()?;
+    let workers = (0..NOOP_WORKERS).map(|_| rig.worker("sleep:0ms")).collect::<Result<Vec<_>>>()?;
     let succeeded = "SELECT COALESCE(sum(n), 0)::bigint FROM job_counts WHERE job_seq = $1 AND state = 'succeeded'";
     let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database() AND $1 = $1";
     let wal = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint + 0 * $1";

@@ -79,13 +79,13 @@ impl Rig {
         &self.broker_url
     }
 
-    /// A worker process whose device sleeps `sleep` an item, for example `0ms`.
+    /// A worker process with a null executor, for example `sleep:0ms`.
     ///
     /// # Errors
     /// When it is not built.
-    pub fn worker(&self, sleep: &str) -> Result<Child> {
+    pub fn worker(&self, executor: &str) -> Result<Child> {
         let mut settings = self.settings.clone();
-        settings.push(("CFX_EXECUTOR", format!("sleep:{sleep}")));
+        settings.push(("CFX_EXECUTOR", executor.to_owned()));
         settings.push(("CFX_CACHE_DIR", self.folder.path().join("packs").to_string_lossy().into_owned()));
         settings.push(("CFX_THREADS", "1".to_owned()));
         Child::spawn("worker", ["run"], settings)

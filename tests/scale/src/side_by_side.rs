@@ -28,9 +28,9 @@ struct Arguments {
     /// How many tasks; a multiple of five.
     #[arg(long)]
     tasks: usize,
-    /// What a task takes, for example 50ms.
+    /// The worker's executor, for example sleep:50ms.
     #[arg(long)]
-    sleep: String,
+    executor: String,
     /// Worker processes; each does one task at a time.
     #[arg(long)]
     workers: usize,
@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
     let (seq, enqueue) = enqueue(&rig).await?;
     let mut workers = Vec::new();
     for _ in 0..arguments.workers {
-        workers.push(rig.worker(&arguments.sleep)?);
+        workers.push(rig.worker(&arguments.executor)?);
     }
     let started = Instant::now();
     while rig.number(DONE, seq).await? == 0 {
@@ -90,8 +90,9 @@ async fn main() -> Result<()> {
     while rig.number(DONE, seq).await? < all && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    write_effects(&rig, seq, &arguments.effects).await?;
+    // asked before the effects are read: what ends between is in both, and nothing seems lost
     let left = rig.number(LEFT, seq).await?;
+    write_effects(&rig, seq, &arguments.effects).await?;
     println!("{}", json!({ "enqueue_s": enqueue.as_secs_f64(), "kills": kills, "left": left }));
     Ok(())
 }
@@ -122,7 +123,7 @@ async fn kill(rig: &Rig, arguments: &Arguments, workers: &mut Vec<Child>, first:
         let pid = oldest.pid();
         oldest.kill()?;
         told.push(json!({ "pid": pid, "at": SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64() }));
-        workers.push(rig.worker(&arguments.sleep)?);
+        workers.push(rig.worker(&arguments.executor)?);
     }
     Ok(told)
 }
