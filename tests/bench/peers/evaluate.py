@@ -72,6 +72,7 @@ def survived(effects, count, kills, left, patience, ideal_per_s):
         "interrupted": interrupted,
         "lost": max(0, missing - left),
         "stuck": min(missing, left),
+        "held_with_effect": max(0, left - missing),
         "duplicate_effects": len(effects.ends) - len(first_effect),
         "begun_again": sum(times - 1 for times in begun.values()),
         "recovery_s": {

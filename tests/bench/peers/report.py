@@ -20,10 +20,11 @@ def _recovery(kills):
 
 def _kills(entry, part):
     if part not in entry:
-        return ["failed" if part in entry.get("failures", {}) else "–"] * 6
+        return ["failed" if part in entry.get("failures", {}) else "–"] * 7
     kills = entry[part]
     return [
-        str(kills["interrupted"]), str(kills["lost"]), str(kills["stuck"]), str(kills["duplicate_effects"]), _recovery(kills),
+        str(kills["interrupted"]), str(kills["lost"]), str(kills["stuck"]), str(kills["duplicate_effects"]),
+        str(kills["held_with_effect"]), _recovery(kills),
         f"{max(0, kills['last_effect_after_last_kill_s']):.1f}",
     ]
 
@@ -45,7 +46,8 @@ def text(document):
     ]
     free = rules["free_layout"]
     kill_head = [
-        "system", "interrupted", "lost", "stuck", "duplicate effects", "recovery, worst (s)", "last effect after last kill (s)",
+        "system", "interrupted", "lost", "stuck", "duplicate effects", "duplicates to come", "recovery, worst (s)",
+        "last effect after last kill (s)",
     ]
     kills = {
         pause: _table(kill_head, [[peer["name"], *_kills(peer, f"kills_{pause}")] for peer in peers]) for pause in ("50ms", "0ms")
@@ -76,7 +78,8 @@ slots each.
 
 SIGKILL to a worker with all its children, a new one at once. *Interrupted*: tasks that the killed worker had begun and that had no
 effect yet. *Lost*: without effect, and the system holds it no longer. *Stuck*: without effect {rules["patience_s"]} s after the last
-kill, held by the system until a later time-out of its own. *Recovery*: from the kill to the effect of the interrupted tasks. *Last
+kill, held by the system until a later time-out of its own. *Duplicates to come*: with an effect, and held at the end, so done again after
+that time-out. *Recovery*: from the kill to the effect of the interrupted tasks. *Last
 effect*: when all was through, with what the killed worker held and had not begun.
 
 {rules["kill_tasks_of_50ms"]} tasks of 50 ms, kills {", ".join(map(str, rules["kills_at_s"]["50ms"]))} s after the first effect:

@@ -102,12 +102,13 @@ class KillRun:
             self._kills.append((self._run.kill(0), time.time()))
             self._run.start()
         while not self.ended() and time.time() < max(self._effects.last(), self._kills[-1][1]) + QUIET:
-            time.sleep(0.1)
+            time.sleep(0.5)
 
     def ended(self):
-        """Whether there is nothing to wait for any more."""
+        """Whether there is nothing to wait for any more: what has had its effect and is still held will have it again."""
         self._effects.update()
-        return self._effects.tasks() == self._count or time.time() > self._kills[-1][1] + PATIENCE
+        through = self._effects.tasks() == self._count and self._run.left() == 0
+        return through or time.time() > self._kills[-1][1] + PATIENCE
 
     def result(self):
         """What it came to."""

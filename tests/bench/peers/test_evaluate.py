@@ -35,8 +35,9 @@ class Evaluate(unittest.TestCase):
         self.assertEqual(told["last_effect_after_last_kill_s"], 2.5)
 
     def test_a_second_effect_is_a_duplicate(self):
-        told = self.survived(self.read(("S", 1, 1, 9), ("E", 1, 1, 9.9), ("S", 1, 2, 10.2), ("E", 1, 2, 10.3)), 1, 0)
+        told = self.survived(self.read(("S", 1, 1, 9), ("E", 1, 1, 9.9), ("S", 1, 2, 10.2), ("E", 1, 2, 10.3)), 1, 1)
         self.assertEqual((told["duplicate_effects"], told["interrupted"], told["begun_again"]), (1, 0, 1))
+        self.assertEqual((told["held_with_effect"], told["stuck"]), (1, 0))
 
     def test_what_is_missing_is_lost_unless_the_system_still_holds_it(self):
         effects = self.read(("S", 1, 1, 9.9), ("S", 2, 1, 9.9), ("E", 3, 2, 11))

@@ -21,3 +21,17 @@ pub fn by_side() -> Result<Value> {
     let told: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
     Ok(json!({ "peers": told["peers"], "run": { "machine": told["machine"], "rules": told["rules"] } }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_system_is_told_by_its_numbers_or_by_the_reason_for_their_lack() {
+        let told = by_side().unwrap();
+        for system in told["peers"].as_array().unwrap() {
+            assert!(system["name"].is_string(), "{system}");
+            assert!(system["0ms"]["tasks_per_s"].is_number() || system["failures"].is_object(), "{system}");
+        }
+    }
+}

@@ -67,7 +67,10 @@ const LINES: &str = "
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    ensure!(arguments.tasks > 0 && arguments.tasks.is_multiple_of(EACH), "the number of tasks must be a multiple of five");
+    ensure!(
+        arguments.tasks > 0 && arguments.tasks.is_multiple_of(EACH),
+        "the number of tasks must be a multiple of five"
+    );
     let rig = Rig::start().await?;
     rig.dataset("noop", arguments.tasks / EACH).await?;
     let (seq, enqueue) = enqueue(&rig).await?;
@@ -87,7 +90,7 @@ async fn main() -> Result<()> {
         false => Instant::now() + Duration::from_secs(arguments.patience),
     };
     let all = i64::try_from(arguments.tasks)?;
-    while rig.number(DONE, seq).await? < all && Instant::now() < end {
+    while (rig.number(DONE, seq).await? < all || rig.number(LEFT, seq).await? > 0) && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // asked before the effects are read: what ends between is in both, and nothing seems lost

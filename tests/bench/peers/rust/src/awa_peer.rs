@@ -2,7 +2,9 @@
 
 use crate::Error;
 use crate::effects::{enqueued, setting, slots, task};
-use awa::{Client, InsertOpts, JobArgs, JobError, JobResult, QueueConfig, QueueStorage, QueueStorageConfig, migrations};
+use awa::{
+    Client, InsertOpts, JobArgs, JobError, JobResult, QueueConfig, QueueStorage, QueueStorageConfig, migrations,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use std::time::Instant;
@@ -31,7 +33,8 @@ pub async fn enqueue(count: u64) -> Result<(), Error> {
     let began = Instant::now();
     for from in (0..count).step_by(CHUNK as usize) {
         let nos = from..count.min(from + CHUNK);
-        let jobs = nos.map(|no| awa::model::insert::params_with(&Nap { no }, options())).collect::<Result<Vec<_>, _>>()?;
+        let jobs =
+            nos.map(|no| awa::model::insert::params_with(&Nap { no }, options())).collect::<Result<Vec<_>, _>>()?;
         storage.enqueue_params_copy(&pool, &jobs).await?;
     }
     enqueued(began)
