@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,10 @@ soak: install libtorch build ## an hour of load and faults: memory, connections,
 # SCALE_ROWS is the number of tasks that are written and then read over.
 scale: install libtorch build up ## how fast the engine around the GPU is, and how it grows: tests/bench/scale.json
 	@target/debug/scale
+
+# What runs on which profile is told in the result; PEERS_PROFILE=debug takes what `make build` has built.
+peers: install libtorch up ## other task queues and this one side by side, a quarter of an hour: tests/bench/peers.json, PEERS.md
+	@tests/bench/peers/run.sh
 
 quality: install libtorch facesjs ## every method against the drawn truth, hours: tests/bench/QUALITY.md, quality.json, gallery/
 	@tests/bench/quality.sh

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "it is run by people and by make, and its words are its output")]
 
 mod noop;
+mod peers;
 mod read;
 mod recovery;
 mod rig;
@@ -70,8 +71,9 @@ async fn main() -> Result<()> {
     }
     report["memory_mib"] = json!({ "coordinator": peak_mib(rig.coordinator.pid())? });
     report["recovery_s"] = recovery::seconds(&workspace_root().join(".local/faults/report.json"));
-    report["peers"] = json!([]);
-    report["peers_why"] = json!("no other queue is measured by this program yet");
+    let side = peers::by_side()?;
+    report["peers"] = side["peers"].clone();
+    report["peers_run"] = side["run"].clone();
     report["machine"] = json!({
         "cores": std::thread::available_parallelism()?.get(),
         "load_before": load,

@@ -1,0 +1,33 @@
+//! apalis on RabbitMQ with its defaults, on a quorum queue.
+
+use crate::Error;
+use crate::effects::{enqueued, setting, slots, task};
+use apalis::layers::WorkerBuilderExt as _;
+use apalis::prelude::{BoxDynError, TaskSink as _, WorkerBuilder};
+use apalis_amqp::{AmqpBackend, Config};
+use std::time::Instant;
+
+const CHUNK: u64 = 1_000;
+
+fn backend() -> Result<AmqpBackend<u64>, Error> {
+    let config = Config::default().queue("peers").quorum(true);
+    Ok(AmqpBackend::new_from_addr(setting("PEER_BROKER_URL")?)?.with_config(config))
+}
+
+pub async fn enqueue(count: u64) -> Result<(), Error> {
+    let mut backend = backend()?;
+    let began = Instant::now();
+    for from in (0..count).step_by(CHUNK as usize) {
+        backend.push_bulk((from..count.min(from + CHUNK)).collect()).await?;
+    }
+    enqueued(began)
+}
+
+pub async fn work() -> Result<(), Error> {
+    let worker = WorkerBuilder::new(format!("peer-{}", std::process::id()))
+        .backend(backend()?)
+        .concurrency(slots()?)
+        .build(|no: u64| async move { task(no).await as Result<(), BoxDynError> });
+    worker.run().await?;
+    Ok(())
+}
