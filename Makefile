@@ -67,8 +67,9 @@ soak: install libtorch build ## an hour of load and faults: memory, connections,
 	@.local/soak/bin/soak --minutes $(or $(SOAK_MINUTES),60) --seed $(or $(SEED),1)
 
 # SCALE_ROWS is the number of tasks that are written and then read over.
-scale: install libtorch build up ## how fast the engine around the GPU is, and how it grows: tests/bench/scale.json
-	@target/debug/scale
+scale: install libtorch up ## how fast the engine around the GPU is, and how it grows: tests/bench/scale.json (release build)
+	@cargo build --release --workspace --bins $(locked)
+	@target/release/scale
 
 # What runs on which profile is told in the result; PEERS_PROFILE=debug takes what `make build` has built.
 peers: install libtorch up ## other task queues and this one side by side, a quarter of an hour: tests/bench/peers.json, PEERS.md

@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../../deploy/local/stack.sh"
 profile=${PEERS_PROFILE:-release}
 say "building the services and their rig ($profile profile)"
 case $profile in
-release) (cd "$root" && cargo build --release -p coordinator -p worker -p cli -p scale) ;;
+release) (cd "$root" && cargo build --release --workspace --bins) ;;
 debug) (cd "$root" && cargo build --workspace --bins) ;;
 *) fail "PEERS_PROFILE is '$profile'; it is release or debug" ;;
 esac
