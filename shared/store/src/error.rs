@@ -122,6 +122,13 @@ fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
+/// 40P01 deadlock_detected, in a migration.
+pub(crate) fn is_deadlock(error: &sqlx::migrate::MigrateError) -> bool {
+    use sqlx::migrate::MigrateError;
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    error.as_database_error().is_some_and(|e| e.code().as_deref() == Some("40P01"))
+}
+
 /// Runs a transaction again, a few times, when Postgres ended it because it met another one crosswise. The expression is
 /// evaluated anew each time, so it must have no side effect outside its transaction.
 macro_rules! retrying {

@@ -120,7 +120,8 @@ impl Store {
         Ok(Self { pool })
     }
 
-    /// Brings the schema up to this version. Safe to call from several processes at once.
+    /// Brings the schema up to this version. Safe to call from several processes at once, and while an older version is served: a
+    /// migration that meets its transactions crosswise is one transaction itself, and begins again.
     ///
     /// # Errors
     /// When a migration fails or one that is applied differs from the one this version knows.
@@ -128,8 +129,20 @@ impl Store {
         // a newer version's migrations may be there already: while versions are mixed, each must serve both
         let mut migrator = Migrator { ..Migrator::DEFAULT };
         migrator.migrations = MIGRATOR.migrations.clone();
-        migrator.set_ignore_missing(true).run(&self.pool).await?;
-        Ok(())
+        migrator.set_ignore_missing(true);
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let mut connection = self.pool.acquire().await?;
+            let Err(error) = migrator.run(&mut *connection).await else { return Ok(()) };
+            // with it goes the lock that keeps other migrators away
+            connection.close().await?;
+            if !error::is_deadlock(&error) || pause > Duration::from_secs(10) {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "a migration met the work of an older version crosswise; trying again");
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
     }
 
     /// Whether the database answers and has every migration this version needs (a newer schema is fine).

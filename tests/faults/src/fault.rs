@@ -295,7 +295,7 @@ impl Fault {
             }
             Self::DeviceSmall => {
                 let executor = Executor::Null(format!("sleep:30ms,room:{}", rng.random_range(1..=3)));
-                for place in 0..WORKERS {
+                for place in rig.expendable_workers() {
                     rig.replace_worker(place, How { executor: Some(executor.clone()), ..How::default() })?;
                 }
                 Ok(())

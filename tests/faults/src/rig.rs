@@ -300,9 +300,14 @@ impl Rig {
         deed(&mut lock(&self.coordinators)[place % COORDINATORS].child)
     }
 
+    /// The workers that may be killed.
+    pub fn expendable_workers(&self) -> std::ops::Range<usize> {
+        usize::from(self.setup.spare_first)..WORKERS
+    }
+
     /// A worker to be killed.
     pub fn some_worker(&self, rng: &mut ChaCha8Rng) -> usize {
-        rng.random_range(usize::from(self.setup.spare_first)..WORKERS)
+        rng.random_range(self.expendable_workers())
     }
 
     /// A coordinator to be killed.
