@@ -32,6 +32,7 @@ never_started = "8s"
 batch_invert = 8
 batch_mapper = 8
 batch_optimise = 4
+batch_most = 8
 "#;
 
 /// A running installation.

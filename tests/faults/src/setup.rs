@@ -44,6 +44,7 @@ never_started = "4s"
 batch_invert = 6
 batch_mapper = 6
 batch_optimise = 4
+batch_most = 6
 retry_cap = "1s"
 "#;
 

@@ -56,6 +56,8 @@ impl Bench {
         let (database, vhost, bucket) =
             (TestDatabase::create().await?, TestVhost::create().await?, TestBucket::create().await?);
         let tuning = Tuning {
+            // many small batches, however cheap their tasks are
+            batch_most: 1,
             poll: Duration::from_millis(50),
             sweep: Duration::from_millis(100),
             worker_lost: Duration::from_secs(5),

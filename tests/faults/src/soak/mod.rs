@@ -41,6 +41,7 @@ never_started = "6s"
 batch_invert = 6
 batch_mapper = 6
 batch_optimise = 4
+batch_most = 6
 keep_attempts = "2m"
 keep_tasks = "1m"
 "#;
