@@ -13,6 +13,7 @@ Settings: PEERS_ONLY (names, comma-separated), PEERS_REPEATS, PEERS_PATIENCE (se
 import datetime
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import time
 import report
 from counterfactory import Counterfactory
 from evaluate import Effects, rate, survived
-from systems import INSTALLED, ROOT, Failed, peers
+from systems import INSTALLED, ROOT, Failed, Run, peers
 
 PROCESSES, SLOTS = 4, 1
 OWN_PROCESSES = 2
@@ -245,4 +246,10 @@ def collect(waiting):
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main()
+    finally:
+        # workers are heads of process groups of their own: nobody else would end them
+        for left_open in list(Run.open_runs):
+            left_open.close()

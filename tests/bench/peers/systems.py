@@ -98,6 +98,7 @@ class Run:
     """One run of a peer: a place, and worker processes, each the head of a process group of its own."""
 
     _made = 0
+    open_runs: set = set()
 
     def __init__(self, peer, effects, pause_ms, slots, starts):
         Run._made += 1
@@ -112,6 +113,7 @@ class Run:
             self._environment["PEER_STARTS"] = "1"
         self._log = open(effects.with_suffix(".log"), "ab")
         self.workers = []
+        Run.open_runs.add(self)
 
     def enqueue(self, count):
         """Enqueues; the seconds that its producer tells."""
@@ -143,6 +145,7 @@ class Run:
 
     def close(self):
         """Ends it all."""
+        Run.open_runs.discard(self)
         while self.workers:
             self.kill(0)
         self._log.close()
