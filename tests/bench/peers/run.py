@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 
+import psycopg
+
 import report
 from counterfactory import Counterfactory
 from evaluate import Effects, rate, survived
@@ -159,7 +161,7 @@ def attempt(entry, what, function):
     """Does one part; a failure is written down with its words and ends nothing else."""
     try:
         return function()
-    except (Failed, OSError, subprocess.SubprocessError) as error:
+    except (Failed, OSError, psycopg.Error, subprocess.SubprocessError) as error:
         entry.setdefault("failures", {})[what] = str(error)
         print(f"    {entry['name']}: {what}: {error}", file=sys.stderr, flush=True)
         return None
