@@ -11,7 +11,7 @@ from systems import ROOT, Failed
 class Counterfactory:
     """A task is an inversion or an edit; its effect is the row of the stage's artifact or of the result, at its time."""
 
-    noops = 5_000
+    noops, own_slots = 5_000, 1
     notes = (
         "the whole path: coordinator, Postgres, RabbitMQ, worker processes with CFX_EXECUTOR=sleep, inputs and results in the bucket, "
         "a provenance record for each result; a worker unseen for 45 s is lost"

@@ -40,11 +40,11 @@ def text(document):
     rates = [
         [
             peer["name"], _number(peer, "0ms", "enqueue_per_s"), _number(peer, "0ms", "tasks_per_s"),
-            _number(peer, "50ms", "tasks_per_s"), _number(peer, "0ms_free", "tasks_per_s"),
+            _number(peer, "50ms", "tasks_per_s"), _number(peer, "0ms_own_layout", "tasks_per_s"),
         ]
         for peer in peers
     ]
-    free = rules["free_layout"]
+    own = rules["own_layout"]
     kill_head = [
         "system", "interrupted", "lost", "stuck", "duplicate effects", "duplicates to come", "recovery, worst (s)",
         "last effect after last kill (s)",
@@ -69,10 +69,10 @@ effect is {rules["effect"]}.
 
 From the first effect to the last; medians of {rules["repeats"]}. {rules["tasks_of_50ms"]} tasks of 50 ms (at most
 {rules["processes"] * rules["slots"] * 20} a second in {rules["processes"] * rules["slots"]} slots); of 0 ms as many as keep a system busy
-for some seconds. The last column, one run, gives the others what they are built for: {free["processes"]} processes with {free["slots"]}
-slots each.
+for some seconds. The last column, one run, gives the others what they are built for: {own["processes"]} processes with
+{", ".join(f"{slots} ({name})" for name, slots in own["slots"].items() if slots > 1)} slots each.
 
-{_table(["system", "enqueued/s", "0 ms", "50 ms", f"0 ms, {free['processes']} × {free['slots']} slots"], rates)}
+{_table(["system", "enqueued/s", "0 ms", "50 ms", "0 ms, own layout"], rates)}
 
 ## Workers killed
 

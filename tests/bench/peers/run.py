@@ -1,8 +1,8 @@
 """make peers: what users would pick instead of Counterfactory's queue, and Counterfactory itself, in one run by one set of rules.
 
 Rates: every task is enqueued first; then PROCESSES worker processes with one slot each are started; tasks per second are those
-between the first effect and the last. A second layout (2 processes with 8 slots) shows what the peers gain from concurrency inside a
-process, which Counterfactory's worker has not: it owns one device. Kills: SIGKILL to a whole worker (with its children) at fixed
+between the first effect and the last. A second layout (2 processes with as many slots as its users would give them) shows what a peer
+gains from concurrency inside a process, which Counterfactory's worker has not: it owns one device. Kills: SIGKILL to a whole worker (with its children) at fixed
 times after the first effect, and a new one at once. Runs that wait for a time-out of a system's own wait together at the end.
 
 Of 0 ms tasks each system gets as many as keep it busy for some seconds, so their number differs; of 50 ms tasks all get as many.
@@ -13,22 +13,25 @@ Settings: PEERS_ONLY (names, comma-separated), PEERS_REPEATS, PEERS_PATIENCE (se
 import datetime
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import time
 
+import psycopg
+
 import report
 from counterfactory import Counterfactory
 from evaluate import Effects, rate, survived
-from systems import INSTALLED, ROOT, Failed, peers
+from systems import INSTALLED, ROOT, Failed, Run, peers
 
 PROCESSES, SLOTS = 4, 1
-FREE_PROCESSES, FREE_SLOTS = 2, 8
+OWN_PROCESSES = 2
 REPEATS = int(os.environ.get("PEERS_REPEATS", "3"))
 NAPS = 320
 # a run that is not through by then is measured by what it did
-LIMIT = 60
+LIMIT = 30
 KILL_NAPS = 800
 KILLS_AT = {0: (0.4, 0.8, 1.2, 1.6, 2.0, 2.4), 50: (1.5, 3.0, 4.5, 6.0, 7.5)}
 PATIENCE = int(os.environ.get("PEERS_PATIENCE", "150"))
@@ -158,7 +161,7 @@ def attempt(entry, what, function):
     """Does one part; a failure is written down with its words and ends nothing else."""
     try:
         return function()
-    except (Failed, OSError, subprocess.SubprocessError) as error:
+    except (Failed, OSError, psycopg.Error, subprocess.SubprocessError) as error:
         entry.setdefault("failures", {})[what] = str(error)
         print(f"    {entry['name']}: {what}: {error}", file=sys.stderr, flush=True)
         return None
@@ -179,15 +182,16 @@ def main():
         attempt(entry, "install", system.check)
     ready = [system for system in systems if "failures" not in entries[system.name]]
     rates = {}
-    layouts = [("0ms", 0, PROCESSES, SLOTS), ("50ms", 50, PROCESSES, SLOTS), ("0ms_free", 0, FREE_PROCESSES, FREE_SLOTS)]
+    layouts = [("0ms", 0, PROCESSES, SLOTS), ("50ms", 50, PROCESSES, SLOTS), ("0ms_own_layout", 0, OWN_PROCESSES, None)]
     for repeat in range(REPEATS):
         for system in ready:
             for what, pause_ms, processes, slots in layouts:
-                if what == "0ms_free" and (isinstance(system, Counterfactory) or repeat):
+                if slots is None and (isinstance(system, Counterfactory) or repeat):
                     continue
                 name = f"{system.name}-{what}-{repeat}"
+                of_each = slots or system.own_slots
                 told = attempt(
-                    entries[system.name], what, lambda s=system, n=name, p=pause_ms, w=processes, c=slots: measure_rate(s, n, p, w, c)
+                    entries[system.name], what, lambda s=system, n=name, p=pause_ms, w=processes, c=of_each: measure_rate(s, n, p, w, c)
                 )
                 if told:
                     rates.setdefault((system.name, what), []).append(told)
@@ -211,7 +215,7 @@ def main():
     document = {
         "peers": list(entries.values()),
         "rules": {
-            "processes": PROCESSES, "slots": SLOTS, "free_layout": {"processes": FREE_PROCESSES, "slots": FREE_SLOTS},
+            "processes": PROCESSES, "slots": SLOTS, "own_layout": {"processes": OWN_PROCESSES, "slots": {system.name: system.own_slots for system in systems}},
             "tasks_of_50ms": NAPS, "kill_tasks_of_50ms": KILL_NAPS, "repeats": REPEATS, "limit_s": LIMIT,
             "kills_at_s": {f"{pause}ms": at for pause, at in KILLS_AT.items()}, "patience_s": PATIENCE,
             "effect": "a line in a file opened with O_APPEND; of Counterfactory, the row of the result or the stage's artifact",
@@ -244,4 +248,10 @@ def collect(waiting):
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        main()
+    finally:
+        # workers are heads of process groups of their own: nobody else would end them
+        for left_open in list(Run.open_runs):
+            left_open.close()
