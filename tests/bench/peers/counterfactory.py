@@ -12,13 +12,14 @@ class Counterfactory:
     """A task is an inversion or an edit; its effect is the row of the stage's artifact or of the result, at its time."""
 
     noops, own_slots = 5_000, 1
-    notes = (
-        "the whole path: coordinator, Postgres, RabbitMQ, worker processes with CFX_EXECUTOR=sleep, inputs and results in the bucket, "
-        "a provenance record for each result; a worker unseen for 45 s is lost"
-    )
 
     def __init__(self, name="counterfactory", executor="sleep"):
         self.name, self._executor = name, executor
+        bucket = "inputs and results in the bucket" if executor == "sleep" else "the bucket neither read nor written"
+        self.notes = (
+            f"the whole path: coordinator, Postgres, RabbitMQ, worker processes with CFX_EXECUTOR={executor}, {bucket}, "
+            "a provenance record for each result; a worker unseen for 45 s is lost"
+        )
         self._program = ROOT / "target" / os.environ.get("PEERS_PROFILE", "release") / "side-by-side"
         self.versions = f"this revision, {self._program.parent.name} profile"
 

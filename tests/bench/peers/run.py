@@ -2,8 +2,8 @@
 
 Rates: every task is enqueued first; then PROCESSES worker processes with one slot each are started; tasks per second are those
 between the first effect and the last. A second layout (2 processes with as many slots as its users would give them) shows what a peer
-gains from concurrency inside a process, which Counterfactory's worker has not: it owns one device. Kills: SIGKILL to a whole worker (with its children) at fixed
-times after the first effect, and a new one at once. Runs that wait for a time-out of a system's own wait together at the end.
+gains from concurrency inside a process, which Counterfactory's worker has not: it owns one device. Kills: SIGKILL to a whole worker (with its
+children) at fixed times after the first effect, and a new one at once. Runs that wait for a time-out of a system's own wait together at the end.
 
 Of 0 ms tasks each system gets as many as keep it busy for some seconds, so their number differs; of 50 ms tasks all get as many.
 
@@ -173,7 +173,8 @@ def main():
     for old in WORK.iterdir():
         old.unlink()
     only = [name for name in os.environ.get("PEERS_ONLY", "").split(",") if name]
-    systems = [system for system in [*peers(), Counterfactory()] if not only or system.name in only]
+    own = [Counterfactory(), Counterfactory("counterfactory, bucket left alone", "dry")]
+    systems = [system for system in [*peers(), *own] if not only or system.name in only]
     began, before = time.monotonic(), load()
     entries = {}
     for system in systems:
