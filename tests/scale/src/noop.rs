@@ -1,13 +1,11 @@
 //! Everything but the work: claims, messages, records, outcomes; with the bucket and without it.
 
 use crate::peak_mib;
-use crate::rig::Rig;
+use crate::rig::{Rig, TASKS_OF_SOURCE};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Each source gives one inversion and as many edits.
-const SEEDS: usize = 4;
 const WORKERS: usize = 2;
 /// Sources of the job that leaves the bucket alone.
 const DRY_SOURCES: usize = 60_000;
@@ -48,20 +46,13 @@ async fn measure(rig: &Rig, job: Job, limit: Duration) -> Result<Value> {
     let succeeded = "SELECT COALESCE(sum(n), 0)::bigint FROM job_counts WHERE job_seq = $1 AND state = 'succeeded'";
     let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database() AND $1 = $1";
     let wal = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint + 0 * $1";
-    let active = "SELECT count(*) FROM jobs WHERE seq = $1 AND state = 'active'";
-    let seeds: Vec<usize> = (0..SEEDS).collect();
-    let spec = json!({
-        "name": "no-op", "dataset": job.dataset, "pack": "facesjs-64", "seeds": seeds,
-        "edits": [{ "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } }],
-    });
-    let (id, seq) = rig.submit(&spec).await?;
     // writing the tasks is measured by itself
-    wait_for(rig, active, seq, 1).await?;
+    let (id, seq, _) = rig.submit_noop(job.dataset).await?;
     let workers = (0..WORKERS).map(|_| rig.worker(job.executor)).collect::<Result<Vec<_>>>()?;
-    wait_for(rig, succeeded, seq, WARM_UP).await?;
+    rig.reaches(succeeded, seq, WARM_UP, Duration::from_millis(20)).await?;
     let (began, first) = (Instant::now(), rig.number(succeeded, seq).await?);
     let (commits_first, wal_first) = (rig.number(commits, seq).await?, rig.number(wal, seq).await?);
-    let all = i64::try_from(job.sources * (1 + SEEDS))?;
+    let all = i64::try_from(job.sources * TASKS_OF_SOURCE)?;
     let mut last = first;
     while last < all && began.elapsed() < limit {
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -95,16 +86,4 @@ async fn measure(rig: &Rig, job: Job, limit: Duration) -> Result<Value> {
         "worker_mib": memory,
         "how": job.how,
     }))
-}
-
-async fn wait_for(rig: &Rig, sql: &'static str, seq: i64, least: i64) -> Result<()> {
-    let began = Instant::now();
-    while rig.number(sql, seq).await? < least {
-        anyhow::ensure!(
-            began.elapsed() < Duration::from_secs(120),
-            "within two minutes '{sql}' did not come to {least}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }

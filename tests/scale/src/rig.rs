@@ -1,15 +1,19 @@
 //! The installation that is measured: a coordinator as it ships, on a database, a vhost and a bucket of its own.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::{Store, StoreConfig};
 use tempfile::TempDir;
 use testkit::{Child, TestBucket, TestDatabase, TestVhost, wait_until, workspace_binary, workspace_root};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Edits of one source of a no-op job.
+const SEEDS: usize = 4;
+/// Tasks of one source of a no-op job: its inversion and its edits.
+pub const TASKS_OF_SOURCE: usize = 1 + SEEDS;
 /// Uploads at once.
 const UPLOADS: usize = 8;
 
@@ -156,6 +160,37 @@ impl Rig {
         let job = self.post("/v1/jobs", &uuid::Uuid::new_v4().to_string(), spec).await?;
         let id = job["id"].as_str().context("a job has an id")?.to_owned();
         Ok((id, job["seq"].as_i64().context("a job has a number")?))
+    }
+
+    /// Submits a job of [`TASKS_OF_SOURCE`] tasks a source, and waits until its last task is written; its id and number, and how long
+    /// that took.
+    ///
+    /// # Errors
+    /// When it is refused, or not written in time.
+    pub async fn submit_noop(&self, dataset: &str) -> Result<(String, i64, Duration)> {
+        let seeds: Vec<usize> = (0..SEEDS).collect();
+        let spec = json!({
+            "name": "no-op", "dataset": dataset, "pack": "facesjs-64", "seeds": seeds,
+            "edits": [{ "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } }],
+        });
+        let began = Instant::now();
+        let (id, seq) = self.submit(&spec).await?;
+        let written = "SELECT count(*) FROM jobs WHERE seq = $1 AND state <> 'accepting'";
+        self.reaches(written, seq, 1, Duration::from_millis(2)).await?;
+        Ok((id, seq, began.elapsed()))
+    }
+
+    /// Waits until a number of the job by SQL is at least `least`, looking every `pause`.
+    ///
+    /// # Errors
+    /// When it is not within two minutes.
+    pub async fn reaches(&self, sql: &'static str, job: i64, least: i64, pause: Duration) -> Result<()> {
+        let began = Instant::now();
+        while self.number(sql, job).await? < least {
+            ensure!(began.elapsed() < PATIENCE, "within {PATIENCE:?} '{sql}' did not come to {least}");
+            tokio::time::sleep(pause).await;
+        }
+        Ok(())
     }
 
     /// Cancels a job.

@@ -8,19 +8,14 @@ mod rig;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use rig::Rig;
+use rig::{Rig, TASKS_OF_SOURCE};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use testkit::Child;
 
-/// Edits of one source.
-const SEEDS: usize = 4;
-/// Tasks of one source: its inversion and its edits.
-const EACH: usize = 1 + SEEDS;
 const LOOK: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One run of the no-op path.
 #[derive(Parser)]
@@ -68,21 +63,17 @@ const LINES: &str = "
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(
-        arguments.tasks > 0 && arguments.tasks.is_multiple_of(EACH),
+        arguments.tasks > 0 && arguments.tasks.is_multiple_of(TASKS_OF_SOURCE),
         "the number of tasks must be a multiple of five"
     );
     let rig = Rig::start().await?;
-    rig.dataset("noop", arguments.tasks / EACH).await?;
-    let (seq, enqueue) = enqueue(&rig).await?;
+    rig.dataset("noop", arguments.tasks / TASKS_OF_SOURCE).await?;
+    let (_, seq, enqueue) = rig.submit_noop("noop").await?;
     let mut workers = Vec::new();
     for _ in 0..arguments.workers {
         workers.push(rig.worker(&arguments.executor)?);
     }
-    let started = Instant::now();
-    while rig.number(DONE, seq).await? == 0 {
-        ensure!(started.elapsed() < PATIENCE, "no task had its effect within {PATIENCE:?}");
-        tokio::time::sleep(LOOK).await;
-    }
+    rig.reaches(DONE, seq, 1, LOOK).await?;
     let first = Instant::now();
     let kills = kill(&rig, &arguments, &mut workers, first).await?;
     let end = match kills.is_empty() {
@@ -98,23 +89,6 @@ async fn main() -> Result<()> {
     write_effects(&rig, seq, &arguments.effects).await?;
     println!("{}", json!({ "enqueue_s": enqueue.as_secs_f64(), "kills": kills, "left": left }));
     Ok(())
-}
-
-/// Submits the job, and waits until its last task is written; its number, and how long that took.
-async fn enqueue(rig: &Rig) -> Result<(i64, Duration)> {
-    let seeds: Vec<usize> = (0..SEEDS).collect();
-    let spec = json!({
-        "name": "no-op", "dataset": "noop", "pack": "facesjs-64", "seeds": seeds,
-        "edits": [{ "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } }],
-    });
-    let began = Instant::now();
-    let (_, seq) = rig.submit(&spec).await?;
-    let accepting = "SELECT count(*) FROM jobs WHERE seq = $1 AND state = 'accepting'";
-    while rig.number(accepting, seq).await? > 0 {
-        ensure!(began.elapsed() < PATIENCE, "the job was not written within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    Ok((seq, began.elapsed()))
 }
 
 /// Kills the oldest worker at each time and starts another.

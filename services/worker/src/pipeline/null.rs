@@ -199,9 +199,7 @@ impl Null {
         }
         Ok(())
     }
-}
 
-impl Null {
     async fn keep(&self, artifacts: &Artifacts, bytes: Vec<u8>) -> Result<Digest, Ended> {
         match self.bucket {
             Bucket::Used => upload::artifact(artifacts, bytes).await,
