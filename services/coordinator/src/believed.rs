@@ -48,15 +48,11 @@ pub fn is_class(said: &str) -> bool {
 
 /// An edited image whose record is its own: it hashes to the digest it is kept under, and it speaks of this task.
 pub fn edited(row: EditedRow) -> OutcomeRow {
-    let wrong = match domain::digest_of(&row.record) {
-        Ok(digest) if digest != row.record_digest => Some("its record does not hash to the digest it was sent under"),
-        Err(_) => Some("its record has no canonical form"),
-        Ok(_) if row.record.links.task != row.fence.task => Some("its record speaks of another task"),
-        Ok(_) => None,
-    };
-    match wrong {
-        None => OutcomeRow::Edited(Box::new(row)),
-        Some(why) => refused(row.fence, row.gpu_ms, why),
+    let (fence, gpu_ms) = (row.fence, row.gpu_ms);
+    match row.record.under(row.record_digest) {
+        Err(why) => refused(fence, gpu_ms, &why.to_string()),
+        Ok(record) if record.links.task != fence.task => refused(fence, gpu_ms, "its record speaks of another task"),
+        Ok(record) => OutcomeRow::Edited(Box::new(EditedRow { record, ..row })),
     }
 }
 

@@ -274,11 +274,10 @@ impl Reading<'_> {
             Outcome::Stored { artifact, .. } => (vec![artifact], PointedAt::Artifact(artifact)),
             Outcome::Edited(edited) => {
                 let wire::broker::v1::Edited { image, reconstruction, record_digest, record, .. } = *edited;
-                match domain::digest_of(&record) {
-                    Ok(found) if found == record_digest => {}
-                    _ => return Ok(Err(format!("{object}: its record does not have the digest {record_digest}"))),
-                }
-                let record = Box::new(record);
+                let record = match record.under(record_digest) {
+                    Ok(record) => Box::new(record),
+                    Err(why) => return Ok(Err(format!("{object}: {why}"))),
+                };
                 (
                     vec![image, reconstruction, record_digest],
                     PointedAt::Image { image, reconstruction, record_digest, record },

@@ -24,7 +24,7 @@ use chrono::Utc;
 use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
 use domain::inversion::{Inversion, Refinement};
-use domain::record::{FaceFacts, LandmarkOrigin, Links, Record, SourceFacts, Verdict};
+use domain::record::{FaceFacts, LandmarkOrigin, Links, Record, SourceFacts, Verdict, WrittenRecord};
 use domain::{Digest, Framing, StageKey};
 use editing::Engine;
 use editing::batch::MemoryModel;
@@ -262,7 +262,7 @@ fn local_record(
     note: &LatentNote,
     own: Own<'_>,
     args: &EditArgs,
-) -> Result<Record> {
+) -> Result<WrittenRecord> {
     let links = Links {
         job: JobId::from_uuid(Uuid::nil()),
         task: TaskId { job: 0, no: 0 },

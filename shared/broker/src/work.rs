@@ -2,7 +2,7 @@
 //!
 //! A consumer with a prefetch would be pushed batches while the GPU is busy: they would wait unacknowledged in this process,
 //! invisible to idle workers and subject to the broker's consumer timeout. So there is no consumer here. [`WorkQueue::next`]
-//! asks the class's queues one after the other (`basic.get`), every 100 ms at first and every 500 ms once idle, and is called
+//! asks the class's queues one after the other (`basic.get`), every 5 ms at first and every 500 ms once idle, and is called
 //! only by a worker that can take a batch. The delivery is acknowledged as soon as `Started` is confirmed, milliseconds later.
 
 use crate::config::{BrokerConfig, BrokerError};
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use wire::broker::v1::WorkBatch;
 
-const SHORTEST_POLL: Duration = Duration::from_millis(100);
+const SHORTEST_POLL: Duration = Duration::from_millis(5);
 const LONGEST_POLL: Duration = Duration::from_millis(500);
 /// A broker that does not answer a `get` for this long is as good as gone.
 const ANSWER: Duration = Duration::from_secs(20);

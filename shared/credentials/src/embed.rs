@@ -3,8 +3,7 @@
 //! The chunk is spliced in and cut out byte by byte, never by re-encoding: stripping an output gives exactly the file that
 //! `outcome.unsigned_sha256` was computed over.
 
-use domain::canonical_json;
-use domain::record::Record;
+use domain::record::{Record, WrittenRecord};
 use std::ops::Range;
 
 /// Keyword of the iTXt chunk.
@@ -33,21 +32,17 @@ pub enum EmbedError {
     /// The record chunk is not a record.
     #[error("the record inside the PNG cannot be read")]
     Unreadable(#[source] serde_json::Error),
-    /// The record has no canonical form.
-    #[error("the record cannot be written")]
-    Unwritable(#[source] domain::digest::CanonicalError),
 }
 
-/// `png` with `record` inside, as canonical JSON, in front of IEND. A record that is already there is replaced.
+/// `png` with the text of `record` inside, in front of IEND. A record that is already there is replaced.
 ///
 /// # Errors
-/// When `png` is not a whole PNG or the record holds a number that is not finite.
-pub fn embed_record(png: &[u8], record: &Record) -> Result<Vec<u8>, EmbedError> {
-    let json = canonical_json(record).map_err(EmbedError::Unwritable)?;
+/// When `png` is not a whole PNG.
+pub fn embed_record(png: &[u8], record: &WrittenRecord) -> Result<Vec<u8>, EmbedError> {
     let mut out = strip_record(png)?;
     let end = chunks(&out)?.into_iter().find(|c| c.kind == *b"IEND").map(|c| c.whole.start);
     let end = end.ok_or(EmbedError::Truncated { at: out.len() })?;
-    out.splice(end..end, chunk(&json));
+    out.splice(end..end, chunk(record.text().as_bytes()));
     Ok(out)
 }
 

@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Digest {
 /// A value that has no canonical JSON: a number that is not finite, or a map whose keys are not texts.
 #[derive(Debug, thiserror::Error)]
 #[error("the value has no canonical JSON form (RFC 8785)")]
-pub struct CanonicalError(#[source] serde_json::Error);
+pub struct CanonicalError(#[source] pub(crate) serde_json::Error);
 
 /// Canonical JSON by RFC 8785: sorted keys, shortest numbers, no white space. Equal values give equal bytes.
 ///

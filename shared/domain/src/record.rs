@@ -4,6 +4,10 @@
 //! named by its digest, and as a row in Postgres. It therefore cannot hold the digest of the file that carries it; it holds the
 //! decoded raster's digest and that of the file without the chunk. The link from file to record is the result pointer.
 
+mod written;
+
+pub use written::{NotOfDigest, WrittenRecord};
+
 use crate::accept::RejectReason;
 use crate::digest::Digest;
 use crate::edit::EditSpec;

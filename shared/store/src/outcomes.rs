@@ -12,9 +12,8 @@ use crate::counts::deltas_of_moved;
 use crate::error::retrying;
 use crate::tasks::FenceColumns;
 use crate::{Fence, Store, StoreError};
-use domain::record::{Record, Verdict};
+use domain::record::{Record, Verdict, WrittenRecord};
 use domain::{BootId, Digest, FailureClass, Reason, RetryPolicy, StageKey, TaskId};
-use serde_json::Value;
 use sqlx::PgConnection;
 use std::collections::BTreeSet;
 
@@ -81,8 +80,8 @@ pub struct EditedRow {
     pub reconstruction: Digest,
     /// Digest of the record's canonical JSON.
     pub record_digest: Digest,
-    /// The record, which also holds metrics and verdict.
-    pub record: Record,
+    /// The record, which also holds metrics and verdict; its text is what is kept.
+    pub record: WrittenRecord,
     /// Its share of GPU time.
     pub gpu_ms: f64,
 }
@@ -341,7 +340,7 @@ async fn finish_edited(
         WITH f AS (
             SELECT DISTINCT ON (job_seq, no) *
             FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bytea[], $5::float8[], $6::bytea[], $7::bytea[],
-                        $8::bytea[], $9::jsonb[], $10::text[], $11::jsonb[], $13::text[])
+                        $8::bytea[], $9::jsonb[], $10::text[], $11::text[], $13::text[])
                 AS f(job_seq, no, epoch, key, gpu_ms, image, reconstruction, record_digest, metrics, verdict, record, reasons)
             ORDER BY job_seq, no, epoch DESC),
         ",
@@ -366,15 +365,14 @@ async fn finish_edited(
                    -- one text an item, since the inner arrays of an array must have one length; a trigger counts the verdicts
                    verdict, string_to_array(reasons, ','), gpu_ms, epoch, $12 FROM moved),
         told AS (
-            INSERT INTO records (digest, job_seq, no, record) SELECT record_digest, job_seq, no, record FROM moved
+            INSERT INTO records (digest, job_seq, no, record) SELECT record_digest, job_seq, no, record::jsonb FROM moved
             ON CONFLICT (digest) DO NOTHING)
         SELECT job_seq, no FROM moved"
     );
     let fences = FenceColumns::of(rows.iter().map(|r| &r.fence));
     let bytes =
         |pick: fn(&EditedRow) -> &Digest| rows.iter().map(|r| pick(r).as_bytes().as_slice()).collect::<Vec<_>>();
-    let json =
-        |make: fn(&EditedRow) -> Result<Value, StoreError>| rows.iter().map(|r| make(r)).collect::<Result<Vec<_>, _>>();
+    let metrics = |row: &&EditedRow| to_json("metrics", &row.record.outcome.metrics);
     let moved: Vec<(i64, i32)> = sqlx::query_as(sql)
         .bind(fences.jobs)
         .bind(fences.nos)
@@ -384,9 +382,9 @@ async fn finish_edited(
         .bind(bytes(|r| &r.image))
         .bind(bytes(|r| &r.reconstruction))
         .bind(bytes(|r| &r.record_digest))
-        .bind(json(|r| to_json("metrics", &r.record.outcome.metrics))?)
+        .bind(rows.iter().map(metrics).collect::<Result<Vec<_>, _>>()?)
         .bind(rows.iter().map(|r| r.record.outcome.verdict.map(verdict_name)).collect::<Vec<_>>())
-        .bind(json(|r| to_json("record", &r.record))?)
+        .bind(rows.iter().map(|r| r.record.text()).collect::<Vec<_>>())
         .bind(boot.as_uuid())
         .bind(rows.iter().map(|r| reasons_text(&r.record)).collect::<Vec<_>>())
         .fetch_all(conn)

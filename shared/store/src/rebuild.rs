@@ -13,7 +13,7 @@ use crate::limits::write_limits;
 use crate::outcomes::{reasons_text, unblock, verdict_name};
 use crate::{NewJob, Project, Source, Store, StoreError};
 use chrono::{DateTime, Utc};
-use domain::record::Record;
+use domain::record::{Record, WrittenRecord};
 use domain::{DatasetId, Digest, JobId, ProjectId, StageKey};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -44,7 +44,7 @@ pub enum PointedAt {
         /// Digest of the record's canonical JSON.
         record_digest: Digest,
         /// The record.
-        record: Box<Record>,
+        record: Box<WrittenRecord>,
     },
 }
 
@@ -244,27 +244,26 @@ impl Store {
             INSERT INTO rebuild_pointers (key, job, no, artifact, image, reconstruction, record_digest, record, metrics, verdict, reasons,
                                           gpu_ms, epoch, boot, made_at)
             SELECT * FROM unnest($1::bytea[], $14::uuid[], $15::integer[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
-                                 $6::jsonb[], $7::jsonb[], $8::text[], $9::text[], $10::float8[], $11::bigint[], $12::uuid[],
+                                 $6::text[]::jsonb[], $7::jsonb[], $8::text[], $9::text[], $10::float8[], $11::bigint[], $12::uuid[],
                                  $13::timestamptz[])
             ON CONFLICT DO NOTHING";
         let column = |pick: fn(&PointedAt) -> Option<Digest>| {
             pointers.iter().map(|p| pick(&p.result).map(|d| d.as_bytes().to_vec())).collect::<Vec<_>>()
         };
-        let records: Vec<Option<&Record>> = pointers.iter().map(|p| p.result.record()).collect();
-        let json = |make: fn(&Record) -> Result<serde_json::Value, StoreError>| {
-            records.iter().map(|r| r.map(make).transpose()).collect::<Result<Vec<_>, _>>()
-        };
+        let records: Vec<Option<&WrittenRecord>> = pointers.iter().map(|p| p.result.record()).collect();
+        let metrics = |record: &WrittenRecord| to_json("metrics", &record.outcome.metrics);
+        let metrics: Vec<_> = records.iter().map(|r| r.map(metrics).transpose()).collect::<Result<_, _>>()?;
         sqlx::query(sql)
             .bind(pointers.iter().map(|p| p.key.0.as_bytes().as_slice()).collect::<Vec<_>>())
             .bind(column(PointedAt::artifact))
             .bind(column(|at| at.image().map(|(image, ..)| image)))
             .bind(column(|at| at.image().map(|(_, reconstruction, _)| reconstruction)))
             .bind(column(|at| at.image().map(|(.., record)| record)))
-            .bind(json(|record| to_json("record", record))?)
-            .bind(json(|record| to_json("metrics", &record.outcome.metrics))?)
+            .bind(records.iter().map(|r| r.map(WrittenRecord::text)).collect::<Vec<_>>())
+            .bind(metrics)
             .bind(records.iter().map(|r| r.and_then(|r| r.outcome.verdict).map(verdict_name)).collect::<Vec<_>>())
-            .bind(records.iter().map(|r| r.map(reasons_text)).collect::<Vec<_>>())
-            .bind(records.iter().map(|r| r.map(tensor_ms)).collect::<Vec<_>>())
+            .bind(records.iter().map(|r| r.map(|r| reasons_text(r))).collect::<Vec<_>>())
+            .bind(records.iter().map(|r| r.map(|r| tensor_ms(r))).collect::<Vec<_>>())
             .bind(records.iter().map(|r| r.map(|r| r.execution.epoch)).collect::<Vec<_>>())
             .bind(records.iter().map(|r| r.map(|r| r.execution.boot.as_uuid())).collect::<Vec<_>>())
             .bind(records.iter().map(|r| r.map(|r| r.execution.finished_at)).collect::<Vec<_>>())
@@ -406,7 +405,7 @@ impl PointedAt {
         }
     }
 
-    fn record(&self) -> Option<&Record> {
+    fn record(&self) -> Option<&WrittenRecord> {
         match self {
             Self::Artifact(_) => None,
             Self::Image { record, .. } => Some(record),

@@ -136,13 +136,14 @@ impl TryFrom<Row> for ResultRow {
 }
 
 macro_rules! select_results {
-    ($rest:literal) => {
+    ($from:literal, $rest:literal) => {
         concat!(
             "-- results
             SELECT r.job_seq, r.no, r.edit_no, e.slug, r.ordinal, s.sha256 AS source_sha256, s.uri AS source_uri, r.strength, r.seed,
                    r.key, r.image, r.reconstruction, r.record, r.metrics, r.verdict, r.rejected_for, r.gpu_ms, r.epoch, r.boot, r.created_at
-            FROM results r
-            JOIN jobs j ON j.seq = r.job_seq
+            FROM ",
+            $from,
+            " JOIN jobs j ON j.seq = r.job_seq
             JOIN job_edits e ON e.job_seq = r.job_seq AND e.edit_no = r.edit_no
             JOIN sources s ON s.dataset = j.dataset AND s.ordinal = r.ordinal ",
             $rest
@@ -163,8 +164,11 @@ impl Store {
         after: Option<i32>,
         limit: i64,
     ) -> Result<Vec<ResultRow>, StoreError> {
-        // written as asked, so that each combination is planned with the index that fits it
-        let mut sql = QueryBuilder::<Postgres>::new(select_results!("WHERE r.job_seq = "));
+        // Written as asked, so that each combination is planned with the index that fits it. The page is taken before anything is
+        // joined to it: right after a large job the planner knew of none of its results, and joined all of them to sort for ten.
+        let mut sql = QueryBuilder::<Postgres>::new(
+            "-- results: page\nWITH page AS MATERIALIZED (SELECT * FROM results r WHERE r.job_seq = ",
+        );
         sql.push_bind(job_seq).push(" AND r.no > ").push_bind(after.unwrap_or(-1));
         if let Some(edit_no) = filter.edit_no {
             sql.push(" AND r.edit_no = ").push_bind(edit_no);
@@ -178,7 +182,8 @@ impl Store {
         if let Some(reason) = filter.reason {
             sql.push(" AND r.verdict = 'reject' AND ").push_bind(reason.name()).push(" = ANY(r.rejected_for)");
         }
-        sql.push(" ORDER BY r.no LIMIT ").push_bind(limit);
+        sql.push(" ORDER BY r.no LIMIT ").push_bind(limit).push(") ");
+        sql.push(select_results!("page r", "ORDER BY r.no"));
         let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
         rows.into_iter().map(ResultRow::try_from).collect()
     }
@@ -189,7 +194,7 @@ impl Store {
     /// When the database fails.
     #[tracing::instrument(name = "db.result", skip(self))]
     pub async fn result(&self, task: TaskId) -> Result<Option<ResultRow>, StoreError> {
-        let sql = select_results!("WHERE r.job_seq = $1 AND r.no = $2");
+        let sql = select_results!("results r", "WHERE r.job_seq = $1 AND r.no = $2");
         let row: Option<Row> = sqlx::query_as(sql).bind(task.job).bind(task.no).fetch_optional(&self.pool).await?;
         row.map(ResultRow::try_from).transpose()
     }

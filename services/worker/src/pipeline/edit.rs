@@ -160,8 +160,7 @@ async fn store(
     };
     let record = record::write(context, own)?;
     let (file, _) = with_record(&png, &record).map_err(Ended::internal)?;
-    let json = domain::canonical_json(&record).map_err(Ended::internal)?;
-    let record_digest = upload::artifact(artifacts, json).await?;
+    let record_digest = upload::artifact(artifacts, record.text().into()).await?;
     let image = upload::artifact(artifacts, file).await?;
     let told = v1::Edited { key: item.key, image, reconstruction: note.reconstruction, record_digest, record };
     upload::pointer(artifacts, item.key, Outcome::Edited(Box::new(told))).await

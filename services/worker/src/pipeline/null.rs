@@ -16,6 +16,7 @@ use domain::edit::{EditSpec, Selection};
 use domain::inversion::Inversion;
 use domain::record::{
     Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts,
+    WrittenRecord,
 };
 use domain::stage::NUMERICS_VERSION;
 use domain::{Digest, Reason, Stage, StageKey, digest_of};
@@ -272,8 +273,7 @@ async fn store(desk: Desk<'_>, item: &Item<'_>, spot: Spot<'_>) -> Result<Outcom
     let png = encode_png(1, 1, &pixel).map_err(Ended::internal)?;
     let record = record(desk, asked, &spot, &pixel, &png)?;
     let (file, _) = with_record(&png, &record).map_err(Ended::internal)?;
-    let json = domain::canonical_json(&record).map_err(Ended::internal)?;
-    let record_digest = spot.null.keep(artifacts, json).await?;
+    let record_digest = spot.null.keep(artifacts, record.text().into()).await?;
     let image = spot.null.keep(artifacts, file).await?;
     // nothing was reconstructed: the object that stands for the latent stands for its picture too
     let reconstruction = asked.item.latent;
@@ -281,7 +281,7 @@ async fn store(desk: Desk<'_>, item: &Item<'_>, spot: Spot<'_>) -> Result<Outcom
     spot.null.point(artifacts, item.key, Outcome::Edited(Box::new(told))).await
 }
 
-fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: &[u8]) -> Result<Record, Ended> {
+fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: &[u8]) -> Result<WrittenRecord, Ended> {
     let Asked { item, edit, inversion, mapper } = asked;
     let none = || "none".to_owned();
     let nothing = Digest::of("");
@@ -310,7 +310,7 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
         mapper,
         mask: item.mask,
     };
-    Ok(Record {
+    let record = Record {
         schema: RECORD_SCHEMA.to_owned(),
         recipe_digest: digest_of(&recipe).map_err(Ended::internal)?,
         recipe,
@@ -349,7 +349,8 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
             dataset: desk.batch.dataset.clone(),
             source: item.source.ordinal,
         },
-    })
+    };
+    WrittenRecord::new(record).map_err(Ended::internal)
 }
 
 #[cfg(test)]

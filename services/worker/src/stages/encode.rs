@@ -2,7 +2,7 @@
 
 use credentials::{EmbedError, embed_record};
 use domain::Digest;
-use domain::record::Record;
+use domain::record::WrittenRecord;
 
 /// An RGB8 raster as PNG bytes. Same pixels, same bytes: fixed compression and filter, no time stamp, no text.
 ///
@@ -22,8 +22,8 @@ pub fn encode_png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>, png
 /// The finished file: `png` with `record` inside (`credentials::embed`), and its digest.
 ///
 /// # Errors
-/// When the record holds a number that is not finite.
-pub fn with_record(png: &[u8], record: &Record) -> Result<(Vec<u8>, Digest), EmbedError> {
+/// When `png` is not a whole PNG.
+pub fn with_record(png: &[u8], record: &WrittenRecord) -> Result<(Vec<u8>, Digest), EmbedError> {
     let file = embed_record(png, record)?;
     let digest = Digest::of(&file);
     Ok((file, digest))

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::edit::{EditSpec, Selection};
 use domain::ids::{BatchId, BootId, Epoch};
 use domain::inversion::Inversion;
-use domain::record::{Execution, Links, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts};
+use domain::record::{Execution, Links, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, WrittenRecord};
 use domain::stage::NUMERICS_VERSION;
 use domain::{Digest, digest_of};
 use networks::device::Environment;
@@ -70,8 +70,8 @@ pub struct Item<'a> {
 /// Writes the record.
 ///
 /// # Errors
-/// When a number in the recipe is not finite.
-pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<Record, Ended> {
+/// When a number in it is not finite.
+pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, Ended> {
     let Edited { raster, side, loss, steps, scores, micro_batch, milliseconds, .. } = item.edited;
     let recipe = Recipe {
         numerics: NUMERICS_VERSION,
@@ -95,7 +95,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<Record, Ended> {
     metrics.extend(item.note.psnr.map(|psnr| ("reconstruction_psnr".to_owned(), psnr)));
     metrics.extend(item.note.metrics.clone());
     let named = ["fetch", "edit", "judge"].into_iter().zip([context.fetch_ms, milliseconds[0], milliseconds[1]]);
-    Ok(Record {
+    let record = Record {
         schema: RECORD_SCHEMA.to_owned(),
         recipe_digest: digest_of(&recipe).map_err(Ended::internal)?,
         recipe,
@@ -128,7 +128,8 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<Record, Ended> {
             warnings: Vec::new(),
         },
         links: item.links,
-    })
+    };
+    WrittenRecord::new(record).map_err(Ended::internal)
 }
 
 /// Where the generator's noise comes from: its file, or the inversion, which keeps it in the latent's file.

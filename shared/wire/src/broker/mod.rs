@@ -1,3 +1,4 @@
 //! Messages over RabbitMQ.
 
+mod tagged;
 pub mod v1;

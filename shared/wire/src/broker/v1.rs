@@ -3,13 +3,14 @@
 //! `cfx.work`: [`WorkBatch`], coordinator to one worker. `cfx.outcomes`: [`FromWorker`], worker to any coordinator.
 //! `cfx.control`: [`Control`], coordinator to every worker.
 
+use super::tagged::{self, Tagged};
 use chrono::{DateTime, Utc};
 use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, Epoch, JobId, TaskId};
 use domain::inversion::Inversion;
-use domain::record::Record;
+use domain::record::WrittenRecord;
 use domain::{Digest, Framing, Reason, Stage, StageKey};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A task as handed out once: the fence that every answer about it must carry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -183,7 +184,7 @@ pub struct EditItem {
 
 /// What a worker says.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "message", rename_all = "kebab-case")]
+#[serde(tag = "message", rename_all = "kebab-case", remote = "Self")]
 pub enum FromWorker {
     /// The batch is taken: published with confirm, before the delivery is acknowledged.
     Started {
@@ -291,7 +292,7 @@ pub struct ItemOutcome {
 
 /// The ways an item ends.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case", remote = "Self")]
 pub enum Outcome {
     /// A stage's artifact is in the bucket (latent or mapper).
     Stored {
@@ -318,6 +319,62 @@ pub enum Outcome {
     },
 }
 
+impl Serialize for FromWorker {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FromWorker {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tagged::read(deserializer)
+    }
+}
+
+impl<'de> Tagged<'de> for FromWorker {
+    const TAG: &'static str = "message";
+    const DIRECT: &'static str = "outcomes";
+
+    fn direct<D: Deserializer<'de>>(fields: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Outcomes {
+            boot: BootId,
+            batch: BatchId,
+            items: Vec<ItemOutcome>,
+        }
+        Outcomes::deserialize(fields).map(|Outcomes { boot, batch, items }| Self::Outcomes { boot, batch, items })
+    }
+
+    fn derived(whole: serde_json::Value) -> Result<Self, serde_json::Error> {
+        Self::deserialize(whole)
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tagged::read(deserializer)
+    }
+}
+
+impl<'de> Tagged<'de> for Outcome {
+    const TAG: &'static str = "kind";
+    const DIRECT: &'static str = "edited";
+
+    fn direct<D: Deserializer<'de>>(fields: D) -> Result<Self, D::Error> {
+        Box::deserialize(fields).map(Self::Edited)
+    }
+
+    fn derived(whole: serde_json::Value) -> Result<Self, serde_json::Error> {
+        Self::deserialize(whole)
+    }
+}
+
 /// An edited image.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Edited {
@@ -329,8 +386,8 @@ pub struct Edited {
     pub reconstruction: Digest,
     /// Digest of the record's canonical JSON, which is also an object.
     pub record_digest: Digest,
-    /// The record.
-    pub record: Record,
+    /// The record, sent as the very bytes that the digest is over.
+    pub record: WrittenRecord,
 }
 
 /// What lies at `results/<stage_key>.json`, or for an edited image at `results/<stage_key>/<job>-<no>.json`: how a redelivered task

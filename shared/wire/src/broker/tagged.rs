@@ -1,0 +1,57 @@
+//! Reading internally tagged messages without copying what they hold.
+//!
+//! serde reads an internally tagged enum into a tree first, because the tag may come last, and so does every enum inside it. Our
+//! writers put the tag first: the variant that is large and frequent is then read straight from the text. That also is what lets
+//! a record keep its very bytes (`domain::record::WrittenRecord`). Every other message, and a tag that comes later, goes through
+//! a tree.
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// An internally tagged enum with one variant that is worth reading directly.
+pub(super) trait Tagged<'de>: Sized {
+    /// The key of the tag.
+    const TAG: &'static str;
+    /// The tag of that variant.
+    const DIRECT: &'static str;
+
+    /// The variant, from its fields.
+    fn direct<D: Deserializer<'de>>(fields: D) -> Result<Self, D::Error>;
+
+    /// Any variant, from the whole object: the derived way.
+    fn derived(whole: Value) -> Result<Self, serde_json::Error>;
+}
+
+/// Reads either way.
+pub(super) fn read<'de, T: Tagged<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_map(Reader(PhantomData))
+}
+
+struct Reader<T>(PhantomData<T>);
+
+impl<'de, T: Tagged<'de>> Visitor<'de> for Reader<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object with a '{}'", T::TAG)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<T, A::Error> {
+        let mut whole = Map::new();
+        if let Some((key, value)) = fields.next_entry::<String, Value>()? {
+            if key == T::TAG && value == T::DIRECT {
+                return T::direct(MapAccessDeserializer::new(fields));
+            }
+            whole.insert(key, value);
+        }
+        while let Some((key, value)) = fields.next_entry()? {
+            whole.insert(key, value);
+        }
+        let direct = whole.get(T::TAG).is_some_and(|tag| tag == T::DIRECT);
+        let whole = Value::Object(whole);
+        if direct { T::direct(whole) } else { T::derived(whole) }.map_err(A::Error::custom)
+    }
+}
