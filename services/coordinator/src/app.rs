@@ -101,6 +101,8 @@ impl App {
         start.every(sweep::Deadlines { app: self.clone() }, slow);
         start.every(sweep::DueRetries { app: self.clone() }, slow);
         start.every(sweep::LostWorkers { app: self.clone() }, slow);
+        let settled = sweep::ProbeWorkers::SETTLED;
+        start.every(sweep::ProbeWorkers { app: self.clone(), settled }, slow);
         start.every(sweep::NeverStarted { app: self.clone(), patience: sweep::Patience::default() }, slow);
         start.every(sweep::RearmProducers { app: self.clone() }, slow);
         start.every(sweep::DeadGates { app: self.clone() }, slow);

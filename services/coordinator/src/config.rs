@@ -134,6 +134,9 @@ pub struct Tuning {
     /// A worker unseen for this long is lost: four heartbeats and a half.
     #[serde(deserialize_with = "duration::deserialize")]
     pub worker_lost: Duration,
+    /// A worker whose connection to RabbitMQ has been gone for this long is lost too: one that lives connects again sooner.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub worker_gone: Duration,
     /// A hand-out that no worker started for this long is made ready again. That costs nothing but a void message, should the
     /// first one still arrive, and it is how long a broker that lost its queues delays a job.
     #[serde(deserialize_with = "duration::deserialize")]
@@ -168,6 +171,7 @@ impl Default for Tuning {
             poll: Duration::from_millis(500),
             sweep: Duration::from_secs(1),
             worker_lost: Duration::from_secs(45),
+            worker_gone: Duration::from_secs(3),
             never_started: Duration::from_secs(180),
             retry_cap: RetryPolicy::default().cap,
             keep_attempts: Duration::from_secs(7 * 86_400),

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::believed;
 use crate::config;
 use broker::Verdict;
+use broker::topology::is_control_queue;
 use domain::{BootId, Reason};
 use store::{Applied, EditedRow, ErrorClass, HeartbeatRow, OutboxMessage, OutcomeRow, RunningTask, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -79,6 +80,7 @@ async fn heard(app: &App, heartbeat: Heartbeat) -> Result<(), StoreError> {
         images: i64::try_from(heartbeat.images).unwrap_or(i64::MAX),
         busy_ms: i64::try_from(heartbeat.busy_ms).unwrap_or(i64::MAX),
         waits_for: heartbeat.waits_for.map(|waits| waits.name().to_owned()),
+        control_queue: heartbeat.control_queue.filter(|queue| is_control_queue(queue)),
     };
     let stale = app.store.heartbeat(&row).await?;
     app.wake.dispatch.notify_one();

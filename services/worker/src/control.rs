@@ -35,7 +35,7 @@ fn heed(message: Control, boot: BootId, held: &Held, drain: &Drain, grace: Durat
             tracing::info!("the coordinator asks for a drain");
             drain.begin(grace);
         }
-        Control::Revoke { .. } | Control::Drain { .. } => {}
+        Control::Revoke { .. } | Control::Drain { .. } | Control::Probe => {}
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use telemetry::crash_point;
+use tokio::sync::watch;
 use wire::broker::v1::{Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, WaitsFor};
 
 /// Who speaks.
@@ -104,7 +105,14 @@ impl Reporter {
     }
 
     /// Sends a heartbeat every `period` for as long as the process lives. One that is lost is not repeated: the next says more.
-    pub async fn heartbeats(self, held: Arc<Held>, drain: Drain, period: Duration) {
+    /// `ear` is the queue that control messages are heard from.
+    pub async fn heartbeats(
+        self,
+        held: Arc<Held>,
+        drain: Drain,
+        mut ear: watch::Receiver<Option<String>>,
+        period: Duration,
+    ) {
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -112,14 +120,17 @@ impl Reporter {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = drain.begun(), if !drain.is_begun() => {}
+                // and so is a new queue: a coordinator that looks for the one before would take this worker for dead
+                Ok(()) = ear.changed() => {}
             }
-            if let Err(error) = self.say(&FromWorker::Heartbeat(self.heartbeat(&held, &drain)), None).await {
+            let queue = ear.borrow_and_update().clone();
+            if let Err(error) = self.say(&FromWorker::Heartbeat(self.heartbeat(&held, &drain, queue)), None).await {
                 tracing::debug!(%error, "a heartbeat is lost");
             }
         }
     }
 
-    fn heartbeat(&self, held: &Held, drain: &Drain) -> Heartbeat {
+    fn heartbeat(&self, held: &Held, drain: &Drain, control_queue: Option<String>) -> Heartbeat {
         let Identity { boot, name, class, device } = (*self.identity).clone();
         Heartbeat {
             boot,
@@ -132,6 +143,7 @@ impl Reporter {
             images: self.images.load(Ordering::Relaxed),
             busy_ms: self.busy_us.load(Ordering::Relaxed) / 1000,
             waits_for: (self.queued_uploads.load(Ordering::Relaxed) > 0).then_some(WaitsFor::Storage),
+            control_queue,
         }
     }
 

@@ -43,8 +43,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Heard before the first batch is taken: a revocation may answer at once.
     let mut listener = ControlListener::new(config.broker.clone());
     tokio::select! { () = listener.ready() => {}, () = drain.begun() => return Ok(()) }
+    let ear = listener.queue();
     let listening = tokio::spawn(control::listen(listener, boot, Arc::clone(&held), drain.clone(), config.grace));
-    let beating = tokio::spawn(reporter.clone().heartbeats(Arc::clone(&held), drain.clone(), config.heartbeat));
+    let beating = tokio::spawn(reporter.clone().heartbeats(Arc::clone(&held), drain.clone(), ear, config.heartbeat));
 
     let artifacts = Artifacts::connect(&config.s3);
     let packs = PackCache::new(config.cache_dir, config.cache_bytes, config.packs_loaded, artifacts.clone());

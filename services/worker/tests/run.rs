@@ -206,9 +206,9 @@ async fn a_face_is_inverted_and_edited_and_a_poison_image_hurts_nobody() -> Resu
     let file = place.artifacts.get(edited.image).await?;
     let (findings, inside) = credentials::check_file(&file);
     assert!(findings.iter().all(|f| !f.failed()), "{findings:?}");
-    assert_eq!(inside.as_ref(), Some(&edited.record));
+    assert_eq!(inside.as_ref(), Some(&*edited.record));
     let json = place.artifacts.get(edited.record_digest).await?;
-    assert_eq!(json, domain::canonical_json(&edited.record)?);
+    assert_eq!(json, domain::canonical_json(&*edited.record)?);
     place.artifacts.get(edited.reconstruction).await?;
 
     // Handed out again, it finds its own work: the same record, written under the first epoch.

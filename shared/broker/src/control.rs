@@ -9,6 +9,7 @@ use lapin::Consumer;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
 use std::time::Duration;
+use tokio::sync::watch;
 use wire::broker::v1::Control;
 
 /// How often the connection is looked at when nothing comes.
@@ -22,12 +23,18 @@ pub struct ControlListener {
     config: BrokerConfig,
     backoff: Backoff,
     open: Option<(Link, Consumer)>,
+    queue: watch::Sender<Option<String>>,
 }
 
 impl ControlListener {
     /// Connects at the first [`ControlListener::next`] or [`ControlListener::ready`].
     pub fn new(config: BrokerConfig) -> Self {
-        Self { config, backoff: Backoff::new(), open: None }
+        Self { config, backoff: Backoff::new(), open: None, queue: watch::Sender::new(None) }
+    }
+
+    /// The name of its queue, for as long as it has one.
+    pub fn queue(&self) -> watch::Receiver<Option<String>> {
+        self.queue.subscribe()
     }
 
     /// Waits until the queue exists: from now on everything is heard.
@@ -35,8 +42,9 @@ impl ControlListener {
         while self.open.is_none() {
             let link = open_until_it_works(&self.config, "control", &mut self.backoff).await;
             match listen(&link).await {
-                Ok(consumer) => {
+                Ok((consumer, queue)) => {
                     self.backoff.reset();
+                    self.queue.send_replace(Some(queue));
                     self.open = Some((link, consumer));
                 }
                 Err(error) => {
@@ -65,13 +73,14 @@ impl ControlListener {
             };
             tracing::warn!(error = chain(&lost), "the control listener lost RabbitMQ; connecting again");
             self.open = None;
+            self.queue.send_replace(None);
         }
     }
 }
 
-async fn listen(link: &Link) -> Result<Consumer, BrokerError> {
+async fn listen(link: &Link) -> Result<(Consumer, String), BrokerError> {
     let queue = topology::declare_control_queue(&link.channel).await?;
     let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
-    let consuming = link.channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
-    consuming.await.map_err(BrokerError::Broken)
+    let consuming = link.channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
+    Ok((consuming.await.map_err(BrokerError::Broken)?, queue))
 }

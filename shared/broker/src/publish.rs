@@ -15,9 +15,9 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation, PublisherConfirm};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -82,6 +82,18 @@ impl Message {
         }
     }
 
+    /// A message to one worker's control queue: unroutable if its connection is gone.
+    pub fn probe(control_queue: impl Into<String>, payload: Vec<u8>) -> Self {
+        Self {
+            exchange: String::new(),
+            routing_key: control_queue.into(),
+            payload,
+            message_id: Uuid::now_v7(),
+            traceparent: None,
+            mandatory: true,
+        }
+    }
+
     /// The same with a trace context.
     #[must_use]
     pub fn traced(mut self, traceparent: Option<String>) -> Self {
@@ -124,7 +136,7 @@ type Reply = oneshot::Sender<Result<(), PublishError>>;
 #[derive(Clone, Debug)]
 pub struct Publisher {
     queue: mpsc::Sender<(Message, Reply)>,
-    connected: Arc<AtomicBool>,
+    connected: Arc<Mutex<Option<Instant>>>,
     blocked: Arc<AtomicBool>,
 }
 
@@ -132,7 +144,7 @@ impl Publisher {
     /// Starts the publishing task, which connects by itself and keeps connected. Must be called on a tokio runtime.
     pub fn start(config: BrokerConfig) -> Self {
         let (queue, requests) = mpsc::channel(4 * PIPELINE);
-        let (connected, blocked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (connected, blocked) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let shared = (Arc::clone(&connected), Arc::clone(&blocked));
         let lane = Lane { config, link: None, declared: HashSet::new(), connected: shared.0, blocked: shared.1 };
         tokio::spawn(lane.run(requests));
@@ -141,7 +153,13 @@ impl Publisher {
 
     /// Whether the connection was up when last looked at, for readiness checks.
     pub fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Relaxed)
+        self.connected_for().is_some()
+    }
+
+    /// For how long the present connection has been up, if there is one.
+    pub fn connected_for(&self) -> Option<Duration> {
+        // safe to go on after a panic elsewhere: it is one value
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
 
     /// Whether the broker blocked publishers when last looked at: messages wait until its memory or disk alarm ends.
@@ -184,7 +202,7 @@ struct Lane {
     link: Option<Link>,
     /// Class queues declared on the present connection.
     declared: HashSet<String>,
-    connected: Arc<AtomicBool>,
+    connected: Arc<Mutex<Option<Instant>>>,
     blocked: Arc<AtomicBool>,
 }
 
@@ -223,7 +241,7 @@ impl Lane {
             let link = Link::open(&self.config, "publishing").await?;
             link.channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(BrokerError::Broken)?;
             self.link = Some(link);
-            self.connected.store(true, Ordering::Relaxed);
+            self.note_connected(true);
         }
         Ok(())
     }
@@ -236,7 +254,11 @@ impl Lane {
     fn drop_link(&mut self) {
         self.link = None;
         self.declared.clear();
-        self.connected.store(false, Ordering::Relaxed);
+        self.note_connected(false);
+    }
+
+    fn note_connected(&self, up: bool) {
+        *self.connected.lock().unwrap_or_else(PoisonError::into_inner) = up.then(Instant::now);
     }
 
     /// Tries for as long as a confirm may take: callers whose broker restarts are served, and none waits for ever.

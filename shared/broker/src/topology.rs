@@ -6,6 +6,7 @@
 //! | `cfx.work.<stage>.<class>` | quorum queue | batches for workers of that class |
 //! | `cfx.outcomes` | quorum queue (default exchange) | what workers say |
 //! | `cfx.control` | fanout exchange | what every worker must hear |
+//! | `cfx.control.<id>` | exclusive queue | the same, for one connection of one worker |
 //! | `cfx.dead` | fanout exchange and quorum queue | malformed messages, kept for people; nothing is retried from here |
 //!
 //! All quorum queues carry an explicit delivery limit: without one, RabbitMQ 3.10 has none and 4.x drops a message after 20
@@ -18,6 +19,7 @@ use lapin::Channel;
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use uuid::Uuid;
 
 /// Direct exchange for batches.
 pub const WORK: &str = "cfx.work";
@@ -75,13 +77,21 @@ pub(crate) async fn declare_work_queue(channel: &Channel, queue: &str) -> Result
     bind(channel, queue, WORK, queue).await
 }
 
-/// A queue of this connection only, which hears everything said on the control exchange; returns its name.
+/// A queue of this connection only, which hears everything said on the control exchange; returns its name. A new name each time:
+/// the broker may not know yet that the connection before is gone, and then still has its queue.
 pub(crate) async fn declare_control_queue(channel: &Channel) -> Result<String, BrokerError> {
     let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    let declared = channel.queue_declare("".into(), own, FieldTable::default()).await;
-    let name = declared.map_err(|e| BrokerError::declare("a control queue", e))?.name().to_string();
+    let name = format!("{CONTROL}.{}", Uuid::now_v7());
+    let declared = channel.queue_declare(name.as_str().into(), own, FieldTable::default()).await;
+    declared.map_err(|e| BrokerError::declare(&name, e))?;
     bind(channel, &name, CONTROL, "").await?;
     Ok(name)
+}
+
+/// Whether this can be the name of a worker's control queue: what a worker says is not to lead a probe into another queue.
+pub fn is_control_queue(name: &str) -> bool {
+    let id = name.strip_prefix(CONTROL).and_then(|rest| rest.strip_prefix('.'));
+    id.is_some_and(|id| Uuid::try_parse(id).is_ok())
 }
 
 async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), BrokerError> {

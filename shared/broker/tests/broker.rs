@@ -170,6 +170,30 @@ async fn every_worker_hears_a_control_message_and_none_is_needed() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_workers_queue_is_there_for_as_long_as_its_connection() -> Result<()> {
+    let vhost = TestVhost::create().await?;
+    let publisher = Publisher::start(config(vhost.url()));
+    let mut listener = ControlListener::new(config(vhost.url()));
+    let mut queue = listener.queue();
+    assert_eq!(*queue.borrow(), None);
+    listener.ready().await;
+    let name = timeout(SOON, queue.wait_for(Option::is_some)).await??.clone().unwrap();
+    assert!(topology::is_control_queue(&name), "{name}");
+    let probe = || Message::probe(name.clone(), serde_json::to_vec(&Control::Probe).unwrap());
+    publisher.publish(probe()).await?;
+    assert_eq!(timeout(SOON, listener.next()).await?, Control::Probe);
+    drop(listener);
+    wait_until("the queue is gone", SOON, || async {
+        matches!(publisher.publish(probe()).await, Err(PublishError::Unroutable { .. })).then_some(())
+    })
+    .await;
+    for other in [topology::OUTCOMES, topology::CONTROL, "cfx.control.", "cfx.control.x", "amq.gen-abc"] {
+        assert!(!topology::is_control_queue(other), "{other}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_malformed_outcome_is_put_aside_and_the_next_is_heard() -> Result<()> {
     let vhost = TestVhost::create().await?;
     let publisher = Publisher::start(config(vhost.url()));

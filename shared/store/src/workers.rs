@@ -33,6 +33,8 @@ pub struct HeartbeatRow {
     pub busy_ms: i64,
     /// What keeps it from taking more work: `storage`; none if nothing does.
     pub waits_for: Option<String>,
+    /// The queue it hears control messages from, which ends with its connection.
+    pub control_queue: Option<String>,
 }
 
 /// A task that a worker says it holds.
@@ -84,6 +86,7 @@ struct Row {
     images: i64,
     busy_ms: i64,
     waits_for: Option<String>,
+    control_queue: Option<String>,
     first_seen: DateTime<Utc>,
     last_seen: DateTime<Utc>,
 }
@@ -112,6 +115,7 @@ impl TryFrom<Row> for WorkerRow {
             images: row.images,
             busy_ms: row.busy_ms,
             waits_for: row.waits_for,
+            control_queue: row.control_queue,
         };
         Ok(Self { heartbeat, state, first_seen: row.first_seen, last_seen: row.last_seen })
     }
@@ -126,9 +130,12 @@ impl Store {
     pub async fn heartbeat(&self, row: &HeartbeatRow) -> Result<Vec<Fence>, StoreError> {
         let sql = "-- heartbeat
             WITH seen AS (
-                INSERT INTO workers AS w (boot, name, class, device, version, state, running, images, busy_ms, waits_for)
-                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9, $13)
+                INSERT INTO workers AS w (boot, name, class, device, version, state, running, images, busy_ms, waits_for,
+                                          control_queue)
+                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9, $13, $14)
                 ON CONFLICT (boot) DO UPDATE SET state = excluded.state, running = excluded.running, waits_for = excluded.waits_for,
+                    control_queue = excluded.control_queue,
+                    unreachable_since = CASE WHEN w.control_queue = excluded.control_queue THEN w.unreachable_since END,
                     -- messages may come out of order; these only grow
                     images = GREATEST(w.images, excluded.images), busy_ms = GREATEST(w.busy_ms, excluded.busy_ms),
                     last_seen = now()
@@ -156,6 +163,7 @@ impl Store {
             .bind(columns.nos)
             .bind(columns.epochs)
             .bind(&row.waits_for)
+            .bind(&row.control_queue)
             .fetch_all(&self.pool)
             .await?;
         Ok(stale.into_iter().map(|(job, no, epoch)| Fence::new(job, no, epoch)).collect())
@@ -172,6 +180,31 @@ impl Store {
         Ok(())
     }
 
+    /// The control queues of workers that are counted on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.control_queues", skip(self))]
+    pub async fn control_queues(&self) -> Result<Vec<String>, StoreError> {
+        let sql = "-- control_queues
+            SELECT control_queue FROM workers WHERE state IN ('live', 'draining') AND control_queue IS NOT NULL";
+        Ok(sqlx::query_scalar(sql).fetch_all(&self.pool).await?)
+    }
+
+    /// Notes which control queues were there when last looked for, and which were not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.note_reachable", skip_all)]
+    pub async fn note_reachable(&self, there: &[String], missing: &[String]) -> Result<(), StoreError> {
+        let sql = "-- note_reachable
+            UPDATE workers SET unreachable_since = CASE WHEN control_queue = ANY($2) THEN now() END
+            WHERE (control_queue = ANY($1) AND unreachable_since IS NOT NULL)
+                OR (control_queue = ANY($2) AND unreachable_since IS NULL)";
+        sqlx::query(sql).bind(there).bind(missing).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Workers, those heard of last first.
     ///
     /// # Errors
@@ -179,7 +212,8 @@ impl Store {
     #[tracing::instrument(name = "db.workers", skip(self))]
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
         let sql = "-- workers
-            SELECT boot, name, class, device, version, state::text, running, images, busy_ms, waits_for, first_seen, last_seen
+            SELECT boot, name, class, device, version, state::text, running, images, busy_ms, waits_for, control_queue,
+                   first_seen, last_seen
             FROM workers ORDER BY last_seen DESC, boot";
         let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&self.pool).await?;
         rows.into_iter().map(WorkerRow::try_from).collect()

@@ -1,4 +1,4 @@
-//! Takes back what workers hold that were not heard of for too long, ended, or deny holding it.
+//! Takes back what workers hold that were not heard of for too long, are out of reach, ended, or deny holding it.
 
 use super::Reconciler;
 use crate::app::App;
@@ -17,9 +17,9 @@ impl Reconciler for LostWorkers {
     const NAME: &'static str = "lost_workers";
 
     async fn run_once(&self) -> Result<u64, LoopError> {
-        let silence = self.app.config.tuning.worker_lost;
-        let retries = self.app.config.tuning.retries();
-        let applied = self.app.store.lost_workers(silence, SLICE, &retries).await?;
+        let tuning = &self.app.config.tuning;
+        let (silence, gone) = (tuning.worker_lost, tuning.worker_gone);
+        let applied = self.app.store.lost_workers(silence, gone, SLICE, &tuning.retries()).await?;
         let taken = applied.changed.len() as u64;
         if taken > 0 {
             tracing::warn!(tasks = taken, "tasks were taken back from lost workers");

@@ -17,6 +17,7 @@ mod forget;
 mod lost_workers;
 mod measure;
 mod never_started;
+mod probe;
 mod producers;
 mod settle;
 
@@ -30,6 +31,7 @@ pub use forget::Forget;
 pub use lost_workers::LostWorkers;
 pub use measure::Measure;
 pub use never_started::{NeverStarted, Patience};
+pub use probe::ProbeWorkers;
 pub use producers::RearmProducers;
 pub use settle::SettleJobs;
 

@@ -2,32 +2,38 @@
 
 use crate::support::{Bench, job};
 use anyhow::Result;
+use broker::ControlListener;
+use coordinator::config;
 use coordinator::dispatch::Dispatch;
 use coordinator::enqueue::Enqueue;
 use coordinator::relay::Relay;
-use coordinator::sweep::Reconciler;
+use coordinator::sweep::{ProbeWorkers, Reconciler};
 use domain::BootId;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use store::HeartbeatRow;
+use store::{HeartbeatRow, WorkerState};
 use wire::http::v1::{AuditEntry, Job, Page, Project};
+
+fn worker() -> HeartbeatRow {
+    HeartbeatRow {
+        boot: BootId::from_uuid(uuid::Uuid::new_v4()),
+        name: "double".into(),
+        class: "cpu".into(),
+        device: "none".into(),
+        version: "0".into(),
+        draining: false,
+        running: vec![],
+        images: 0,
+        busy_ms: 0,
+        waits_for: None,
+        control_queue: None,
+    }
+}
 
 async fn workers(bench: &Bench, n: usize) -> Result<()> {
     for _ in 0..n {
-        let row = HeartbeatRow {
-            boot: BootId::from_uuid(uuid::Uuid::new_v4()),
-            name: "double".into(),
-            class: "cpu".into(),
-            device: "none".into(),
-            version: "0".into(),
-            draining: false,
-            running: vec![],
-            images: 0,
-            busy_ms: 0,
-            waits_for: None,
-        };
-        bench.app.store.heartbeat(&row).await?;
+        bench.app.store.heartbeat(&worker()).await?;
     }
     Ok(())
 }
@@ -68,6 +74,38 @@ async fn nothing_is_handed_out_while_the_outbox_is_full() -> Result<()> {
     let job: Job = bench.read(&format!("/v1/jobs/{id}")).await?;
     let progress = job.progress.unwrap_or_else(|| panic!("one job is told with its progress"));
     assert!(progress.stages.iter().any(|stage| stage.running > 0), "{progress:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_lost_its_connection_is_lost_long_before_its_silence_counts() -> Result<()> {
+    let bench = Bench::new().await?;
+    let app = &bench.app;
+    let mut listeners: Vec<_> = (0..2).map(|_| ControlListener::new(config::broker(&app.config))).collect();
+    for listener in &mut listeners {
+        listener.ready().await;
+        let queue = listener.queue().borrow().clone();
+        let row = HeartbeatRow { control_queue: queue, ..worker() };
+        app.store.heartbeat(&row).await?;
+    }
+    let probe = ProbeWorkers { app: app.clone(), settled: Duration::ZERO };
+    let hasty = ProbeWorkers { app: app.clone(), settled: Duration::from_secs(3600) };
+    testkit::wait_until("the publisher is connected", Duration::from_secs(30), || async {
+        app.publisher.connected_for()
+    })
+    .await;
+    assert_eq!(probe.run_once().await?, 0, "both are there");
+    drop(listeners.pop());
+    testkit::wait_until("the missing queue is noticed", Duration::from_secs(30), || async {
+        assert_eq!(hasty.run_once().await.ok()?, 0, "right after connecting, a missing queue says nothing");
+        (probe.run_once().await.ok()? == 1).then_some(())
+    })
+    .await;
+    let policy = app.config.tuning.retries();
+    app.store.lost_workers(Duration::from_secs(45), Duration::ZERO, 10, &policy).await?;
+    let mut states: Vec<_> = app.store.workers().await?.into_iter().map(|row| row.state).collect();
+    states.sort_by_key(|state| *state == WorkerState::Lost);
+    assert_eq!(states, [WorkerState::Live, WorkerState::Lost]);
     Ok(())
 }
 

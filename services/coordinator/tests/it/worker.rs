@@ -9,8 +9,9 @@ use coordinator::app::App;
 use domain::accept::RejectReason;
 use domain::record::{
     Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, Verdict,
+    WrittenRecord,
 };
-use domain::{BootId, Digest, Reason, digest_of};
+use domain::{BootId, Digest, Reason};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -86,6 +87,7 @@ async fn beat(boot: BootId, publisher: Publisher) {
             images: 0,
             busy_ms: 0,
             waits_for: None,
+            control_queue: None,
         });
         let body = serde_json::to_vec(&heartbeat).expect("a heartbeat has a JSON form");
         // a broker that is away hears the next one
@@ -176,8 +178,8 @@ impl Speaker {
     async fn edited(&self, batch: &WorkBatch, item: &EditItem) -> Result<Outcome> {
         let image = self.artifacts.put(format!("image {}", item.key).into_bytes()).await?;
         let reconstruction = self.artifacts.put(format!("reconstruction {}", item.latent).into_bytes()).await?;
-        let record = record(self.boot, batch, item, image, reconstruction);
-        let record_digest = digest_of(&record)?;
+        let record = WrittenRecord::new(record(self.boot, batch, item, image, reconstruction))?;
+        let record_digest = record.digest();
         let key = item.key;
         Ok(Outcome::Edited(Box::new(Edited { key, image, reconstruction, record_digest, record })))
     }

@@ -15,8 +15,7 @@ use chrono::{DateTime, Utc};
 use domain::edit::{EditSpec, Selection};
 use domain::inversion::Inversion;
 use domain::record::{
-    Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts,
-    WrittenRecord,
+    Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, WrittenRecord,
 };
 use domain::stage::NUMERICS_VERSION;
 use domain::{Digest, Reason, Stage, StageKey, digest_of};

@@ -103,7 +103,7 @@ async fn assert_sound(rig: &Rig, edited: &Edited) {
     let (findings, record) = credentials::check_file(&file);
     assert!(findings.iter().all(|finding| !finding.failed()), "{findings:?}");
     let record = record.expect("a record");
-    assert_eq!(record, edited.record);
+    assert_eq!(record, *edited.record);
     assert_eq!(rig.get(edited.record_digest).await, domain::canonical_json(&record).expect("canonical"));
     rig.get(record.outcome.latent).await;
     rig.get(record.recipe.source_latent).await;

@@ -9,8 +9,8 @@ use domain::{Reason, RetryPolicy};
 use std::time::Duration;
 
 impl Store {
-    /// Takes back running tasks whose worker was not heard of for `silence`, said goodbye, or says (a minute after the start) that
-    /// it does not hold them. Each counts as a loss. Marks silent workers as lost.
+    /// Takes back running tasks whose worker was not heard of for `silence`, has been out of reach for `gone`, said goodbye, or says
+    /// (a minute after the start) that it does not hold them. Each counts as a loss. Marks silent and unreachable workers as lost.
     ///
     /// # Errors
     /// When the database fails.
@@ -18,17 +18,20 @@ impl Store {
     pub async fn lost_workers(
         &self,
         silence: Duration,
+        gone: Duration,
         limit: i64,
         policy: &RetryPolicy,
     ) -> Result<Applied, StoreError> {
         let mark = "-- lost_workers: mark
             UPDATE workers SET state = 'lost', running = '[]'
-            WHERE state IN ('live', 'draining') AND last_seen < now() - make_interval(secs => $1)";
-        sqlx::query(mark).bind(silence.as_secs_f64()).execute(&self.pool).await?;
+            WHERE state IN ('live', 'draining') AND (
+                last_seen < now() - make_interval(secs => $1) OR unreachable_since < now() - make_interval(secs => $2))";
+        sqlx::query(mark).bind(silence.as_secs_f64()).bind(gone.as_secs_f64()).execute(&self.pool).await?;
         let find = "-- lost_workers
             SELECT t.job_seq, t.no, t.epoch,
                    CASE WHEN w.boot IS NULL THEN 'its worker never sent a heartbeat'
                         WHEN w.state = 'gone' THEN 'its worker ended without giving it back'
+                        WHEN w.state = 'lost' AND w.unreachable_since IS NOT NULL THEN 'its worker lost its connection and did not come back'
                         WHEN w.state = 'lost' THEN 'its worker was not heard of for too long'
                         ELSE 'its worker does not hold it any more' END
             FROM tasks t LEFT JOIN workers w ON w.boot = t.boot

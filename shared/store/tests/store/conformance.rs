@@ -199,7 +199,11 @@ async fn happen(world: &World, job: i64, name: &str, event: Event) {
             world.sql(format!("UPDATE tasks SET held_since = now() - interval '1 hour' WHERE job_seq = {job} AND held_since IS NOT NULL")).await;
             world.sql("DELETE FROM outbox").await;
             world.store.never_started(Duration::from_secs(60), 100).await.unwrap();
-            world.store.lost_workers(Duration::from_secs(45), 100, &world.policy).await.unwrap();
+            world
+                .store
+                .lost_workers(Duration::from_secs(45), Duration::from_secs(3), 100, &world.policy)
+                .await
+                .unwrap();
         }
         Event::Due => {
             world.sql(format!("UPDATE tasks SET next_at = now() WHERE job_seq = {job} AND next_at IS NOT NULL")).await;

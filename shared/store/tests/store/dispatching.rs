@@ -124,6 +124,7 @@ async fn paused_jobs_are_skipped_and_the_window_counts_batches() {
         images: 0,
         busy_ms: 0,
         waits_for: None,
+        control_queue: None,
     };
     world.store.heartbeat(&worker).await.unwrap();
     world.store.heartbeat(&HeartbeatRow { boot: crate::world::boot(), draining: true, ..worker }).await.unwrap();

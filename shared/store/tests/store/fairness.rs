@@ -273,7 +273,11 @@ async fn what_is_lost_or_cancelled_costs_no_more_than_the_time_it_was_held() {
     world.sql("DELETE FROM count_deltas".to_owned()).await;
     world.sql(format!("INSERT INTO count_deltas (job_seq, stage, state, n, charge_ms) VALUES ({job}, 'invert', 'running', 0, 60000)")).await;
     world.sql("UPDATE workers SET state = 'lost'".to_owned()).await;
-    let lost = world.store.lost_workers(Duration::from_secs(1), 10, &domain::RetryPolicy::default()).await.unwrap();
+    let lost = world
+        .store
+        .lost_workers(Duration::from_secs(1), Duration::from_secs(1), 10, &domain::RetryPolicy::default())
+        .await
+        .unwrap();
     assert_eq!(lost.changed.len(), 1);
     let left = world.number(charged).await;
     assert!((3000..5000).contains(&left), "{left} ms stay charged");

@@ -21,7 +21,8 @@ async fn a_zombies_finish_changes_nothing_and_the_repeat_counts_once() {
     let job = with_ready_edits(&world, "zombie", 1).await;
     let (zombie, first) = world.run(job, Stage::Edit, 1).await;
     world.sql("UPDATE tasks SET held_since = now() - interval '1 hour' WHERE state = 'running'").await;
-    let lost = world.store.lost_workers(Duration::from_secs(45), 10, &world.policy).await.unwrap();
+    let lost =
+        world.store.lost_workers(Duration::from_secs(45), Duration::from_secs(3), 10, &world.policy).await.unwrap();
     assert_eq!(lost.changed.len(), 1);
     world.sql("UPDATE tasks SET next_at = now() WHERE state = 'retry_wait'").await;
     world.store.due_retries(10).await.unwrap();

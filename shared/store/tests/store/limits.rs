@@ -38,6 +38,7 @@ async fn worker(world: &World) {
         images: 0,
         busy_ms: 0,
         waits_for: None,
+        control_queue: None,
     };
     world.store.heartbeat(&beat).await.unwrap();
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use store::{HeartbeatRow, RunningTask, WorkerState};
 
 const SILENCE: Duration = Duration::from_secs(45);
+const GONE: Duration = Duration::from_secs(3);
 
 fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
     HeartbeatRow {
@@ -21,6 +22,7 @@ fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
         images: 3,
         busy_ms: 10,
         waits_for: None,
+        control_queue: None,
     }
 }
 
@@ -33,11 +35,11 @@ async fn a_silent_workers_tasks_come_back_and_a_live_ones_stay() {
     let holds = |batch| vec![RunningTask { task: fences(batch)[0].task, epoch: 1, done: 0.5 }];
     assert_eq!(world.store.heartbeat(&heartbeat(silent, holds(&first))).await.unwrap(), []);
     assert_eq!(world.store.heartbeat(&heartbeat(alive, holds(&second))).await.unwrap(), []);
-    assert_eq!(world.store.lost_workers(SILENCE, 10, &world.policy).await.unwrap().changed, []);
+    assert_eq!(world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap().changed, []);
     world
         .sql(format!("UPDATE workers SET last_seen = now() - interval '46 s' WHERE boot = '{}'", silent.as_uuid()))
         .await;
-    let applied = world.store.lost_workers(SILENCE, 10, &world.policy).await.unwrap();
+    let applied = world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap();
     assert_eq!(applied.changed, [fences(&first)[0].task]);
     let task = world.store.task(fences(&first)[0].task).await.unwrap().unwrap().task;
     assert_eq!((task.state, task.losses), (TaskState::RetryWait { reason: Reason::WorkerLost }, 1));
@@ -52,18 +54,61 @@ async fn a_silent_workers_tasks_come_back_and_a_live_ones_stay() {
 }
 
 #[tokio::test]
+async fn the_tasks_of_a_worker_whose_queue_is_gone_come_back_before_its_silence_counts() {
+    let world = World::new().await;
+    let job = world.job("gone", &[invert(0), invert(1)]).await;
+    let (dead, first) = world.run(job, Stage::Invert, 1).await;
+    let (alive, second) = world.run(job, Stage::Invert, 1).await;
+    let holds = |batch| vec![RunningTask { task: fences(batch)[0].task, epoch: 1, done: 0.5 }];
+    let beat =
+        |boot, batch, queue: &str| HeartbeatRow { control_queue: Some(queue.into()), ..heartbeat(boot, holds(batch)) };
+    world.store.heartbeat(&beat(dead, &first, "a")).await.unwrap();
+    world.store.heartbeat(&beat(alive, &second, "b")).await.unwrap();
+    let mut queues = world.store.control_queues().await.unwrap();
+    queues.sort();
+    assert_eq!(queues, ["a", "b"]);
+    world.store.note_reachable(&[], &["a".into(), "b".into()]).await.unwrap();
+    assert_eq!(
+        world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap().changed,
+        [],
+        "it may come back"
+    );
+    world.sql("UPDATE workers SET unreachable_since = now() - interval '4 s'").await;
+    // noticed again, which does not begin anew; and one has a new queue
+    world.store.note_reachable(&[], &["a".into()]).await.unwrap();
+    world.store.heartbeat(&beat(alive, &second, "c")).await.unwrap();
+    let applied = world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap();
+    assert_eq!(applied.changed, [fences(&first)[0].task]);
+    let detail = "SELECT count(*) FROM tasks WHERE detail LIKE 'its worker lost its connection%'";
+    assert_eq!(world.number(detail).await, 1);
+    assert_eq!(world.store.control_queues().await.unwrap(), ["c"]);
+    // one that was out of reach and is there again has all its time again
+    world.store.note_reachable(&[], &["c".into()]).await.unwrap();
+    world.sql("UPDATE workers SET unreachable_since = now() - interval '2 s' WHERE state = 'live'").await;
+    world.store.note_reachable(&["c".into()], &[]).await.unwrap();
+    assert_eq!(
+        world.number("SELECT count(*) FROM workers WHERE state = 'live' AND unreachable_since IS NULL").await,
+        1
+    );
+}
+
+#[tokio::test]
 async fn a_task_its_living_worker_forgot_comes_back() {
     let world = World::new().await;
     let job = world.job("forgotten", &[invert(0)]).await;
     let (worker, batch) = world.run(job, Stage::Invert, 1).await;
     world.store.heartbeat(&heartbeat(worker, vec![])).await.unwrap();
-    assert_eq!(world.store.lost_workers(SILENCE, 10, &world.policy).await.unwrap().changed, [], "too early to tell");
+    assert_eq!(
+        world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap().changed,
+        [],
+        "too early to tell"
+    );
     world.sql("UPDATE tasks SET held_since = now() - interval '2 minutes' WHERE state = 'running'").await;
     let held = RunningTask { task: fences(&batch)[0].task, epoch: 1, done: 0.25 };
     world.store.heartbeat(&heartbeat(worker, vec![held])).await.unwrap();
-    assert_eq!(world.store.lost_workers(SILENCE, 10, &world.policy).await.unwrap().changed, [], "it holds it");
+    assert_eq!(world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap().changed, [], "it holds it");
     world.store.heartbeat(&heartbeat(worker, vec![])).await.unwrap();
-    assert_eq!(world.store.lost_workers(SILENCE, 10, &world.policy).await.unwrap().changed.len(), 1);
+    assert_eq!(world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap().changed.len(), 1);
 }
 
 #[tokio::test]
@@ -75,9 +120,9 @@ async fn what_a_worker_left_at_its_goodbye_comes_back() {
     world.store.goodbye(worker).await.unwrap();
     world.store.heartbeat(&heartbeat(worker, vec![])).await.unwrap();
     assert_eq!(world.store.workers().await.unwrap()[0].state, WorkerState::Gone, "a late heartbeat wakes no dead");
-    assert_eq!(world.store.lost_workers(SILENCE, 10, &world.policy).await.unwrap().changed, []);
+    assert_eq!(world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap().changed, []);
     world.sql("UPDATE workers SET last_seen = now() - interval '11 s'").await;
-    assert_eq!(world.store.lost_workers(SILENCE, 10, &world.policy).await.unwrap().changed.len(), 1);
+    assert_eq!(world.store.lost_workers(SILENCE, GONE, 10, &world.policy).await.unwrap().changed.len(), 1);
     assert_eq!(world.store.old_workers(Duration::from_secs(5), 10).await.unwrap(), 1);
 }
 

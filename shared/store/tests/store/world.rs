@@ -7,6 +7,7 @@ use domain::job::JobSpec;
 use domain::job_state::JobState;
 use domain::record::{
     Execution, Links, MicroBatch, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, Verdict,
+    WrittenRecord,
 };
 use domain::{
     BatchId, BootId, Digest, JobId, Limits, ProjectId, Reason, RetryPolicy, Stage, StageKey, TaskId, digest_of,
@@ -283,13 +284,13 @@ pub fn failed(fence: Fence, reason: Reason) -> OutcomeRow {
 }
 
 pub fn edited(fence: Fence, key: StageKey) -> OutcomeRow {
-    let record = record(fence, key);
+    let record = WrittenRecord::new(record(fence, key)).unwrap();
     OutcomeRow::Edited(Box::new(EditedRow {
         fence,
         key,
         image: Digest::of(format!("image {key} {}", fence.epoch)),
         reconstruction: Digest::of(format!("reconstruction {key}")),
-        record_digest: digest_of(&record).unwrap(),
+        record_digest: record.digest(),
         record,
         gpu_ms: 50.0,
     }))
@@ -329,7 +330,7 @@ fn record(fence: Fence, key: StageKey) -> Record {
             inversion: Inversion::default(),
             edit: edit_spec(0, Method::ClipNce(Default::default())),
             strength: 1.0,
-            seed: u64::MAX,
+            seed: domain::job::MAX_SEED,
             rng: "chacha8".to_owned(),
             noise: "fixed".to_owned(),
             precision: "fp32".to_owned(),

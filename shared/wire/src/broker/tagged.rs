@@ -55,3 +55,44 @@ impl<'de, T: Tagged<'de>> Visitor<'de> for Reader<T> {
         if direct { T::direct(whole) } else { T::derived(whole) }.map_err(A::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::broker::v1::{FromWorker, Outcome};
+    use serde_json::{Value, json};
+
+    fn outcomes(outcome: &str) -> String {
+        format!(
+            r#"{{"message":"outcomes","boot":"boot_00000000000000000000000000000001","batch":"bat_00000000000000000000000000000002",
+                "items":[{{"fence":{{"task":"4-2","epoch":3}},"gpu_ms":1.5,"outcome":{outcome},"later":true}}],"later":{{}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_message_reads_the_same_whatever_the_order_of_its_keys() {
+        let stored = r#"{"kind":"stored","key":"KEY","artifact":"KEY"}"#.replace("KEY", &"ab".repeat(32));
+        let failed = r#"{"detail":"d","reason":"internal","kind":"failed"}"#;
+        for outcome in [stored.as_str(), failed] {
+            let text = outcomes(outcome);
+            let direct: FromWorker = serde_json::from_str(&text).unwrap();
+            // a tree has its keys sorted: the tag comes last but one
+            let tree: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::from_value::<FromWorker>(tree.clone()).unwrap(), direct);
+            assert_eq!(serde_json::from_str::<FromWorker>(&tree.to_string()).unwrap(), direct);
+            let again = serde_json::to_string(&direct).unwrap();
+            assert!(again.starts_with(r#"{"message":"outcomes","#), "the tag is written first: {again}");
+            assert_eq!(serde_json::from_str::<FromWorker>(&again).unwrap(), direct);
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_the_variants_is_refused_with_its_name() {
+        let refused = |text: &str| serde_json::from_str::<FromWorker>(text).unwrap_err().to_string();
+        assert!(refused(r#"{"message":"sing"}"#).contains("sing"));
+        assert!(refused("{}").contains("message"));
+        assert!(refused("[]").contains("message"));
+        assert!(refused(r#"{"message":"outcomes","boot":7}"#).contains("integer `7`"));
+        let outcome = serde_json::from_value::<Outcome>(json!({ "kind": "edited" })).unwrap_err().to_string();
+        assert!(outcome.contains("missing field"), "{outcome}");
+    }
+}

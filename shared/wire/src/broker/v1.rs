@@ -246,6 +246,10 @@ pub struct Heartbeat {
     /// What keeps it from taking more work, if anything does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<WaitsFor>,
+    /// The queue it hears [`Control`] from, which ends with its connection: how a coordinator sees within seconds that a process
+    /// is gone. None while it connects again, and from versions that do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_queue: Option<String>,
 }
 
 /// What keeps a worker from taking more work.
@@ -436,4 +440,6 @@ pub enum Control {
         /// The process; all if absent.
         boot: Option<BootId>,
     },
+    /// Nothing: sent to one worker's queue to see whether it is there.
+    Probe,
 }
