@@ -21,10 +21,10 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: install libtorch build up ## from a fresh machine to a finished job on the demo pack, its report and contact sheet
 	@deploy/demo/run.sh
@@ -80,6 +80,9 @@ quality: install libtorch facesjs ## every method against the drawn truth, hours
 
 full-size: install libtorch up ## networks of true size on the CPU, their memory and time: tests/bench/FULL_SIZE.md (10 GB of disk)
 	@tests/bench/full_size.sh
+
+rabbitmq4: install libtorch build up ## the tests that speak to RabbitMQ, against RabbitMQ 4 (root: another Debian under .local, 600 MB)
+	@$(local)/rabbitmq4.sh test
 
 up: ## start the private PostgreSQL, RabbitMQ and S3
 	@$(local)/up.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A private RabbitMQ node: broker.sh start | stop | kill [FOLDER], and broker.sh ctl FOLDER ARGUMENT... (rabbitmqctl on it)
 # FOLDER (default .local/rabbit) holds all of a node, so a test can have one of its own to stop and start.
+# CFX_RABBITMQ_ROOT is a root file system with another RabbitMQ, as rabbitmq4.sh makes one: the node then runs in it.
 # Debian's own start script refuses accounts other than root and rabbitmq; the server's script below it does not.
 source "$(dirname "${BASH_SOURCE[0]}")/stack.sh"
 
@@ -22,8 +23,29 @@ node_pid=$pids/rabbitmq.pid
 epmd_pid=$pids/epmd.pid
 node_log=$logs/rabbitmq.log
 
+# inside COMMAND...: what runs COMMAND where RabbitMQ is installed. In a root of its own it sees its folder at the same path; the
+# mounts are in a namespace of its own, so that none stays behind.
+inside=()
+if [ -n "${CFX_RABBITMQ_ROOT:-}" ]; then
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    inside=(unshare --mount sh -euc '
+        root=$1 dir=$2
+        shift 2
+        mkdir -p "$root$dir"
+        mount -t proc proc "$root/proc"
+        mount --bind "$dir" "$root$dir"
+        exec chroot "$root" "$@"' sh "$CFX_RABBITMQ_ROOT" "$dir")
+fi
+
 server() {
     local path
+    if [ -n "${CFX_RABBITMQ_ROOT:-}" ]; then
+        [ -x "$CFX_RABBITMQ_ROOT/usr/lib/rabbitmq/bin/rabbitmq-server" ] ||
+            fail "there is no RabbitMQ in $CFX_RABBITMQ_ROOT" "make one with: deploy/local/rabbitmq4.sh"
+        [ "$dir" != "$state/rabbit" ] || fail "the stack's own node is the system's RabbitMQ" "give another folder"
+        printf /usr/lib/rabbitmq/bin/rabbitmq-server
+        return
+    fi
     for path in /usr/lib/rabbitmq/bin/rabbitmq-server /opt/rabbitmq/sbin/rabbitmq-server; do
         if [ -x "$path" ]; then
             printf '%s' "$path"
@@ -73,7 +95,7 @@ CONF
     )
     say "starting RabbitMQ on port $amqp"
     # `detached` makes the server's script replace itself by Erlang, so that the pid noted is the node's own.
-    spawn "$node_pid" "$node_log" env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir" detached=true \
+    spawn "$node_pid" "$node_log" "${inside[@]}" env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir" detached=true \
         RABBITMQ_NODENAME=cfx@localhost RABBITMQ_DIST_PORT="$dist" ERL_EPMD_PORT="$epmd" ERL_EPMD_ADDRESS=127.0.0.1 \
         RABBITMQ_CONF_ENV_FILE="$dir/rabbitmq-env.conf" RABBITMQ_CONFIG_FILE="$dir/rabbitmq.conf" \
         RABBITMQ_ADVANCED_CONFIG_FILE="$dir/advanced.config" RABBITMQ_ENABLED_PLUGINS_FILE="$dir/enabled_plugins" \
@@ -100,10 +122,10 @@ stop_mapper() {
 ctl() {
     local tool
     for tool in /usr/lib/rabbitmq/bin/rabbitmqctl /opt/rabbitmq/sbin/rabbitmqctl; do
-        [ -x "$tool" ] && break
+        [ -x "${CFX_RABBITMQ_ROOT:-}$tool" ] && break
     done
-    [ -x "$tool" ] || fail "rabbitmqctl is missing" "install it with: make install"
-    env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir" ERL_EPMD_PORT="$(port RABBIT_EPMD_PORT "$ports")" \
+    [ -x "${CFX_RABBITMQ_ROOT:-}$tool" ] || fail "rabbitmqctl is missing" "install it with: make install"
+    "${inside[@]}" env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir" ERL_EPMD_PORT="$(port RABBIT_EPMD_PORT "$ports")" \
         RABBITMQ_CONF_ENV_FILE="$dir/rabbitmq-env.conf" "$tool" --node cfx@localhost "$@" ||
         fail "rabbitmqctl $* failed"
 }

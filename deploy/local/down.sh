@@ -15,6 +15,9 @@ for folder in "$state"/test-broker-*/; do
     "$here/broker.sh" stop "$folder"
     rm -rf "$folder"
 done
+if [ -d "$state/rabbitmq4/node" ]; then
+    "$here/rabbitmq4.sh" stop
+fi
 "$here/s3.sh" stop
 "$here/broker.sh" stop
 "$here/postgres.sh" stop

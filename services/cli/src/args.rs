@@ -264,15 +264,21 @@ pub enum JobCommand {
         /// The job's id.
         job: String,
     },
-    /// Stop handing out work; running work goes on.
+    /// Stop handing out work of the job, or single tasks of it; running work goes on.
     Pause {
         /// The job's id.
         job: String,
+        /// Only this task, for example 412-17; repeat for several. The job goes on.
+        #[arg(long = "task")]
+        tasks: Vec<String>,
     },
     /// Hand out work again.
     Resume {
         /// The job's id.
         job: String,
+        /// Only this task, for example 412-17; repeat for several.
+        #[arg(long = "task")]
+        tasks: Vec<String>,
     },
     /// End the job, or single tasks of it; running work stops.
     Cancel {

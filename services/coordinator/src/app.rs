@@ -14,7 +14,7 @@ use crate::wake::Wake;
 use crate::{http, outcomes};
 use anyhow::Context;
 use artifacts::{Artifacts, S3Config};
-use broker::Publisher;
+use broker::{Publisher, Uptime};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoreConfig};
@@ -34,6 +34,8 @@ pub struct App {
     pub artifacts: Artifacts,
     /// RabbitMQ, for sending.
     pub publisher: Publisher,
+    /// For how long this process has been hearing workers.
+    pub listening: Uptime,
     /// Bells between the loops.
     pub wake: Arc<Wake>,
     /// What was measured.
@@ -55,7 +57,8 @@ impl App {
         artifacts.check().await.context("cannot use the bucket; check CFX_S3_BUCKET, CFX_S3_ENDPOINT and the keys")?;
         let publisher = Publisher::start(crate::config::broker(&config));
         let holder = format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()).into();
-        Ok(Self { config: Arc::new(config), store, artifacts, publisher, wake: Arc::default(), metrics, holder })
+        let (config, listening, wake) = (Arc::new(config), Uptime::default(), Arc::default());
+        Ok(Self { config, store, artifacts, publisher, listening, wake, metrics, holder })
     }
 
     /// Runs the loops and the HTTP interface on `listener` until `soft` is cancelled, and then ends in good order or, after the

@@ -18,7 +18,7 @@ const IN_HAND: u16 = 8;
 pub async fn run(app: App, stop: CancellationToken) {
     let settings = config::broker(&app.config);
     let handler = async |message: FromWorker, _trace: Option<String>| handle(&app, message).await;
-    broker::consume_outcomes(settings, IN_HAND, stop, handler).await;
+    broker::consume_outcomes(settings, IN_HAND, stop, app.listening.clone(), handler).await;
 }
 
 /// Applies one message.

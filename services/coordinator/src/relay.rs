@@ -62,6 +62,7 @@ fn refused(id: i64, error: &PublishError) {
     let kind = match error {
         PublishError::Unroutable { .. } => "unroutable",
         PublishError::Refused { .. } => "refused",
+        PublishError::TooLarge { .. } => "too_large",
         PublishError::Unconfirmed(_) => "unconfirmed",
         PublishError::Unavailable(_) | PublishError::Closed => "unavailable",
     };

@@ -3,6 +3,7 @@
 use crate::drain::Drain;
 use crate::held::Held;
 use broker::{Message, PublishError, Publisher};
+use domain::Reason;
 use domain::ids::{BatchId, BootId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,6 +96,15 @@ impl Reporter {
         let message = FromWorker::Outcomes { boot: self.boot(), batch, items };
         let mut pause = Duration::from_millis(500);
         while let Err(error) = self.say(&message, trace.clone()).await {
+            if let PublishError::TooLarge { bytes, .. } = error
+                && let FromWorker::Outcomes { items, .. } = message
+            {
+                tracing::warn!(%batch, items = items.len(), %error, "outcomes are told in two messages");
+                for part in parts(items, bytes) {
+                    Box::pin(self.outcomes(batch, part, trace.clone())).await;
+                }
+                return;
+            }
             tracing::warn!(%batch, %error, "an outcome is not confirmed; telling it again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(15));
@@ -158,5 +168,40 @@ impl Reporter {
         // Safe because the messages hold no map with keys that are not texts.
         let payload = serde_json::to_vec(message).expect("a broker message has a JSON form");
         self.publisher.publish(Message::outcome(payload).traced(trace)).await
+    }
+}
+
+/// The halves of outcomes that are too large for one message of `bytes`; one that is too large by itself becomes a failure that says
+/// so.
+fn parts(mut items: Vec<ItemOutcome>, bytes: usize) -> Vec<Vec<ItemOutcome>> {
+    if items.len() > 1 {
+        let rest = items.split_off(items.len() / 2);
+        return vec![items, rest];
+    }
+    let detail = format!("its outcome has {bytes} bytes, more than a message may have");
+    items.iter_mut().for_each(|item| {
+        item.outcome = Outcome::Failed { reason: Reason::Internal, detail: detail.clone() };
+    });
+    vec![items]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::TaskId;
+
+    #[test]
+    fn outcomes_that_are_too_large_are_halved_and_one_alone_fails_with_its_size() {
+        let item = |no| {
+            let outcome = Outcome::Yielded { checkpoint: None, done: 0.0 };
+            ItemOutcome { fence: Fence { task: TaskId { job: 1, no }, epoch: 1 }, gpu_ms: 0.0, outcome }
+        };
+        let halves = parts((0..5).map(item).collect(), 9_000_000);
+        assert_eq!(halves.iter().map(Vec::len).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(halves.concat(), (0..5).map(item).collect::<Vec<_>>());
+        let alone = parts(vec![item(7)], 9_000_000);
+        let Outcome::Failed { reason, detail } = &alone[0][0].outcome else { panic!("{alone:?}") };
+        assert_eq!((*reason, alone[0][0].fence.task.no), (Reason::Internal, 7));
+        assert!(detail.contains("9000000"), "{detail}");
     }
 }

@@ -50,7 +50,7 @@ impl Place {
         let config = BrokerConfig::new(vhost.url(), "test");
         let (said, heard) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        tokio::spawn(consume_outcomes(config.clone(), 16, stop.clone(), move |message, _| {
+        tokio::spawn(consume_outcomes(config.clone(), 16, stop.clone(), Default::default(), move |message, _| {
             // Nobody listens any more once the test is over.
             let _ = said.send(message);
             std::future::ready(Verdict::Ack)

@@ -19,6 +19,7 @@ mod outcomes;
 mod publish;
 mod reading;
 pub mod topology;
+mod uptime;
 mod work;
 
 pub use config::{BrokerConfig, BrokerError};
@@ -26,4 +27,5 @@ pub use control::ControlListener;
 pub use outcomes::{Verdict, consume_outcomes};
 pub use publish::{Message, PublishError, Publisher};
 pub use reading::MOST_BYTES;
+pub use uptime::Uptime;
 pub use work::{AckLost, Delivery, WorkQueue};

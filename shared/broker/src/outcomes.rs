@@ -4,6 +4,7 @@ use crate::config::{BrokerConfig, BrokerError};
 use crate::link::{Backoff, Link, chain, open_until_it_works};
 use crate::reading;
 use crate::topology;
+use crate::uptime::Uptime;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions};
@@ -28,10 +29,15 @@ pub enum Verdict {
 
 /// Consumes what workers say until `stop` is cancelled, handling up to `prefetch` messages at once. Reconnects by itself.
 ///
-/// `handler` gets the message and the trace context it came with. A message that cannot be read is dead-lettered to
+/// `listening` tells for how long it has been consuming. `handler` gets the message and the trace context it came with. A message that cannot be read is dead-lettered to
 /// [`topology::DEAD`], counted, and logged as an error. Messages in hand when `stop` comes are finished first.
-pub async fn consume_outcomes<H, F>(config: BrokerConfig, prefetch: u16, stop: CancellationToken, handler: H)
-where
+pub async fn consume_outcomes<H, F>(
+    config: BrokerConfig,
+    prefetch: u16,
+    stop: CancellationToken,
+    listening: Uptime,
+    handler: H,
+) where
     H: Fn(FromWorker, Option<String>) -> F,
     F: Future<Output = Verdict>,
 {
@@ -42,7 +48,9 @@ where
             () = stop.cancelled() => return,
         };
         let began = tokio::time::Instant::now();
-        match consume(&link, prefetch, &stop, &handler).await {
+        let consumed = consume(&link, prefetch, &stop, &listening, &handler).await;
+        listening.set(false);
+        match consumed {
             Ok(()) => {
                 // Everything in hand is acknowledged; a close that fails changes nothing.
                 let _ = link.connection.close(200, "done".into()).await;
@@ -60,7 +68,13 @@ where
 }
 
 /// Consumes on one connection; `Ok` when told to stop, an error when the connection, channel or consumer has ended.
-async fn consume<H, F>(link: &Link, prefetch: u16, stop: &CancellationToken, handler: &H) -> Result<(), BrokerError>
+async fn consume<H, F>(
+    link: &Link,
+    prefetch: u16,
+    stop: &CancellationToken,
+    listening: &Uptime,
+    handler: &H,
+) -> Result<(), BrokerError>
 where
     H: Fn(FromWorker, Option<String>) -> F,
     F: Future<Output = Verdict>,
@@ -69,6 +83,7 @@ where
     let (queue, tag) = (topology::OUTCOMES.into(), "".into());
     let consuming = link.channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default());
     let mut consumer = consuming.await.map_err(BrokerError::Broken)?;
+    listening.set(true);
     let mut in_hand = FuturesUnordered::new();
     loop {
         tokio::select! {

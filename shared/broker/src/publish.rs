@@ -10,14 +10,16 @@
 
 use crate::config::{BrokerConfig, BrokerError};
 use crate::link::{Backoff, Link, chain};
+use crate::reading::MOST_BYTES;
 use crate::topology;
+use crate::uptime::Uptime;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation, PublisherConfirm};
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -122,6 +124,14 @@ pub enum PublishError {
     /// No confirm came in time, or the connection broke before it did.
     #[error("RabbitMQ did not confirm the message ({0}); it may have arrived")]
     Unconfirmed(String),
+    /// It is larger than a message may be; to repeat does not help.
+    #[error("the message for '{routing_key}' has {bytes} bytes, and the limit is {MOST_BYTES}")]
+    TooLarge {
+        /// The routing key.
+        routing_key: String,
+        /// Its size.
+        bytes: usize,
+    },
     /// There was no connection to send it on.
     #[error("RabbitMQ is away: {0}")]
     Unavailable(String),
@@ -136,7 +146,7 @@ type Reply = oneshot::Sender<Result<(), PublishError>>;
 #[derive(Clone, Debug)]
 pub struct Publisher {
     queue: mpsc::Sender<(Message, Reply)>,
-    connected: Arc<Mutex<Option<Instant>>>,
+    connected: Uptime,
     blocked: Arc<AtomicBool>,
 }
 
@@ -144,8 +154,8 @@ impl Publisher {
     /// Starts the publishing task, which connects by itself and keeps connected. Must be called on a tokio runtime.
     pub fn start(config: BrokerConfig) -> Self {
         let (queue, requests) = mpsc::channel(4 * PIPELINE);
-        let (connected, blocked) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-        let shared = (Arc::clone(&connected), Arc::clone(&blocked));
+        let (connected, blocked) = (Uptime::default(), Arc::new(AtomicBool::new(false)));
+        let shared = (connected.clone(), Arc::clone(&blocked));
         let lane = Lane { config, link: None, declared: HashSet::new(), connected: shared.0, blocked: shared.1 };
         tokio::spawn(lane.run(requests));
         Self { queue, connected, blocked }
@@ -158,8 +168,7 @@ impl Publisher {
 
     /// For how long the present connection has been up, if there is one.
     pub fn connected_for(&self) -> Option<Duration> {
-        // safe to go on after a panic elsewhere: it is one value
-        self.connected.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+        self.connected.get()
     }
 
     /// Whether the broker blocked publishers when last looked at: messages wait until its memory or disk alarm ends.
@@ -170,7 +179,7 @@ impl Publisher {
     /// Publishes one message and waits for its confirm.
     ///
     /// # Errors
-    /// [`PublishError`]; to repeat is always safe.
+    /// [`PublishError`]; to repeat is always safe, and helps unless it is [`PublishError::TooLarge`].
     pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let (reply, answer) = oneshot::channel();
         self.queue.send((message, reply)).await.map_err(|_| PublishError::Closed)?;
@@ -202,7 +211,7 @@ struct Lane {
     link: Option<Link>,
     /// Class queues declared on the present connection.
     declared: HashSet<String>,
-    connected: Arc<Mutex<Option<Instant>>>,
+    connected: Uptime,
     blocked: Arc<AtomicBool>,
 }
 
@@ -241,7 +250,7 @@ impl Lane {
             let link = Link::open(&self.config, "publishing").await?;
             link.channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(BrokerError::Broken)?;
             self.link = Some(link);
-            self.note_connected(true);
+            self.connected.set(true);
         }
         Ok(())
     }
@@ -254,11 +263,7 @@ impl Lane {
     fn drop_link(&mut self) {
         self.link = None;
         self.declared.clear();
-        self.note_connected(false);
-    }
-
-    fn note_connected(&self, up: bool) {
-        *self.connected.lock().unwrap_or_else(PoisonError::into_inner) = up.then(Instant::now);
+        self.connected.set(false);
     }
 
     /// Tries for as long as a confirm may take: callers whose broker restarts are served, and none waits for ever.
@@ -332,6 +337,10 @@ impl Lane {
 
     /// Writes a message to the connection; its confirm is still to come.
     async fn write(&mut self, message: &Message) -> Result<PublisherConfirm, PublishError> {
+        if message.payload.len() > MOST_BYTES {
+            let (routing_key, bytes) = (message.routing_key.clone(), message.payload.len());
+            return Err(PublishError::TooLarge { routing_key, bytes });
+        }
         let unconfirmed = |text: String| PublishError::Unconfirmed(text);
         let Some(link) = &self.link else { return Err(unconfirmed("the connection broke".to_owned())) };
         if message.exchange == topology::WORK && !self.declared.contains(&message.routing_key) {

@@ -1,9 +1,12 @@
 //! Silence: connections that are dead and nobody says so, and a broker that takes nothing more.
 
+mod support;
+
 use anyhow::Result;
 use broker::{BrokerConfig, Message, Publisher, Verdict, consume_outcomes};
 use domain::BootId;
 use std::time::{Duration, Instant};
+use support::published;
 use testkit::{Fault, FaultProxy, TestBroker, TestVhost, wait_until};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -28,7 +31,7 @@ fn listen(url: &str) -> (mpsc::UnboundedReceiver<FromWorker>, CancellationToken)
     let (config, stop) = (quick(url), CancellationToken::new());
     let stopped = stop.clone();
     tokio::spawn(async move {
-        consume_outcomes(config, 4, stopped, |message, _| {
+        consume_outcomes(config, 4, stopped, Default::default(), |message, _| {
             // the test has ended if nobody listens
             let _ = heard.send(message);
             std::future::ready(Verdict::Ack)
@@ -44,7 +47,7 @@ async fn half_open_connections_are_noticed_and_made_anew() -> Result<()> {
     let (proxy, url) = FaultProxy::before(vhost.url()).await?;
     let publisher = Publisher::start(quick(&url));
     let (mut heard, _stop) = listen(&url);
-    publisher.publish(goodbye(1)).await?;
+    published(&publisher, goodbye(1)).await?;
     assert!(timeout(LONG, heard.recv()).await?.is_some());
     proxy.set(Fault::HalfOpen);
     let began = Instant::now();
@@ -68,7 +71,7 @@ async fn a_broker_of_ones_own_that_blocks_publishers_makes_them_wait_and_not_fai
         let publisher = publisher.clone();
         async move {
             // the first may pass before the broker blocks its connection; the second does not
-            publisher.publish(goodbye(2)).await?;
+            published(&publisher, goodbye(2)).await?;
             publisher.publish(goodbye(3)).await
         }
     });
@@ -95,7 +98,7 @@ async fn a_channel_of_a_broker_of_ones_own_that_is_closed_is_opened_again() -> R
     let stopped = stop.clone();
     tokio::spawn(async move {
         let times = std::sync::atomic::AtomicU32::new(0);
-        consume_outcomes(config, 4, stopped, async |message, _| {
+        consume_outcomes(config, 4, stopped, Default::default(), async |message, _| {
             let first = times.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
             // the test has ended if nobody listens
             let _ = heard.send(message);
@@ -112,7 +115,7 @@ async fn a_channel_of_a_broker_of_ones_own_that_is_closed_is_opened_again() -> R
     assert_eq!(timeout(LONG, said.recv()).await?.as_ref(), Some(&stuck));
     // on the channel that is opened in the closed one's place
     assert_eq!(timeout(LONG, said.recv()).await?.as_ref(), Some(&stuck), "what was held comes again");
-    publisher.publish(goodbye(2)).await?;
+    published(&publisher, goodbye(2)).await?;
     let wanted = FromWorker::Goodbye { boot: BootId::from_uuid(Uuid::from_u128(2)) };
     while timeout(LONG, said.recv()).await?.as_ref() != Some(&wanted) {}
     stop.cancel();

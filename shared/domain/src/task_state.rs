@@ -8,6 +8,8 @@
 //!    ▼                  │ due                      │ fail, lost │  ▼
 //!  dead ◀───────────────┴─────────── retry_wait ◀──┴────────────┘ dead          cancelled ◀── cancel (any not terminal)
 //! ```
+//! A user pauses what is blocked, ready or in back-off (`paused`), and resumes it: back to ready, or to blocked.
+//!
 //! A finish may arrive before the start is processed (messages are hints and come in any order), so `dispatched` accepts it.
 //! An event that carries an epoch other than the task's changes nothing: that is the fence (invariant I3).
 
@@ -38,6 +40,8 @@ pub enum TaskState {
         /// Why the last attempt failed.
         reason: Reason,
     },
+    /// Held back by a user. Only a user moves it on.
+    Paused,
     /// Done: exactly one result row exists. Terminal.
     Succeeded,
     /// Given up, with a reason. Terminal, but an operator may revive it.
@@ -58,6 +62,7 @@ impl TaskState {
             Self::Dispatched { .. } => "dispatched",
             Self::Running { .. } => "running",
             Self::RetryWait { .. } => "retry_wait",
+            Self::Paused => "paused",
             Self::Succeeded => "succeeded",
             Self::Dead { .. } => "dead",
             Self::Cancelled => "cancelled",
@@ -71,8 +76,8 @@ impl TaskState {
 }
 
 /// The names of all states, in the order of the diagram.
-pub const TASK_STATES: [&str; 8] =
-    ["blocked", "ready", "dispatched", "running", "retry_wait", "succeeded", "dead", "cancelled"];
+pub const TASK_STATES: [&str; 9] =
+    ["blocked", "ready", "dispatched", "running", "retry_wait", "paused", "succeeded", "dead", "cancelled"];
 
 /// A task as the state machine sees it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -132,6 +137,13 @@ pub enum TaskEvent {
     },
     /// The back-off has passed.
     Due,
+    /// The user holds it back.
+    Pause,
+    /// The user lets it go on.
+    Resume {
+        /// Whether something it waits for is not there yet.
+        waits: bool,
+    },
     /// The user cancelled it or its job.
     Cancel,
     /// An operator wants a dead task tried again, with fresh attempts.
@@ -178,6 +190,10 @@ impl Task {
             (S::Dispatched { .. } | S::Running { .. }, E::Fail { reason, .. } | E::Lose { reason }) => {
                 Ok(self.failed(*reason, policy))
             }
+            // what a worker has is finished: the cancel is there to stop it
+            (S::Blocked | S::Ready | S::RetryWait { .. }, E::Pause) => to(S::Paused),
+            (S::Paused, E::Resume { waits: true }) => to(S::Blocked),
+            (S::Paused, E::Resume { waits: false }) => to(S::Ready),
             (state, E::Cancel) if !state.is_terminal() => to(S::Cancelled),
             (S::Dead { reason: Reason::ProducerDead }, E::Revive) => {
                 // its producer must come first; reviving re-arms that too
@@ -221,6 +237,7 @@ mod tests {
             TaskState::Dispatched { batch: BatchId::from_uuid(Uuid::nil()) },
             TaskState::Running { boot: BootId::from_uuid(Uuid::nil()) },
             TaskState::RetryWait { reason },
+            TaskState::Paused,
             TaskState::Succeeded,
             TaskState::Dead { reason },
             TaskState::Dead { reason: Reason::ProducerDead },
@@ -247,6 +264,9 @@ mod tests {
             ("lose", TaskEvent::Lose { reason: Reason::WorkerLost }),
             ("lose: unstarted", TaskEvent::Lose { reason: Reason::NeverStarted }),
             ("due", TaskEvent::Due),
+            ("pause", TaskEvent::Pause),
+            ("resume", TaskEvent::Resume { waits: false }),
+            ("resume: waits", TaskEvent::Resume { waits: true }),
             ("cancel", TaskEvent::Cancel),
             ("revive", TaskEvent::Revive),
         ]

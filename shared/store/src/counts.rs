@@ -18,6 +18,8 @@ pub enum Phase {
     Running,
     /// Waits out its back-off.
     RetryWait,
+    /// Held back by a user.
+    Paused,
     /// Done.
     Succeeded,
     /// Given up.
@@ -28,12 +30,13 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order of the state diagram.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Blocked,
         Self::Ready,
         Self::Dispatched,
         Self::Running,
         Self::RetryWait,
+        Self::Paused,
         Self::Succeeded,
         Self::Dead,
         Self::Cancelled,
@@ -47,6 +50,7 @@ impl Phase {
             Self::Dispatched => "dispatched",
             Self::Running => "running",
             Self::RetryWait => "retry_wait",
+            Self::Paused => "paused",
             Self::Succeeded => "succeeded",
             Self::Dead => "dead",
             Self::Cancelled => "cancelled",

@@ -36,7 +36,7 @@ pub struct StageProgress {
     /// The stage.
     pub stage: Stage,
     /// Tasks by phase, in the order of [`Phase::ALL`].
-    phases: [i64; 8],
+    phases: [i64; 9],
     /// Succeeded per second, smoothed; none before the second look.
     pub per_second: Option<f64>,
     /// Variance of that.
@@ -319,6 +319,12 @@ fn stall(
         let detail = "everything that is left waits out a back-off after failures".to_owned();
         return Some(Stall { code: "retry_backoff", detail, until: Some(until) });
     }
+    if sum(Phase::Paused) > 0 && sum(Phase::Blocked) == 0 {
+        return say(
+            "tasks_paused",
+            "all that is left was paused by a user; `cfx job resume JOB --task` lets a task go on",
+        );
+    }
     if sum(Phase::Blocked) > 0 {
         return say("other_job", "it waits for inversions that another job computes");
     }
@@ -394,6 +400,8 @@ mod tests {
         let waiting = [stage(Stage::Edit, &[(Phase::Blocked, 5)])];
         let quiet = Facts { claimable: false, ..facts() };
         assert_eq!(code(JobState::Active, &waiting, &quiet, None, &FINE), Some("other_job"));
+        let held = [stage(Stage::Edit, &[(Phase::Paused, 5)])];
+        assert_eq!(code(JobState::Active, &held, &quiet, None, &FINE), Some("tasks_paused"));
         let gated = Facts { training: vec!["green".into()], ..quiet.clone() };
         assert_eq!(code(JobState::Active, &waiting, &gated, None, &FINE), Some("training"));
         let at = "2026-11-27T00:00:00Z".parse().ok();

@@ -132,7 +132,12 @@ fn counted(job_seq: i64, state: JobState, rows: Vec<(String, i64)>) -> Result<Re
 }
 
 /// Sees that everything the revived tasks wait for is there, on its way, or known to the rearming sweep.
-async fn rearm_revived(conn: &mut PgConnection, job_seq: i64, nos: &[i32], edits: &[i16]) -> Result<(), StoreError> {
+pub(crate) async fn rearm_revived(
+    conn: &mut PgConnection,
+    job_seq: i64,
+    nos: &[i32],
+    edits: &[i16],
+) -> Result<(), StoreError> {
     // a gate that died opens a way again: its mapper is there, under way, or produced anew
     let gates = "-- retry_dead: gates
         UPDATE job_edits SET gate = 'waiting' WHERE job_seq = $1 AND gate = 'dead' AND edit_no = ANY($2)";

@@ -50,10 +50,10 @@ impl Store {
             WITH named AS (
                 SELECT no, state, key, stage, charged, held_since FROM tasks
                 WHERE job_seq = $1 AND no = ANY($2) AND stage <> 'train'
-                    AND state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait') ORDER BY no FOR UPDATE),
+                    AND state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait', 'paused') ORDER BY no FOR UPDATE),
             followers AS (
                 SELECT no, state, charged, held_since FROM tasks
-                WHERE job_seq = $1 AND state = 'blocked' AND no <> ALL($2)
+                WHERE job_seq = $1 AND (state = 'blocked' OR state = 'paused') AND no <> ALL($2)
                     AND needs IN (SELECT key FROM named WHERE stage = 'invert') ORDER BY no FOR UPDATE),
             held AS (
                 SELECT no, state AS was, charged, held_since FROM named

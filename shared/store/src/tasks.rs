@@ -114,6 +114,7 @@ impl TryFrom<Row> for TaskRow {
             Phase::Dispatched => TaskState::Dispatched { batch: BatchId::from_uuid(at.required("batch", row.batch)?) },
             Phase::Running => TaskState::Running { boot: BootId::from_uuid(at.required("boot", row.boot)?) },
             Phase::RetryWait => TaskState::RetryWait { reason: reason()? },
+            Phase::Paused => TaskState::Paused,
             Phase::Succeeded => TaskState::Succeeded,
             Phase::Dead => TaskState::Dead { reason: reason()? },
             Phase::Cancelled => TaskState::Cancelled,

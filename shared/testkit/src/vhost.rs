@@ -75,6 +75,20 @@ impl TestVhost {
         Ok(if text.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&text)? })
     }
 
+    /// Publishes a message as a stranger would, past every rule of the project's own publisher, and waits for its confirm.
+    ///
+    /// # Errors
+    /// When the node does not take it.
+    pub async fn publish(&self, queue: &str, body: &[u8]) -> Result<()> {
+        let connection = lapin::Connection::connect(&self.url, lapin::ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await?;
+        let (options, properties) = (lapin::options::BasicPublishOptions::default(), lapin::BasicProperties::default());
+        let confirm = channel.basic_publish("".into(), queue.into(), options, body, properties).await?.await?;
+        anyhow::ensure!(confirm.is_ack(), "the node refused a message for {queue}");
+        Ok(connection.close(200, "done".into()).await?)
+    }
+
     /// Deletes a queue with what is in it, under everybody who uses it.
     ///
     /// # Errors

@@ -5,7 +5,9 @@ use crate::args::LimitArgs;
 use crate::{exit, output};
 use anyhow::{Context as _, Result};
 use domain::{JobId, TaskId};
-use wire::http::v1::{CancelTasks, Job, Retried, Retry, SetLimits, TasksCancelled};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wire::http::v1::{Job, NamedTasks, Retried, Retry, SetLimits, TasksCancelled, TasksPaused, TasksResumed};
 
 pub async fn transition(at: &Context, job: &str, verb: &str) -> Result<u8> {
     let id: JobId = job.parse()?;
@@ -19,13 +21,38 @@ pub async fn transition(at: &Context, job: &str, verb: &str) -> Result<u8> {
 }
 
 pub async fn cancel_tasks(at: &Context, job: &str, tasks: &[String]) -> Result<u8> {
+    let told = |done: &TasksCancelled| {
+        format!("{} tasks are cancelled, {} of them were with workers", done.cancelled, done.held)
+    };
+    name_tasks(at, job, tasks, "cancel", told).await
+}
+
+pub async fn pause_tasks(at: &Context, job: &str, tasks: &[String]) -> Result<u8> {
+    let told = |done: &TasksPaused| match done.held {
+        0 => format!("{} tasks are paused", done.paused),
+        held => format!("{} tasks are paused, {held} more are with workers and finish", done.paused),
+    };
+    name_tasks(at, job, tasks, "pause", told).await
+}
+
+pub async fn resume_tasks(at: &Context, job: &str, tasks: &[String]) -> Result<u8> {
+    name_tasks(at, job, tasks, "resume", |done: &TasksResumed| format!("{} tasks go on", done.resumed)).await
+}
+
+async fn name_tasks<T: Serialize + DeserializeOwned>(
+    at: &Context,
+    job: &str,
+    tasks: &[String],
+    verb: &str,
+    told: impl Fn(&T) -> String,
+) -> Result<u8> {
     let id: JobId = job.parse()?;
     let tasks = tasks.iter().map(|task| task.parse()).collect::<Result<Vec<TaskId>, _>>().context("--task")?;
-    let answer: TasksCancelled = at.client.post(&format!("/v1/jobs/{id}/tasks/cancel"), &CancelTasks { tasks }).await?;
+    let answer: T = at.client.post(&format!("/v1/jobs/{id}/tasks/{verb}"), &NamedTasks { tasks }).await?;
     if at.json {
         output::json(&answer)?;
     } else {
-        output::line(format!("{} tasks are cancelled, {} of them were with workers", answer.cancelled, answer.held));
+        output::line(told(&answer));
     }
     Ok(exit::OK)
 }

@@ -165,7 +165,7 @@ fn accepted(job: &Job, stage: Stage) -> String {
 
 /// What of a stage is neither done nor simply waiting.
 fn standing(job: &Job, stage: Stage) -> String {
-    let parts = ["running", "blocked", "retry_wait", "dead"].into_iter().filter_map(|state| {
+    let parts = ["running", "blocked", "retry_wait", "paused", "dead"].into_iter().filter_map(|state| {
         let tasks = job.count(Some(stage), state);
         (tasks > 0).then(|| format!(" {tasks} {}", state.replace('_', " ")))
     });

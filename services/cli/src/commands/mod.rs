@@ -55,8 +55,14 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::Job(JobCommand::List { state, limit }) => job_list::run(&at, state.as_deref(), limit).await,
         Command::Job(JobCommand::Status { job }) => job_status::run(&at, &job).await,
         Command::Job(JobCommand::Watch { job }) => job_watch::run(&at, &job).await,
-        Command::Job(JobCommand::Pause { job }) => job_control::transition(&at, &job, "pause").await,
-        Command::Job(JobCommand::Resume { job }) => job_control::transition(&at, &job, "resume").await,
+        Command::Job(JobCommand::Pause { job, tasks }) if tasks.is_empty() => {
+            job_control::transition(&at, &job, "pause").await
+        }
+        Command::Job(JobCommand::Pause { job, tasks }) => job_control::pause_tasks(&at, &job, &tasks).await,
+        Command::Job(JobCommand::Resume { job, tasks }) if tasks.is_empty() => {
+            job_control::transition(&at, &job, "resume").await
+        }
+        Command::Job(JobCommand::Resume { job, tasks }) => job_control::resume_tasks(&at, &job, &tasks).await,
         Command::Job(JobCommand::Cancel { job, tasks }) if tasks.is_empty() => {
             job_control::transition(&at, &job, "cancel").await
         }

@@ -32,7 +32,7 @@ struct JobPage {
     submitted: String,
     finished: Option<String>,
     seconds: String,
-    states: [&'static str; 8],
+    states: [&'static str; 9],
     stages: Vec<StageRow>,
     edits: Vec<EditRow>,
     dead: Vec<Task>,

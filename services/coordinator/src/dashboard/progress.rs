@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use wire::http::v1::{Count, Job};
 
 /// The states shown as a segment, in the order they are stacked; what is left (blocked, ready) is the bar's ground.
-const STACK: [&str; 6] = ["succeeded", "dead", "cancelled", "running", "dispatched", "retry_wait"];
+const STACK: [&str; 7] = ["succeeded", "dead", "cancelled", "running", "dispatched", "retry_wait", "paused"];
 
 /// One segment, in thousandths of the bar.
 pub struct Part {

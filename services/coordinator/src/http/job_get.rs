@@ -46,6 +46,7 @@ fn told(row: ProgressRow) -> Progress {
         ready: s.tasks(Phase::Ready),
         blocked: s.tasks(Phase::Blocked),
         retrying: s.tasks(Phase::RetryWait),
+        paused: s.tasks(Phase::Paused),
         dead: s.tasks(Phase::Dead),
         cancelled: s.tasks(Phase::Cancelled),
         per_minute: s.per_second.map(|rate| rate * 60.0),

@@ -22,7 +22,7 @@ pub mod results;
 mod sources;
 mod store_errors;
 pub mod tasks;
-mod tasks_cancel;
+mod tasks_control;
 pub mod workers;
 
 use crate::app::App;
@@ -58,7 +58,9 @@ pub fn router(app: App) -> Router {
         .route("/v1/jobs/{id}/retry", post(job_retry::handle))
         .route("/v1/jobs/{id}/limits", post(job_limits::handle))
         .route("/v1/jobs/{id}/tasks", get(tasks::handle))
-        .route("/v1/jobs/{id}/tasks/cancel", post(tasks_cancel::handle))
+        .route("/v1/jobs/{id}/tasks/pause", post(tasks_control::pause))
+        .route("/v1/jobs/{id}/tasks/resume", post(tasks_control::resume))
+        .route("/v1/jobs/{id}/tasks/cancel", post(tasks_control::cancel))
         .route("/v1/jobs/{id}/results", get(results::handle))
         .route("/v1/tasks/{task}", get(tasks::one))
         .route("/v1/results/{task}", get(results::one))

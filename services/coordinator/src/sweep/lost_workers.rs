@@ -3,7 +3,10 @@
 use super::Reconciler;
 use crate::app::App;
 use crate::error::LoopError;
+use std::time::Duration;
 
+/// Longer than any worker lives.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Tasks of one step.
 const SLICE: i64 = 1_000;
 
@@ -18,7 +21,11 @@ impl Reconciler for LostWorkers {
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let tuning = &self.app.config.tuning;
-        let (silence, gone) = (tuning.worker_lost, tuning.worker_gone);
+        // silence counts only for as long as somebody listened: after an outage of the broker, or of this process when it is the only
+        // one, every worker seems to have been silent, and its heartbeats are still in the queue
+        let listened = self.app.listening.get().is_some_and(|time| time > tuning.worker_lost);
+        let silence = if listened { tuning.worker_lost } else { NEVER };
+        let gone = tuning.worker_gone;
         let applied = self.app.store.lost_workers(silence, gone, SLICE, &tuning.retries()).await?;
         let taken = applied.changed.len() as u64;
         if taken > 0 {

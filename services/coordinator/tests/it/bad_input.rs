@@ -4,7 +4,7 @@ use crate::life_of_a_job::{Serving, submit, until};
 use crate::support::{Bench, job};
 use crate::worker::{Manners, Worker};
 use anyhow::Result;
-use broker::Message;
+use broker::{Message, PublishError};
 use domain::job_state::JobState;
 use domain::{BatchId, BootId};
 use serde_json::json;
@@ -34,7 +34,10 @@ async fn nonsense_is_refused_counted_and_shown_and_a_job_ends_beside_it() -> Res
     for body in [&b"not json"[..], b"{\"message\":\"of-a-later-version\"}", b"[[[[[[", b"\xff\xfe"] {
         say(body.to_vec()).await?;
     }
-    say(vec![b' '; broker::MOST_BYTES + 1]).await?;
+    let huge = vec![b' '; broker::MOST_BYTES + 1];
+    let refused_here = say(huge.clone()).await;
+    assert!(matches!(refused_here, Err(PublishError::TooLarge { .. })), "{refused_here:?}");
+    bench.vhost.publish("cfx.outcomes", &huge).await?;
     // heartbeats that would reach into pages and queue names
     let boot = BootId::from_uuid(Uuid::new_v4());
     let heartbeat = |class: &str, name: &str, done: &str| {

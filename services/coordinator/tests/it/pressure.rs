@@ -9,7 +9,7 @@ use coordinator::enqueue::Enqueue;
 use coordinator::relay::Relay;
 use coordinator::sweep::{ProbeWorkers, Reconciler};
 use domain::BootId;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{HeartbeatRow, WorkerState};
@@ -136,6 +136,8 @@ async fn limits_are_set_read_audited_and_refused_with_the_field() -> Result<()> 
         (path.clone(), json!({ "budget_gpu_seconds": -2.0 }), "budget_gpu_seconds"),
         (path.clone(), json!({ "deadline": "2030-01-01T00:00:00Z", "no_deadline": true }), "no_deadline"),
         (path.clone(), json!({ "deadlin": 1 }), "deadlin"),
+        (format!("/v1/jobs/{id}/tasks/pause"), json!({ "tasks": [] }), "tasks"),
+        (format!("/v1/jobs/{id}/tasks/resume"), json!({ "task": ["1-1"] }), "task"),
         (format!("/v1/jobs/{id}/tasks/cancel"), json!({ "tasks": [] }), "tasks"),
         (format!("/v1/jobs/{id}/tasks/cancel"), json!({ "tasks": ["999-1"] }), "999-1"),
     ] {
@@ -143,9 +145,20 @@ async fn limits_are_set_read_audited_and_refused_with_the_field() -> Result<()> 
         let detail = answer["detail"].as_str().unwrap_or_default();
         assert!(status.is_client_error() && detail.contains(words), "{path} {body}: {status} {answer}");
     }
+    let job: Job = bench.read(&format!("/v1/jobs/{id}")).await?;
+    let (first, tasks) = (format!("{}-0", job.seq), format!("/v1/jobs/{id}/tasks"));
+    let one = json!({ "tasks": [first] });
+    assert_eq!(bench.post(&format!("{tasks}/pause"), &one, &me).await?.1, json!({ "paused": 1, "held": 0 }));
+    let job: Job = bench.read(&format!("/v1/jobs/{id}")).await?;
+    assert_eq!(job.progress.iter().flat_map(|p| &p.stages).map(|stage| stage.paused).sum::<i64>(), 1);
+    assert_eq!(job.count(None, "paused"), 1);
+    let page: Value = bench.read(&format!("{tasks}?state=paused")).await?;
+    assert_eq!(page["items"][0]["id"], json!(first), "{page}");
+    assert_eq!(bench.post(&format!("{tasks}/resume"), &one, &me).await?.1, json!({ "resumed": 1 }));
     let log: Page<AuditEntry> = bench.read("/v1/audit").await?;
     let told: Vec<_> = log.items.iter().map(|e| (e.actor.as_str(), e.action.as_str())).collect();
-    assert_eq!(told, [("ada", "job.limits"), ("ada", "job.limits"), ("ada", "project.set"), ("ada", "project.set")]);
+    let asked = ["task.resume", "task.pause", "job.limits", "job.limits", "project.set", "project.set"];
+    assert_eq!(told, asked.map(|action| ("ada", action)));
     let (_, answer) = bench.post(&format!("/v1/jobs/{id}/cancel"), &json!({}), &me).await?;
     assert_eq!(answer["state"], "cancelled");
     let (status, _) = bench.post(&path, &json!({ "priority": 1 }), &me).await?;

@@ -29,7 +29,8 @@ pub struct Bench {
     pub router: Router,
     // dropped after the coordinator
     _database: TestDatabase,
-    _vhost: TestVhost,
+    /// Its vhost.
+    pub vhost: TestVhost,
     _bucket: TestBucket,
 }
 
@@ -84,7 +85,7 @@ impl Bench {
         };
         let app = app_on(config, "first").await?;
         let router = coordinator::http::router(app.clone());
-        Ok(Self { app, router, _database: database, _vhost: vhost, _bucket: bucket })
+        Ok(Self { app, router, _database: database, vhost, _bucket: bucket })
     }
 
     /// A second coordinator on the same services.
@@ -164,6 +165,7 @@ impl Bench {
 async fn app_on(config: Config, holder: &str) -> Result<App> {
     let store = Store::connect(&StoreConfig { url: config.database_url.clone(), max_connections: 10 }).await?;
     Ok(App {
+        listening: Default::default(),
         store,
         artifacts: app::bucket(&config.bucket),
         publisher: broker::Publisher::start(config::broker(&config)),

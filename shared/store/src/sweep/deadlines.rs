@@ -15,7 +15,7 @@ pub struct Expired {
 }
 
 impl Store {
-    /// Cancels up to `limit` tasks of one job past its deadline that are ready, blocked or in back-off, and notes in the audit log
+    /// Cancels up to `limit` tasks of one job past its deadline that are ready, blocked, paused or in back-off, and notes in the audit log
     /// when a job is first met here. A job whose tasks have all ended is settled as any other: partial if some succeeded.
     ///
     /// # Errors
@@ -24,7 +24,7 @@ impl Store {
     pub async fn expire_slice(&self, limit: i64) -> Result<Expired, StoreError> {
         let sql = "-- expire_slice: job
             SELECT seq FROM jobs j WHERE deadline <= now() AND state IN ('accepting', 'active', 'paused')
-                AND EXISTS (SELECT FROM tasks t WHERE t.job_seq = j.seq AND t.state IN ('blocked', 'ready', 'retry_wait'))
+                AND EXISTS (SELECT FROM tasks t WHERE t.job_seq = j.seq AND (t.state IN ('blocked', 'ready', 'retry_wait') OR t.state = 'paused'))
             ORDER BY deadline LIMIT 1";
         let Some(job_seq): Option<i64> = sqlx::query_scalar(sql).fetch_optional(&self.pool).await? else {
             return Ok(Expired::default());
@@ -47,7 +47,7 @@ impl Store {
             "-- expire_slice
             WITH held AS (
                 SELECT t.job_seq, t.no, t.state AS was FROM tasks t
-                WHERE t.job_seq = $1 AND t.state IN ('blocked', 'ready', 'retry_wait')
+                WHERE t.job_seq = $1 AND (t.state IN ('blocked', 'ready', 'retry_wait') OR t.state = 'paused')
                     AND EXISTS (SELECT FROM jobs WHERE seq = $1 AND deadline <= now())
                 LIMIT $2 FOR UPDATE OF t),
             moved AS (

@@ -28,7 +28,7 @@ impl Store {
                 -- by the counts, which are exact (I6): among the tasks themselves it would have to pass all that were moved since the
                 -- last vacuum
                 SELECT FROM job_counts c WHERE c.job_seq = j.seq AND c.n > 0
-                    AND c.state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait'))
+                    AND c.state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait', 'paused'))
             ORDER BY j.seq LIMIT $1";
         let jobs: Vec<i64> = sqlx::query_scalar(sql).bind(limit).fetch_all(&self.pool).await?;
         let mut settled = Vec::new();
@@ -45,8 +45,8 @@ impl Store {
         // under the lock no task is added and none revived, so what the next statement sees is final
         let Some(from) = lock_job(&mut tx, job_seq).await? else { return Ok(None) };
         let open = "-- settle_jobs: check
-            SELECT EXISTS (SELECT FROM tasks WHERE job_seq = $1
-                AND state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait'))";
+            SELECT EXISTS (SELECT FROM tasks WHERE job_seq = $1 AND state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait'))
+                OR EXISTS (SELECT FROM tasks WHERE job_seq = $1 AND state = 'paused')";
         let open: bool = sqlx::query_scalar(open).bind(job_seq).fetch_one(&mut *tx).await?;
         if open || !matches!(from, JobState::Active | JobState::Paused) {
             return Ok(None);

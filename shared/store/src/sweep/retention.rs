@@ -49,6 +49,20 @@ impl Store {
         Ok(sqlx::query(sql).bind(keep.as_secs_f64()).bind(limit).execute(&self.pool).await?.rows_affected())
     }
 
+    /// Deletes up to `limit` token buckets that nothing was taken from for `keep`, which is longer than any takes to fill: a missing
+    /// bucket is a full one. Returns how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.full_buckets", skip(self))]
+    pub async fn full_buckets(&self, keep: Duration, limit: i64) -> Result<u64, StoreError> {
+        let sql = "-- full_buckets
+            DELETE FROM rate_buckets WHERE owner IN (
+                SELECT owner FROM rate_buckets WHERE refilled_at < now() - make_interval(secs => $1)
+                LIMIT $2 FOR UPDATE SKIP LOCKED)";
+        Ok(sqlx::query(sql).bind(keep.as_secs_f64()).bind(limit).execute(&self.pool).await?.rows_affected())
+    }
+
     /// Deletes work messages that waited in the outbox longer than `keep` and of which every task was taken back meanwhile
     /// (nothing is handed out under their batch). Returns how many.
     ///

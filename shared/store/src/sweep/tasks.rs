@@ -148,7 +148,7 @@ impl Store {
             let done = "-- cancel_tasks_slice: done
                 UPDATE jobs SET cancel_pending = false WHERE seq = $1 AND NOT EXISTS (
                     SELECT FROM tasks t WHERE t.job_seq = $1
-                        AND t.state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait'))";
+                        AND (t.state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait') OR t.state = 'paused'))";
             sqlx::query(done).bind(job_seq).execute(&self.pool).await?;
         }
     }
@@ -158,7 +158,8 @@ impl Store {
             "-- cancel_tasks_slice
             WITH held AS (
                 SELECT job_seq, no, state AS was, charged, held_since FROM tasks
-                WHERE job_seq = $1 AND state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait') LIMIT $2 FOR UPDATE),
+                WHERE job_seq = $1 AND (state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait') OR state = 'paused')
+                LIMIT $2 FOR UPDATE),
             moved AS (
                 UPDATE tasks t SET state = 'cancelled', batch = NULL, boot = NULL, held_since = NULL, charged = NULL, next_at = NULL,
                     reason = NULL, detail = NULL, updated_at = now()

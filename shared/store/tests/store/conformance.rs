@@ -16,18 +16,20 @@ enum From {
     Dispatched,
     Running,
     RetryWait,
+    Paused,
     Succeeded,
     Dead,
     DeadOfProducer,
     Cancelled,
 }
 
-const STATES: [From; 9] = [
+const STATES: [From; 10] = [
     From::Blocked,
     From::Ready,
     From::Dispatched,
     From::Running,
     From::RetryWait,
+    From::Paused,
     From::Succeeded,
     From::Dead,
     From::DeadOfProducer,
@@ -47,13 +49,15 @@ enum Event {
     Fail(Epoch, Reason),
     Lose,
     Due,
+    Pause,
+    Resume,
     Cancel,
     Revive,
 }
 
 const CURRENT: Epoch = 5;
 
-const EVENTS: [Event; 17] = [
+const EVENTS: [Event; 19] = [
     Event::Unblock,
     Event::LatentDied,
     Event::MapperDied,
@@ -70,6 +74,8 @@ const EVENTS: [Event; 17] = [
     Event::Fail(CURRENT + 1, Reason::Internal),
     Event::Lose,
     Event::Due,
+    Event::Pause,
+    Event::Resume,
     Event::Revive,
 ];
 
@@ -92,7 +98,7 @@ async fn every_state_and_event_ends_as_the_state_machine_says() {
             seen += 1;
         }
     }
-    assert_eq!(seen, STATES.len() * 18);
+    assert_eq!(seen, STATES.len() * 20);
 }
 
 async fn one_cell(world: &World, from: From, event: Event) {
@@ -119,6 +125,9 @@ async fn one_cell(world: &World, from: From, event: Event) {
         Event::Lose if from == From::Running => TaskEvent::Lose { reason: Reason::WorkerLost },
         Event::Lose => TaskEvent::Lose { reason: Reason::NeverStarted },
         Event::Due => TaskEvent::Due,
+        Event::Pause => TaskEvent::Pause,
+        // its latent is not there
+        Event::Resume => TaskEvent::Resume { waits: true },
         Event::Cancel => TaskEvent::Cancel,
         Event::Revive => TaskEvent::Revive,
     };
@@ -151,6 +160,7 @@ async fn put(world: &World, job: i64, from: From, gated: bool) {
             ", batch = gen_random_uuid(), held_since = now(), charged = 100, boot = '00000000-0000-0000-0000-000000000007'",
         ),
         From::RetryWait => ("retry_wait", ", next_at = now() + interval '1 hour', reason = 'storage_unavailable'"),
+        From::Paused => ("paused", ""),
         From::Succeeded => ("succeeded", ""),
         From::Dead => ("dead", ", reason = 'worker_lost'"),
         From::DeadOfProducer => ("dead", ", reason = 'producer_dead'"),
@@ -208,6 +218,12 @@ async fn happen(world: &World, job: i64, name: &str, event: Event) {
         Event::Due => {
             world.sql(format!("UPDATE tasks SET next_at = now() WHERE job_seq = {job} AND next_at IS NOT NULL")).await;
             world.store.due_retries(100).await.unwrap();
+        }
+        Event::Pause => {
+            world.store.pause_tasks(job, &[EDIT]).await.unwrap();
+        }
+        Event::Resume => {
+            world.store.resume_tasks(job, &[EDIT]).await.unwrap();
         }
         Event::Cancel => {
             world.store.transition(job, domain::job_state::JobEvent::Cancel, None).await.unwrap();

@@ -11,6 +11,7 @@ mod enqueueing;
 mod fairness;
 mod fencing;
 mod limits;
+mod pausing;
 mod retention;
 mod rollups;
 mod sharing;

@@ -270,6 +270,9 @@ pub struct StageProgress {
     pub blocked: i64,
     /// In back-off after a failure.
     pub retrying: i64,
+    /// Held back by a user.
+    #[serde(default)]
+    pub paused: i64,
     /// Given up.
     pub dead: i64,
     /// Cancelled.
@@ -442,15 +445,31 @@ pub struct Retried {
     pub dry_run: bool,
 }
 
-/// Cancels single tasks of a job.
+/// Names single tasks of a job, to pause, resume or cancel them.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CancelTasks {
+pub struct NamedTasks {
     /// At most 5,000 a request.
     pub tasks: Vec<TaskId>,
 }
 
-/// What became of that.
+/// What pausing did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TasksPaused {
+    /// Tasks that are paused now: they are not handed out until they are resumed. Tasks that had ended are left as they are.
+    pub paused: i64,
+    /// Named tasks that workers have: they finish.
+    pub held: i64,
+}
+
+/// What resuming did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TasksResumed {
+    /// Tasks that go on. Tasks that were not paused are left as they are.
+    pub resumed: i64,
+}
+
+/// What cancelling did.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TasksCancelled {
     /// Tasks that are cancelled now, edits included that waited for a cancelled inversion. Tasks that had ended are left as they are.

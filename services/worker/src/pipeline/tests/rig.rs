@@ -76,13 +76,19 @@ impl Rig {
         };
         let (heard, outcomes) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let listening = consume_outcomes(BrokerConfig::new(vhost.url(), "test"), 8, stop.clone(), move |message, _| {
-            if let FromWorker::Outcomes { batch, items, .. } = message {
-                // The test has ended if nobody listens.
-                let _ = heard.send((batch, items));
-            }
-            async { Verdict::Ack }
-        });
+        let listening = consume_outcomes(
+            BrokerConfig::new(vhost.url(), "test"),
+            8,
+            stop.clone(),
+            Default::default(),
+            move |message, _| {
+                if let FromWorker::Outcomes { batch, items, .. } = message {
+                    // The test has ended if nobody listens.
+                    let _ = heard.send((batch, items));
+                }
+                async { Verdict::Ack }
+            },
+        );
         tokio::spawn(listening);
         let pack = register(&line.artifacts, None).await;
         let (line, _listening) = (Arc::new(line), stop.drop_guard());
