@@ -26,6 +26,10 @@ use uuid::Uuid;
 
 /// Messages in flight at most.
 const PIPELINE: usize = 256;
+/// For how long after connecting a refused message is taken for one whose queue has no leader yet, and is sent again.
+const ELECTION: Duration = Duration::from_secs(5);
+const ELECTION_PAUSE: Duration = Duration::from_millis(100);
+const ELECTION_TRIES: u32 = 20;
 /// How often an idle publisher looks whether its connection still lives.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -295,14 +299,34 @@ impl Lane {
             for index in &lost {
                 self.declared.remove(&messages[*index].routing_key);
             }
-            let again: Vec<Message> = lost.iter().map(|i| messages[*i].clone()).collect();
-            for (index, result) in lost.into_iter().zip(self.publish_round(&again).await) {
-                results[index] = result;
+            self.publish_again(&messages, lost, &mut results).await;
+        }
+        // A queue that was declared a moment ago refuses messages until it has elected its leader.
+        for _ in 0..ELECTION_TRIES {
+            let refused = |i: &usize| matches!(results[*i], Err(PublishError::Refused { .. }));
+            let refused: Vec<usize> = (0..messages.len()).filter(refused).collect();
+            if refused.is_empty() || self.connected.get().is_none_or(|time| time > ELECTION) {
+                break;
             }
+            tokio::time::sleep(ELECTION_PAUSE).await;
+            self.publish_again(&messages, refused, &mut results).await;
         }
         for (reply, result) in replies.into_iter().zip(results) {
             // A caller that went away does not need its answer.
             let _ = reply.send(result);
+        }
+    }
+
+    /// Publishes those of a round once more, in its order.
+    async fn publish_again(
+        &mut self,
+        messages: &[Message],
+        which: Vec<usize>,
+        results: &mut [Result<(), PublishError>],
+    ) {
+        let again: Vec<Message> = which.iter().map(|i| messages[*i].clone()).collect();
+        for (index, result) in which.into_iter().zip(self.publish_round(&again).await) {
+            results[index] = result;
         }
     }
 

@@ -1,8 +1,6 @@
 //! The promises of the broker crate, on a real RabbitMQ.
 #![expect(clippy::unwrap_used, reason = "a test may fail on the spot")]
 
-mod support;
-
 use anyhow::Result;
 use broker::{
     BrokerConfig, ControlListener, Message, PublishError, Publisher, Verdict, WorkQueue, consume_outcomes, topology,
@@ -12,7 +10,6 @@ use domain::ids::{BatchId, BootId, JobId, TaskId};
 use domain::inversion::Inversion;
 use domain::{Digest, Stage, StageKey};
 use std::time::Duration;
-use support::published;
 use testkit::{Fault, FaultProxy, TestBroker, TestVhost, wait_until};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -122,7 +119,7 @@ async fn a_message_without_a_queue_fails_and_its_neighbours_do_not() -> Result<(
 async fn an_unacknowledged_batch_comes_again_when_its_worker_is_lost() -> Result<()> {
     let vhost = TestVhost::create().await?;
     let publisher = Publisher::start(config(vhost.url()));
-    published(&publisher, work(&batch(7))).await?;
+    publisher.publish(work(&batch(7))).await?;
     let mut lost = WorkQueue::new(config(vhost.url()), "cpu");
     let delivery = timeout(SOON, lost.next()).await?;
     drop(lost);
@@ -138,7 +135,7 @@ async fn a_get_that_is_given_up_loses_no_batch() -> Result<()> {
     let publisher = Publisher::start(config(vhost.url()));
     let mut queue = WorkQueue::new(config(vhost.url()), "cpu");
     for no in 0..20 {
-        published(&publisher, work(&batch(no))).await?;
+        publisher.publish(work(&batch(no))).await?;
     }
     let mut seen = Vec::new();
     let mut patience = Duration::from_micros(100);
@@ -160,12 +157,12 @@ async fn every_worker_hears_a_control_message_and_none_is_needed() -> Result<()>
     let publisher = Publisher::start(config(vhost.url()));
     let control = Control::CancelJob { job: 12 };
     let message = || Message::control(serde_json::to_vec(&control).unwrap(), Uuid::now_v7());
-    published(&publisher, message()).await?;
+    publisher.publish(message()).await?;
     let mut listeners = [ControlListener::new(config(vhost.url())), ControlListener::new(config(vhost.url()))];
     for listener in &mut listeners {
         listener.ready().await;
     }
-    published(&publisher, message()).await?;
+    publisher.publish(message()).await?;
     for listener in &mut listeners {
         assert_eq!(timeout(SOON, listener.next()).await?, control);
     }
@@ -183,7 +180,7 @@ async fn a_workers_queue_is_there_for_as_long_as_its_connection() -> Result<()> 
     let name = timeout(SOON, queue.wait_for(Option::is_some)).await??.clone().unwrap();
     assert!(topology::is_control_queue(&name), "{name}");
     let probe = || Message::probe(name.clone(), serde_json::to_vec(&Control::Probe).unwrap());
-    published(&publisher, probe()).await?;
+    publisher.publish(probe()).await?;
     assert_eq!(timeout(SOON, listener.next()).await?, Control::Probe);
     drop(listener);
     wait_until("the queue is gone", SOON, || async {
@@ -200,8 +197,8 @@ async fn a_workers_queue_is_there_for_as_long_as_its_connection() -> Result<()> 
 async fn a_malformed_outcome_is_put_aside_and_the_next_is_heard() -> Result<()> {
     let vhost = TestVhost::create().await?;
     let publisher = Publisher::start(config(vhost.url()));
-    published(&publisher, Message::outcome(b"{\"message\":\"sing\"}".to_vec())).await?;
-    published(&publisher, outcome(5)).await?;
+    publisher.publish(Message::outcome(b"{\"message\":\"sing\"}".to_vec())).await?;
+    publisher.publish(outcome(5)).await?;
     let (mut heard, _stop) = listen(vhost.url());
     assert_eq!(timeout(SOON, heard.recv()).await?.unwrap().0, goodbye(5));
     wait_until("the malformed message is in the dead queue", SOON, || async {
@@ -218,8 +215,8 @@ async fn a_malformed_batch_is_put_aside_and_the_next_is_taken() -> Result<()> {
     let publisher = Publisher::start(config(vhost.url()));
     let mut broken = work(&batch(1));
     broken.payload = b"not json".to_vec();
-    published(&publisher, broken).await?;
-    published(&publisher, work(&batch(2))).await?;
+    publisher.publish(broken).await?;
+    publisher.publish(work(&batch(2))).await?;
     let mut queue = WorkQueue::new(config(vhost.url()), "cpu");
     assert_eq!(timeout(SOON, queue.next()).await?.ack().await?.fences()[0].task.no, 2);
     assert_eq!(vhost.depth(topology::DEAD).await?, 1);
@@ -230,7 +227,7 @@ async fn a_malformed_batch_is_put_aside_and_the_next_is_taken() -> Result<()> {
 async fn an_outcome_that_cannot_be_handled_yet_comes_again() -> Result<()> {
     let vhost = TestVhost::create().await?;
     let publisher = Publisher::start(config(vhost.url()));
-    published(&publisher, outcome(9)).await?;
+    publisher.publish(outcome(9)).await?;
     let (heard, mut times) = mpsc::unbounded_channel();
     let (config, stop) = (config(vhost.url()), CancellationToken::new());
     let stopped = stop.clone();
@@ -256,9 +253,9 @@ async fn an_outcome_that_cannot_be_handled_yet_comes_again() -> Result<()> {
 async fn a_wiped_broker_is_furnished_again() -> Result<()> {
     let vhost = TestVhost::create().await?;
     let publisher = Publisher::start(config(vhost.url()));
-    published(&publisher, work(&batch(1))).await?;
+    publisher.publish(work(&batch(1))).await?;
     let (mut heard, _stop) = listen(vhost.url());
-    published(&publisher, outcome(1)).await?;
+    publisher.publish(outcome(1)).await?;
     assert_eq!(timeout(SOON, heard.recv()).await?.unwrap().0, goodbye(1));
     vhost.wipe().await?;
     wait_until("a batch is published again", SOON, || async { publisher.publish(work(&batch(2))).await.ok() }).await;
@@ -275,15 +272,15 @@ async fn queues_that_are_deleted_are_noticed_by_both_sides() -> Result<()> {
     let vhost = TestVhost::create().await?;
     let publisher = Publisher::start(config(vhost.url()));
     let (mut heard, _stop) = listen(vhost.url());
-    published(&publisher, outcome(1)).await?;
+    publisher.publish(outcome(1)).await?;
     assert_eq!(timeout(SOON, heard.recv()).await?.unwrap().0, goodbye(1));
-    published(&publisher, work(&batch(1))).await?;
+    publisher.publish(work(&batch(1))).await?;
     let mut queue = WorkQueue::new(config(vhost.url()), "cpu");
     timeout(SOON, queue.next()).await?.ack().await?;
     for name in [topology::OUTCOMES.to_owned(), topology::work_queue(Stage::Invert, "cpu")] {
         vhost.delete_queue(&name).await?;
     }
-    published(&publisher, work(&batch(2))).await?;
+    publisher.publish(work(&batch(2))).await?;
     assert_eq!(timeout(SOON, queue.next()).await?.ack().await?.fences()[0].task.no, 2);
     wait_until("an outcome is published again", SOON, || async { publisher.publish(outcome(2)).await.ok() }).await;
     assert_eq!(timeout(SOON, heard.recv()).await?.unwrap().0, goodbye(2));
@@ -296,10 +293,10 @@ async fn nobody_hangs_when_the_network_goes_away() -> Result<()> {
     let (proxy, url) = FaultProxy::before(vhost.url()).await?;
     let publisher = Publisher::start(config(&url));
     let (mut heard, _stop) = listen(&url);
-    published(&publisher, outcome(1)).await?;
+    publisher.publish(outcome(1)).await?;
     assert_eq!(timeout(SOON, heard.recv()).await?.unwrap().0, goodbye(1));
     proxy.set(Fault::Cut);
-    let away = timeout(SOON, published(&publisher, outcome(2))).await?;
+    let away = timeout(SOON, publisher.publish(outcome(2))).await?;
     assert!(matches!(away, Err(PublishError::Unavailable(_) | PublishError::Unconfirmed(_))), "{away:?}");
     assert!(!publisher.is_connected());
     proxy.set(Fault::None);
@@ -315,7 +312,7 @@ async fn confirmed_messages_survive_a_broker_restart_and_everyone_reconnects() -
     let publisher = Publisher::start(config(node.url()));
     let mut control = ControlListener::new(config(node.url()));
     control.ready().await;
-    published(&publisher, work(&batch(1))).await?;
+    publisher.publish(work(&batch(1))).await?;
     node.stop().await?;
     let during = tokio::spawn({
         let publisher = publisher.clone();
@@ -336,7 +333,7 @@ async fn confirmed_messages_survive_a_broker_restart_and_everyone_reconnects() -
     let body = serde_json::to_vec(&message).unwrap();
     // Said until it is heard: what is said before the queue exists again is lost, by design.
     let said = loop {
-        published(&publisher, Message::control(body.clone(), Uuid::now_v7())).await?;
+        publisher.publish(Message::control(body.clone(), Uuid::now_v7())).await?;
         if let Ok(said) = timeout(Duration::from_millis(500), control.next()).await {
             break said;
         }

@@ -1,12 +1,9 @@
 //! Silence: connections that are dead and nobody says so, and a broker that takes nothing more.
 
-mod support;
-
 use anyhow::Result;
 use broker::{BrokerConfig, Message, Publisher, Verdict, consume_outcomes};
 use domain::BootId;
 use std::time::{Duration, Instant};
-use support::published;
 use testkit::{Fault, FaultProxy, TestBroker, TestVhost, wait_until};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -47,7 +44,7 @@ async fn half_open_connections_are_noticed_and_made_anew() -> Result<()> {
     let (proxy, url) = FaultProxy::before(vhost.url()).await?;
     let publisher = Publisher::start(quick(&url));
     let (mut heard, _stop) = listen(&url);
-    published(&publisher, goodbye(1)).await?;
+    publisher.publish(goodbye(1)).await?;
     assert!(timeout(LONG, heard.recv()).await?.is_some());
     proxy.set(Fault::HalfOpen);
     let began = Instant::now();
@@ -71,7 +68,7 @@ async fn a_broker_of_ones_own_that_blocks_publishers_makes_them_wait_and_not_fai
         let publisher = publisher.clone();
         async move {
             // the first may pass before the broker blocks its connection; the second does not
-            published(&publisher, goodbye(2)).await?;
+            publisher.publish(goodbye(2)).await?;
             publisher.publish(goodbye(3)).await
         }
     });
@@ -115,7 +112,7 @@ async fn a_channel_of_a_broker_of_ones_own_that_is_closed_is_opened_again() -> R
     assert_eq!(timeout(LONG, said.recv()).await?.as_ref(), Some(&stuck));
     // on the channel that is opened in the closed one's place
     assert_eq!(timeout(LONG, said.recv()).await?.as_ref(), Some(&stuck), "what was held comes again");
-    published(&publisher, goodbye(2)).await?;
+    publisher.publish(goodbye(2)).await?;
     let wanted = FromWorker::Goodbye { boot: BootId::from_uuid(Uuid::from_u128(2)) };
     while timeout(LONG, said.recv()).await?.as_ref() != Some(&wanted) {}
     stop.cancel();

@@ -128,7 +128,7 @@ pub async fn counts_are_wrong(rig: &Rig, seq: i64) -> Result<bool> {
 }
 
 /// Rows that must not be there, by the invariant they break; each takes the job's number.
-const NONE: [(&str, &str); 12] = [
+const NONE: [(&str, &str); 11] = [
     (
         "I1: tasks that are not terminal",
         "SELECT count(*) FROM tasks WHERE job_seq = $1 AND state NOT IN ('succeeded', 'dead', 'cancelled')",
@@ -171,12 +171,12 @@ const NONE: [(&str, &str); 12] = [
         "D: tasks that a passing fault killed",
         "SELECT count(*) FROM tasks WHERE job_seq = $1 AND state = 'dead'",
     ),
-    (
-        "I5: messages that stay in the outbox after the end",
-        "SELECT count(*) FROM outbox o JOIN batches b ON b.id = o.batch WHERE b.job_seq = $1
-            AND o.created_at < now() - interval '20 seconds'",
-    ),
 ];
+
+/// Messages of the job in the outbox. They may outlast it: a publisher whose connection is half-open notices that by its heartbeats or
+/// its missing confirm, half a minute later, and other coordinators finish the job meanwhile.
+const OUTBOX: &str = "SELECT count(*) FROM outbox o JOIN batches b ON b.id = o.batch WHERE b.job_seq = $1";
+const OUTBOX_EMPTIES: Duration = Duration::from_secs(60);
 
 const COUNTS: &str = "SELECT count(*) FROM
         (SELECT stage, state, sum(n) AS n FROM
@@ -192,6 +192,18 @@ const COUNTS: &str = "SELECT count(*) FROM
 /// When the database or the bucket's folder cannot be read.
 pub async fn violations(rig: &Rig, seq: i64, snapshots: &Snapshots) -> Result<Vec<String>> {
     let mut found: Vec<String> = snapshots.violation().into_iter().collect();
+    let ended = Instant::now();
+    loop {
+        let unsent: i64 = sqlx::query_scalar(OUTBOX).bind(seq).fetch_one(&rig.pool).await.context("the outbox")?;
+        if unsent == 0 {
+            break;
+        }
+        if ended.elapsed() > OUTBOX_EMPTIES {
+            found.push(format!("I5: messages that stay in the outbox after the end: {unsent}"));
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     for (what, sql) in NONE {
         let count: i64 = sqlx::query_scalar(sql).bind(seq).fetch_one(&rig.pool).await.context(what)?;
         if count > 0 {
