@@ -40,6 +40,8 @@ pub struct Budget {
     pub yielded: u8,
     /// Cancels of the job.
     pub cancels: u8,
+    /// Pauses of a task.
+    pub pauses: u8,
     /// Revivals of dead tasks.
     pub revivals: u8,
     /// Changes of the leader.

@@ -1,6 +1,6 @@
 //! What can happen next, and what it does.
 
-use crate::state::{batch_id, boot_id, place};
+use crate::state::{STATES, batch_id, boot_id, place};
 use crate::{Broken, Claim, Delta, Doing, Hand, Leader, Message, Protocol, Row, Said, Seen, State, What, Worker};
 use domain::Reason;
 use domain::task_state::{Task, TaskEvent, TaskState};
@@ -62,6 +62,10 @@ pub enum Action {
     CancelTask(u8),
     /// An operator revives a dead task.
     Revive(u8),
+    /// A user holds the task back.
+    Pause(u8),
+    /// A user lets it go on.
+    Resume(u8),
     /// A count that waited for a statement of its own is written.
     WriteCount,
     /// A coordinator becomes the leader.
@@ -87,7 +91,7 @@ impl Model for Protocol {
             results: Vec::new(),
             deltas: Vec::new(),
             next_delta: 0,
-            rollup: [0; 8],
+            rollup: [0; STATES],
             leader_epoch: 0,
             work: Vec::new(),
             said: Vec::new(),
@@ -238,10 +242,17 @@ impl Protocol {
                     actions.push(Action::WorkerLost(no));
                 }
                 TaskState::RetryWait { .. } => actions.push(Action::Due(no)),
+                TaskState::Paused if !state.cancelled => actions.push(Action::Resume(no)),
                 TaskState::Dead { .. } if state.left.revivals > 0 && !state.cancelled => {
                     actions.push(Action::Revive(no));
                 }
                 _ => {}
+            }
+            let waits = matches!(task.state, TaskState::Ready | TaskState::RetryWait { .. });
+            // a claim under way has the task's row locked: the pause waits for it
+            let claimed = state.claims.iter().any(|claim| claim.task == no);
+            if state.left.pauses > 0 && waits && !claimed && !state.cancelled {
+                actions.push(Action::Pause(no));
             }
             if state.cancelled && !task.state.is_terminal() {
                 actions.push(Action::CancelTask(no));
@@ -359,6 +370,11 @@ impl Protocol {
             }
             Action::Due(no) => self.step(state, no, &TaskEvent::Due),
             Action::CancelTask(no) => self.step(state, no, &TaskEvent::Cancel),
+            Action::Pause(no) => {
+                state.left.pauses -= 1;
+                self.step(state, no, &TaskEvent::Pause);
+            }
+            Action::Resume(no) => self.step(state, no, &TaskEvent::Resume { waits: false }),
             Action::Revive(no) => {
                 state.left.revivals -= 1;
                 self.step(state, no, &TaskEvent::Revive);
@@ -559,7 +575,7 @@ impl State {
     }
 }
 
-fn add(counts: &mut [i8; 8], delta: Delta) {
+fn add(counts: &mut [i8; STATES], delta: Delta) {
     if let Some(from) = delta.from {
         counts[usize::from(from)] -= 1;
     }
@@ -567,15 +583,15 @@ fn add(counts: &mut [i8; 8], delta: Delta) {
 }
 
 /// What the counts say: rollups and what is not folded.
-pub(crate) fn counted(state: &State) -> [i8; 8] {
+pub(crate) fn counted(state: &State) -> [i8; STATES] {
     let mut counts = state.rollup;
     state.deltas.iter().for_each(|delta| add(&mut counts, *delta));
     counts
 }
 
 /// What the tasks say.
-pub(crate) fn actual(state: &State) -> [i8; 8] {
-    let mut counts = [0; 8];
+pub(crate) fn actual(state: &State) -> [i8; STATES] {
+    let mut counts = [0; STATES];
     for task in &state.tasks {
         counts[usize::from(place(task.state.name()))] += 1;
     }

@@ -3,7 +3,7 @@
 use crate::{Broken, Budget};
 use domain::failure::RetryPolicy;
 use domain::ids::{BatchId, BootId};
-use domain::task_state::Task;
+use domain::task_state::{TASK_STATES, Task};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
@@ -134,6 +134,9 @@ pub struct Claim {
     pub task: u8,
 }
 
+/// How many states a task has.
+pub(crate) const STATES: usize = TASK_STATES.len();
+
 /// A row of `count_deltas`: one task left a state and entered another. States by their place in
 /// [`domain::task_state::TASK_STATES`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -176,7 +179,7 @@ pub struct State {
     /// Next id of a delta.
     pub next_delta: u8,
     /// Folded counts by state.
-    pub rollup: [i8; 8],
+    pub rollup: [i8; STATES],
     /// The leader's epoch.
     pub leader_epoch: u8,
     // the broker

@@ -48,6 +48,13 @@ fn a_cancel_meets_everything() {
 }
 
 #[test]
+fn a_task_is_paused_and_resumed_between_any_two_steps() {
+    let budget = Budget { pauses: 2, failed: 1, yielded: 1, doubled: 1, ..Budget::default() };
+    explore("pauses, failures, yields", tasks(1, 1, budget));
+    explore("pauses and a cancel", tasks(2, 1, Budget { pauses: 1, cancels: 1, hasty: 1, ..Budget::default() }));
+}
+
+#[test]
 fn two_dispatchers_share_one_outbox() {
     explore("outbox", tasks(2, 1, Budget { deaths: 1, doubled: 1, ..Budget::default() }));
 }
