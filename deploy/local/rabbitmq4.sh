@@ -30,15 +30,17 @@ install_root() {
 }
 
 run_tests() {
-    local password ports
+    local password ports address
     "$here/broker.sh" start "$home/node"
     trap '"$here/broker.sh" stop "$home/node"' EXIT
     password=$(cat "$home/node/password")
     ports=$home/node/ports.env
     say "the node is RabbitMQ $("$here/broker.sh" ctl "$home/node" --quiet version)"
     cd "$root"
-    export CFX_TEST_BROKER_URL="amqp://cfx:$password@127.0.0.1:$(port RABBIT_PORT "$ports")/%2f"
-    export CFX_TEST_BROKER_API="http://cfx:$password@127.0.0.1:$(port RABBIT_API_PORT "$ports")"
+    address=cfx:$password@127.0.0.1
+    CFX_TEST_BROKER_URL=amqp://$address:$(port RABBIT_PORT "$ports")/%2f
+    CFX_TEST_BROKER_API=http://$address:$(port RABBIT_API_PORT "$ports")
+    export CFX_TEST_BROKER_URL CFX_TEST_BROKER_API
     export OMP_NUM_THREADS=1
     [ "$#" -gt 0 ] || set -- -E 'package(broker) + package(coordinator) + package(stories) + (package(worker) & binary(run)) + package(testkit)'
     cargo nextest run --workspace --no-fail-fast "$@"
