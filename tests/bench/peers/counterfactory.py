@@ -18,7 +18,7 @@ class Counterfactory:
         bucket = "inputs and results in the bucket" if executor == "sleep" else "the bucket neither read nor written"
         self.notes = (
             f"the whole path: coordinator, Postgres, RabbitMQ, worker processes with CFX_EXECUTOR={executor}, {bucket}, "
-            "a provenance record for each result; a worker unseen for 45 s is lost"
+            "a provenance record for each result; a worker is lost when its connection is gone for 3 s, or unseen for 45 s"
         )
         self._program = ROOT / "target" / os.environ.get("PEERS_PROFILE", "release") / "side-by-side"
         self.versions = f"this revision, {self._program.parent.name} profile"
