@@ -65,14 +65,7 @@ impl Message {
 
     /// What a worker says to the coordinators.
     pub fn outcome(payload: Vec<u8>) -> Self {
-        Self {
-            exchange: String::new(),
-            routing_key: topology::OUTCOMES.to_owned(),
-            payload,
-            message_id: Uuid::now_v7(),
-            traceparent: None,
-            mandatory: true,
-        }
+        Self::to_queue(topology::OUTCOMES.to_owned(), payload)
     }
 
     /// What every worker must hear. That nobody listens is no failure: a worker that is not connected is told again in answer to
@@ -90,9 +83,14 @@ impl Message {
 
     /// A message to one worker's control queue: unroutable if its connection is gone.
     pub fn probe(control_queue: impl Into<String>, payload: Vec<u8>) -> Self {
+        Self::to_queue(control_queue.into(), payload)
+    }
+
+    /// Through the default exchange, which routes by queue name.
+    fn to_queue(queue: String, payload: Vec<u8>) -> Self {
         Self {
             exchange: String::new(),
-            routing_key: control_queue.into(),
+            routing_key: queue,
             payload,
             message_id: Uuid::now_v7(),
             traceparent: None,

@@ -3,13 +3,14 @@
 use super::{Desk, Told, Way, all_ended, join, share, split};
 use crate::engine::LocalPack;
 use crate::stages::edit::{Edited, Input, Plan};
-use crate::stages::encode::{encode_png, with_record};
+use crate::stages::encode::encode_png;
 use crate::stages::ended::Ended;
 use crate::stages::invert::LatentNote;
 use crate::stages::record::{self, Context};
 use crate::stages::{fetch, upload};
 use crate::watch::Watch;
 use chrono::Utc;
+use credentials::embed_record;
 use domain::Digest;
 use domain::edit::EditSpec;
 use domain::inversion::Inversion;
@@ -159,7 +160,7 @@ async fn store(
         latent,
     };
     let record = record::write(context, own)?;
-    let (file, _) = with_record(&png, &record).map_err(Ended::internal)?;
+    let file = embed_record(&png, &record).map_err(Ended::internal)?;
     let record_digest = upload::artifact(artifacts, record.text().into()).await?;
     let image = upload::artifact(artifacts, file).await?;
     let told = v1::Edited { key: item.key, image, reconstruction: note.reconstruction, record_digest, record };

@@ -7,11 +7,12 @@
 //! that meets it fails the edit instead of making a wrong image.
 
 use super::{Desk, Told, Way, join, split};
-use crate::stages::encode::{encode_png, with_record};
+use crate::stages::encode::encode_png;
 use crate::stages::ended::Ended;
 use crate::stages::{fetch, upload};
 use artifacts::Artifacts;
 use chrono::{DateTime, Utc};
+use credentials::embed_record;
 use domain::edit::{EditSpec, Selection};
 use domain::inversion::Inversion;
 use domain::record::{
@@ -271,7 +272,7 @@ async fn store(desk: Desk<'_>, item: &Item<'_>, spot: Spot<'_>) -> Result<Outcom
     let pixel = [0_u8; 3];
     let png = encode_png(1, 1, &pixel).map_err(Ended::internal)?;
     let record = record(desk, asked, &spot, &pixel, &png)?;
-    let (file, _) = with_record(&png, &record).map_err(Ended::internal)?;
+    let file = embed_record(&png, &record).map_err(Ended::internal)?;
     let record_digest = spot.null.keep(artifacts, record.text().into()).await?;
     let image = spot.null.keep(artifacts, file).await?;
     // nothing was reconstructed: the object that stands for the latent stands for its picture too

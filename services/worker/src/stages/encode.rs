@@ -1,8 +1,4 @@
-//! From pixels to the PNG that is uploaded, with its record inside.
-
-use credentials::{EmbedError, embed_record};
-use domain::Digest;
-use domain::record::WrittenRecord;
+//! From pixels to the PNG that a record is then put into (`credentials::embed`).
 
 /// An RGB8 raster as PNG bytes. Same pixels, same bytes: fixed compression and filter, no time stamp, no text.
 ///
@@ -17,14 +13,4 @@ pub fn encode_png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>, png
     encoder.set_filter(png::Filter::Adaptive);
     encoder.write_header()?.write_image_data(pixels)?;
     Ok(bytes)
-}
-
-/// The finished file: `png` with `record` inside (`credentials::embed`), and its digest.
-///
-/// # Errors
-/// When `png` is not a whole PNG.
-pub fn with_record(png: &[u8], record: &WrittenRecord) -> Result<(Vec<u8>, Digest), EmbedError> {
-    let file = embed_record(png, record)?;
-    let digest = Digest::of(&file);
-    Ok((file, digest))
 }

@@ -1,6 +1,6 @@
 //! Hand-outs: no task twice, everything in the outbox, within the window.
 
-use crate::world::{World, edit, fences, invert, source};
+use crate::world::{World, edit, fences, heartbeat, invert, source};
 use domain::Stage;
 use domain::edit::Method;
 use std::collections::BTreeSet;
@@ -113,19 +113,7 @@ async fn two_relays_never_publish_the_same_message_at_once() {
 async fn paused_jobs_are_skipped_and_the_window_counts_batches() {
     let world = World::new().await;
     let job = world.job("windowed", &[invert(0), invert(1), invert(2), edit("windowed", 0, 0)]).await;
-    let worker = HeartbeatRow {
-        boot: crate::world::boot(),
-        name: "host/1".into(),
-        class: "cpu".into(),
-        device: "cpu".into(),
-        version: "0".into(),
-        draining: false,
-        running: vec![],
-        images: 0,
-        busy_ms: 0,
-        waits_for: None,
-        control_queue: None,
-    };
+    let worker = heartbeat(crate::world::boot(), vec![]);
     world.store.heartbeat(&worker).await.unwrap();
     world.store.heartbeat(&HeartbeatRow { boot: crate::world::boot(), draining: true, ..worker }).await.unwrap();
     world.claim(job, Stage::Invert, 1).await.unwrap();

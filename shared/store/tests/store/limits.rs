@@ -2,7 +2,7 @@
 
 use crate::dispatching::inverts;
 use crate::fairness::project;
-use crate::world::{World, boot, edit, failed, fences, invert, message, train};
+use crate::world::{World, boot, edit, failed, fences, heartbeat, invert, message, train};
 use domain::edit::{CfMapper, Method};
 use domain::job_state::{JobEvent, JobState};
 use domain::task_state::TaskState;
@@ -10,9 +10,7 @@ use domain::{Reason, Stage, TaskId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{
-    ClaimedBatch, HeartbeatRow, LeaderEpoch, LimitsChange, OutboxMessage, ProgressRow, ProjectChange, Surroundings,
-};
+use store::{ClaimedBatch, LeaderEpoch, LimitsChange, OutboxMessage, ProgressRow, ProjectChange, Surroundings};
 
 const FINE: Surroundings = Surroundings { broker_connected: true, broker_blocked: false, outbox_bound: 100 };
 
@@ -27,19 +25,7 @@ async fn stall(world: &World, job: i64) -> Option<&'static str> {
 }
 
 async fn worker(world: &World) {
-    let beat = HeartbeatRow {
-        boot: boot(),
-        name: "host/1".into(),
-        class: "cpu".into(),
-        device: "cpu".into(),
-        version: "0".into(),
-        draining: false,
-        running: vec![],
-        images: 0,
-        busy_ms: 0,
-        waits_for: None,
-        control_queue: None,
-    };
+    let beat = heartbeat(boot(), vec![]);
     world.store.heartbeat(&beat).await.unwrap();
 }
 

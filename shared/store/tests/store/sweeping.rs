@@ -1,30 +1,14 @@
 //! Whatever a lost message or process leaves behind is found and moved on.
 
-use crate::world::{World, boot, fences, invert};
+use crate::world::{World, boot, fences, heartbeat, invert};
 use domain::job_state::JobState;
 use domain::task_state::TaskState;
-use domain::{BootId, Reason, Stage};
+use domain::{Reason, Stage};
 use std::time::Duration;
 use store::{HeartbeatRow, RunningTask, WorkerState};
 
 const SILENCE: Duration = Duration::from_secs(45);
 const GONE: Duration = Duration::from_secs(3);
-
-fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
-    HeartbeatRow {
-        boot,
-        name: "host/1".into(),
-        class: "cpu".into(),
-        device: "cpu".into(),
-        version: "0".into(),
-        draining: false,
-        running,
-        images: 3,
-        busy_ms: 10,
-        waits_for: None,
-        control_queue: None,
-    }
-}
 
 #[tokio::test]
 async fn a_silent_workers_tasks_come_back_and_a_live_ones_stay() {

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::collections::BTreeMap;
 use store::{
-    Applied, ClaimRequest, ClaimedBatch, ClaimedTasks, EditedRow, Fence, NewEdit, NewJob, NewTask, OutboxMessage,
-    OutcomeRow, PackFacts, PackRow, SliceOutcome, SourceRow, Store, StoreConfig, Submitted, Training,
+    Applied, ClaimRequest, ClaimedBatch, ClaimedTasks, EditedRow, Fence, HeartbeatRow, NewEdit, NewJob, NewTask,
+    OutboxMessage, OutcomeRow, PackFacts, PackRow, RunningTask, SliceOutcome, SourceRow, Store, StoreConfig, Submitted,
+    Training,
 };
 use testkit::TestDatabase;
 use uuid::Uuid;
@@ -238,6 +239,23 @@ impl World {
 
     pub async fn number(&self, query: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&self.pool).await.expect(query)
+    }
+}
+
+/// What a live worker of class `cpu` says that holds these tasks.
+pub fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
+    HeartbeatRow {
+        boot,
+        name: "host/1".into(),
+        class: "cpu".into(),
+        device: "cpu".into(),
+        version: "0".into(),
+        draining: false,
+        running,
+        images: 3,
+        busy_ms: 10,
+        waits_for: None,
+        control_queue: None,
     }
 }
 

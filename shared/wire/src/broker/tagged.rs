@@ -30,6 +30,24 @@ pub(super) fn read<'de, T: Tagged<'de>, D: Deserializer<'de>>(deserializer: D) -
     deserializer.deserialize_map(Reader(PhantomData))
 }
 
+/// Serialises a [`Tagged`] enum with `#[serde(remote = "Self")]` the derived way, and reads it by [`read`].
+macro_rules! read_by_tag {
+    ($name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Self::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::broker::tagged::read(deserializer)
+            }
+        }
+    };
+}
+pub(super) use read_by_tag;
+
 struct Reader<T>(PhantomData<T>);
 
 impl<'de, T: Tagged<'de>> Visitor<'de> for Reader<T> {

@@ -3,14 +3,14 @@
 //! `cfx.work`: [`WorkBatch`], coordinator to one worker. `cfx.outcomes`: [`FromWorker`], worker to any coordinator.
 //! `cfx.control`: [`Control`], coordinator to every worker.
 
-use super::tagged::{self, Tagged};
+use super::tagged::{Tagged, read_by_tag};
 use chrono::{DateTime, Utc};
 use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, Epoch, JobId, TaskId};
 use domain::inversion::Inversion;
 use domain::record::WrittenRecord;
 use domain::{Digest, Framing, Reason, Stage, StageKey};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A task as handed out once: the fence that every answer about it must carry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -323,17 +323,7 @@ pub enum Outcome {
     },
 }
 
-impl Serialize for FromWorker {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for FromWorker {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        tagged::read(deserializer)
-    }
-}
+read_by_tag!(FromWorker);
 
 impl<'de> Tagged<'de> for FromWorker {
     const TAG: &'static str = "message";
@@ -354,17 +344,7 @@ impl<'de> Tagged<'de> for FromWorker {
     }
 }
 
-impl Serialize for Outcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Outcome {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        tagged::read(deserializer)
-    }
-}
+read_by_tag!(Outcome);
 
 impl<'de> Tagged<'de> for Outcome {
     const TAG: &'static str = "kind";
