@@ -1,16 +1,31 @@
-//! How an image says how it was made.
+//! How an image says how it was made, and proves it.
 //!
-//! **Owns** the form in which a provenance record travels inside an output PNG (one iTXt chunk, keyword
-//! [`RECORD_KEYWORD`]), and the checks that hold a file against its record. Signatures (C2PA, DSSE) will live here too.
+//! **Owns** what travels inside an output ([`embed`]: the record or an excerpt of it; [`xmp`]: the unsigned statement that it was
+//! generated; [`credential`]: the signed Content Credential), keys and the certificates that vouch for them ([`keys`], [`chain`],
+//! [`authority`]), the seal of a finished job ([`dsse`]), and the checks that hold a file against all that ([`verify`]).
 //!
-//! **Never** talks to a service or opens a file by itself: bytes in, findings out, so that everything here works offline.
+//! **Never** talks to a service or opens a file by itself: bytes in, findings out, so that everything here works offline. (A key may
+//! be kept by another program, which is run to sign.) Never calls something verified that was not looked at.
 //!
-//! **After a crash** nothing needs repair: all functions are pure.
+//! **After a crash** nothing needs repair: nothing here has a state.
 
+pub mod authority;
+pub mod chain;
+mod container;
+pub mod credential;
+pub mod dsse;
 pub mod embed;
+pub mod keys;
 pub mod raster;
 pub mod verify;
+pub mod xmp;
 
-pub use embed::{EmbedError, RECORD_KEYWORD, embed_record, extract_record, strip_record};
+pub use authority::{Authority, Issued};
+pub use chain::{Anchors, Certificates, ChainError, Distrust};
+pub use container::{Container, EmbedError, RECORD_KEYWORD};
+pub use credential::{Credential, CredentialError, Ingredient, Issuer, RecordClaim, State, read_credential};
+pub use embed::{Told, embed_record, extract_record, read_told, strip_record};
+pub use keys::{Algorithm, CommandKey, KeyError, KeyId, LocalKey, Sign, Signer};
 pub use raster::{RasterError, raster_digest};
-pub use verify::{Check, Finding, check_digest, check_file, check_object};
+pub use verify::{Check, Finding, Level, check_credential, check_digest, check_file, check_object};
+pub use xmp::{put_xmp, xmp_of};

@@ -1,14 +1,21 @@
 //! The digest of what a picture shows, whatever file it is stored in.
 
+use crate::container::{Container, EmbedError};
 use domain::Digest;
 use std::io::Cursor;
 
-/// A PNG whose pixels cannot be read as 8-bit RGB.
+/// An image whose pixels cannot be read as 8-bit RGB.
 #[derive(Debug, thiserror::Error)]
 pub enum RasterError {
+    /// No image that an output can be.
+    #[error(transparent)]
+    Container(#[from] EmbedError),
     /// The decoder gave up.
     #[error("the PNG cannot be decoded")]
     Undecodable(#[source] png::DecodingError),
+    /// The decoder of another format gave up.
+    #[error("the image cannot be decoded")]
+    Unreadable(#[source] image::ImageError),
     /// Outputs are 8-bit RGB; anything else was made by another program.
     #[error("the PNG is {color:?} with {depth:?} bits; outputs are 8-bit RGB")]
     NotRgb8 {
@@ -18,18 +25,32 @@ pub enum RasterError {
         depth: png::BitDepth,
     },
     /// Too large to be an output.
-    #[error("the PNG has {0} x {1} pixels, more than any generator makes")]
+    #[error("the image has {0} x {1} pixels, more than any generator makes")]
     TooLarge(u32, u32),
 }
 
 /// The largest side a generator makes, with room to spare.
 const MAX_SIDE: u32 = 8192;
 
-/// Decodes an output PNG: `(width, height, RGB8 rows)`.
+/// Decodes an output: `(width, height, RGB8 rows)`.
 ///
 /// # Errors
-/// When the file is not an 8-bit RGB PNG of a sane size.
-pub fn decode(png: &[u8]) -> Result<(u32, u32, Vec<u8>), RasterError> {
+/// When the file is not an 8-bit RGB PNG, a JPEG or a WebP, of a sane size.
+pub fn decode(file: &[u8]) -> Result<(u32, u32, Vec<u8>), RasterError> {
+    let format = match Container::of(file)? {
+        Container::Png => return decode_png(file),
+        Container::Jpeg => image::ImageFormat::Jpeg,
+        Container::WebP => image::ImageFormat::WebP,
+    };
+    let mut reader = image::ImageReader::with_format(Cursor::new(file), format);
+    let mut limits = image::Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+    reader.limits(limits);
+    let image = reader.decode().map_err(RasterError::Unreadable)?;
+    Ok((image.width(), image.height(), image.into_rgb8().into_raw()))
+}
+
+fn decode_png(png: &[u8]) -> Result<(u32, u32, Vec<u8>), RasterError> {
     let mut reader = png::Decoder::new(Cursor::new(png)).read_info().map_err(RasterError::Undecodable)?;
     let (width, height) = reader.info().size();
     if width > MAX_SIDE || height > MAX_SIDE {
@@ -48,6 +69,6 @@ pub fn decode(png: &[u8]) -> Result<(u32, u32, Vec<u8>), RasterError> {
 ///
 /// # Errors
 /// As [`decode`].
-pub fn raster_digest(png: &[u8]) -> Result<Digest, RasterError> {
-    decode(png).map(|(_, _, pixels)| Digest::of(pixels))
+pub fn raster_digest(file: &[u8]) -> Result<Digest, RasterError> {
+    decode(file).map(|(_, _, pixels)| Digest::of(pixels))
 }

@@ -1,15 +1,46 @@
 //! Holding an output against its record, one finding a check, so that a report can say exactly what differs.
+//!
+//! Findings have levels, each of which rests on those before: see [`Level`].
 
-use crate::embed::{extract_record, strip_record};
+use crate::chain::Anchors;
+use crate::credential::{Credential, CredentialError, State, read_credential};
+use crate::embed::{Told, read_told, strip_record};
 use crate::raster::raster_digest;
-use domain::record::{RECORD_SCHEMA, Record};
-use domain::{Digest, canonical_json, digest_of};
+use domain::record::{READABLE_SCHEMAS, RECORD_SCHEMA, Record};
+use domain::{Digest, digest_of};
 use serde::Serialize;
+use serde_json::Value;
+
+/// What a finding is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(into = "u8")]
+pub enum Level {
+    /// 0: the bytes are those that the record was written for.
+    Bytes,
+    /// 1: the credential holds, and a given anchor vouches for its signer.
+    Credential,
+    /// 2: the record is the one that the credential names.
+    Record,
+    /// 3: the record is in a job's manifest whose seal holds.
+    Seal,
+    /// 4: the source and the weights are at hand, and are those that the record names.
+    Inputs,
+    /// 5: the recipe was run again, and gives the same picture.
+    Replay,
+}
+
+impl From<Level> for u8 {
+    fn from(level: Level) -> Self {
+        level as Self
+    }
+}
 
 /// What one check found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
-    /// What was checked: `record`, `recipe`, `raster`, `file`, `source`, `model:generator`, ...
+    /// What it is about.
+    pub level: Level,
+    /// What was checked: `record`, `recipe`, `raster`, `file`, `credential`, `source`, `model:generator`, ...
     pub check: String,
     /// How it ended.
     #[serde(flatten)]
@@ -36,8 +67,8 @@ pub enum Check {
 
 impl Finding {
     /// A finding named `check`.
-    pub fn new(check: impl Into<String>, result: Check) -> Self {
-        Self { check: check.into(), result }
+    pub fn new(level: Level, check: impl Into<String>, result: Check) -> Self {
+        Self { level, check: check.into(), result }
     }
 
     /// True for a mismatch.
@@ -47,39 +78,98 @@ impl Finding {
 }
 
 /// Checks that need nothing but the file: the record is there and canonical, its recipe has the digest it claims, the pixels
-/// and the file without the record are those it was written for. The record comes back when it could be read.
-pub fn check_file(png: &[u8]) -> (Vec<Finding>, Option<Record>) {
-    let (record, json) = match extract_record(png) {
-        Ok(found) => found,
-        Err(error) => return (vec![Finding::new("record", fail(chain(&error)))], None),
+/// and the file without what was put into it are those it was written for. What the file says comes back when it could be read.
+pub fn check_file(file: &[u8]) -> (Vec<Finding>, Option<Told>) {
+    let told = match read_told(file) {
+        Ok(told) => told,
+        Err(error) => return (vec![Finding::new(Level::Bytes, "record", fail(chain(&error)))], None),
     };
-    let canonical = match canonical_json(&record) {
-        Ok(bytes) if bytes == json && record.schema == RECORD_SCHEMA => Check::Pass,
-        Ok(_) if record.schema != RECORD_SCHEMA => {
-            fail(format!("the record's schema is '{}'; this program reads '{RECORD_SCHEMA}'", record.schema))
+    let findings = match &told {
+        Told::Record { record, text } => {
+            let mut findings = vec![Finding::new(Level::Bytes, "record", canonical(text))];
+            findings.extend(check_against(file, record));
+            findings
         }
-        Ok(_) => fail("the record is not in canonical form: it was changed after it was written".to_owned()),
-        Err(error) => fail(chain(&error)),
+        Told::Excerpt(excerpt) => {
+            let mut findings = Vec::new();
+            if let (Some(recipe), Some(claimed)) = (&excerpt.recipe, excerpt.recipe_digest) {
+                findings.push(Finding::new(Level::Bytes, "recipe", recipe_digest(recipe, claimed)));
+            }
+            findings
+        }
     };
-    let recipe = match digest_of(&record.recipe) {
-        Ok(digest) => same("recipe", record.recipe_digest, digest),
-        Err(error) => fail(chain(&error)),
-    };
-    let raster = match raster_digest(png) {
+    (findings, Some(told))
+}
+
+/// Holds a file against a record that was found elsewhere, or inside it.
+pub fn check_against(file: &[u8], record: &Record) -> Vec<Finding> {
+    let raster = match raster_digest(file) {
         Ok(digest) => same("raster", record.outcome.raster_sha256, digest),
         Err(error) => fail(chain(&error)),
     };
-    let file = match strip_record(png) {
-        Ok(bytes) => same("file without its record", record.outcome.unsigned_sha256, Digest::of(bytes)),
+    let bare = match strip_record(file) {
+        Ok(bytes) => same("file without what was put into it", record.outcome.unsigned_sha256, Digest::of(bytes)),
         Err(error) => fail(chain(&error)),
     };
-    let findings = vec![
-        Finding::new("record", canonical),
-        Finding::new("recipe", recipe),
-        Finding::new("raster", raster),
-        Finding::new("file", file),
-    ];
-    (findings, Some(record))
+    let recipe = recipe_digest(&record.recipe, record.recipe_digest);
+    let named = [("recipe", recipe), ("raster", raster), ("file", bare)];
+    named.into_iter().map(|(name, check)| Finding::new(Level::Bytes, name, check)).collect()
+}
+
+/// Whether a record's text is as it was written: canonical JSON of a schema that this version reads.
+pub fn canonical(text: &[u8]) -> Check {
+    let value: Value = match serde_json::from_slice(text) {
+        Ok(value) => value,
+        Err(error) => return fail(format!("the record is no JSON: {error}")),
+    };
+    let schema = value["schema"].as_str().unwrap_or_default();
+    if !READABLE_SCHEMAS.contains(&schema) {
+        return fail(format!(
+            "the record's schema is '{schema}', which this program does not know; it reads up to '{RECORD_SCHEMA}'"
+        ));
+    }
+    match domain::canonical_json(&value) {
+        Ok(bytes) if bytes == text => Check::Pass,
+        Ok(_) => fail("the record is not in canonical form: it was changed after it was written".to_owned()),
+        Err(error) => fail(chain(&error)),
+    }
+}
+
+/// Checks the credential of an image against `anchors`, and against what the file says of its record: `credential` (it holds),
+/// `trust` (an anchor vouches for it), `digest` (it names this record).
+pub fn check_credential(file: &[u8], told: Option<&Told>, anchors: &Anchors) -> (Vec<Finding>, Option<Credential>) {
+    let credential = match read_credential(file, anchors) {
+        Ok(credential) => credential,
+        Err(error @ (CredentialError::None | CredentialError::Failed(_) | CredentialError::Key(_))) => {
+            return (vec![Finding::new(Level::Credential, "credential", fail(chain(&error)))], None);
+        }
+    };
+    let mut findings = Vec::new();
+    let holds = match (credential.state, &credential.record) {
+        (State::Invalid, _) => fail(format!("the credential does not hold: {}", credential.failures.join("; "))),
+        (_, None) => fail(format!(
+            "the credential is not one of ours: it was written by {} and names no record",
+            credential.written_by.as_deref().unwrap_or("an unnamed program")
+        )),
+        (State::Valid | State::Trusted, Some(_)) => Check::Pass,
+    };
+    findings.push(Finding::new(Level::Credential, "credential", holds));
+    let signer = credential.signed_by.as_deref().unwrap_or("somebody unnamed");
+    let trust = match credential.state {
+        State::Trusted => Check::Pass,
+        State::Invalid => Check::Skipped { detail: "the credential does not hold".to_owned() },
+        State::Valid if anchors.is_empty() => {
+            let detail = format!("signed by '{signer}'; no anchors were given that could vouch for it");
+            Check::Skipped { detail }
+        }
+        State::Valid => fail(format!("none of the given anchors vouches for its signer '{signer}'")),
+    };
+    findings.push(Finding::new(Level::Credential, "trust", trust));
+    if let (Some(told), Some(claim)) = (told, &credential.record) {
+        let named = same("record", claim.record_digest, told.digest());
+        findings.push(Finding::new(Level::Record, "digest", named));
+    }
+    (findings, Some(credential))
 }
 
 /// Holds the bytes of something the record names (a source, a weights file) against the digest it names it by.
@@ -89,9 +179,17 @@ pub fn check_object(name: &str, expected: Digest, bytes: &[u8]) -> Finding {
 
 /// As [`check_object`], for what was hashed already.
 pub fn check_digest(name: &str, expected: Digest, found: Digest) -> Finding {
-    Finding::new(name, same(name, expected, found))
+    Finding::new(Level::Inputs, name, same(name, expected, found))
 }
 
+fn recipe_digest(recipe: &domain::record::Recipe, claimed: Digest) -> Check {
+    match digest_of(recipe) {
+        Ok(digest) => same("recipe", claimed, digest),
+        Err(error) => fail(chain(&error)),
+    }
+}
+
+/// Equal, or a failure that names both.
 fn same(what: &str, recorded: Digest, found: Digest) -> Check {
     if recorded == found {
         return Check::Pass;

@@ -1,11 +1,14 @@
 //! The provenance record: everything needed to say how one output was made, and to make it again.
 //!
-//! Canonical JSON (RFC 8785), digest over those bytes. It travels three ways: inside the PNG (an iTXt chunk), as an object
-//! named by its digest, and as a row in Postgres. It therefore cannot hold the digest of the file that carries it; it holds the
-//! decoded raster's digest and that of the file without the chunk. The link from file to record is the result pointer.
+//! Canonical JSON (RFC 8785), digest over those bytes. It travels three ways: inside the picture (whole or as an [`Excerpt`]), as
+//! an object named by its digest, and as a row in Postgres. It therefore cannot hold the digest of the file that carries it; it holds
+//! the decoded raster's digest and that of the file before anything was put into it. The link from file to record is the result
+//! pointer, and the signed credential in the file.
 
+mod excerpt;
 mod written;
 
+pub use excerpt::{Detail, EXCERPT_SCHEMA, Excerpt};
 pub use written::{NotOfDigest, WrittenRecord};
 
 use crate::accept::RejectReason;
@@ -14,11 +17,22 @@ use crate::edit::EditSpec;
 use crate::ids::{BatchId, BootId, Epoch, JobId, TaskId};
 use crate::inversion::Inversion;
 use crate::landmarks::Landmarks;
+use crate::stage::StageKey;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The schema name of this version.
-pub const RECORD_SCHEMA: &str = "counterfactory/record/1";
+/// The schema name of this version, published as `deploy/schemas/record-2.schema.json`.
+pub const RECORD_SCHEMA: &str = "counterfactory/record/2";
+
+/// Schemas that this version reads. In the first one the address of the source was part of the recipe, so that one picture
+/// registered at two places gave two recipes; and it lacks every field that is optional below.
+pub const READABLE_SCHEMAS: [&str; 2] = ["counterfactory/record/1", RECORD_SCHEMA];
+
+/// `digital_source_type` of a picture that a generator drew as a whole (IPTC NewsCodes, `digitalsourcetype`).
+pub const TRAINED_ALGORITHMIC_MEDIA: &str = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
+
+/// `watermark` of a picture without one.
+pub const NO_WATERMARK: &str = "none";
 
 /// One output's provenance.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -64,6 +78,9 @@ pub struct Recipe {
     pub noise: String,
     /// Arithmetic, for example `fp32`.
     pub precision: String,
+    /// Whether kernels were chosen that give the same bits again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub determinism: Option<Determinism>,
     /// Digest of the inverted latent (safetensors, `w_plus [n_latent, w_dim]`).
     pub source_latent: Digest,
     /// Digest of the trained mapper, for methods that have one.
@@ -88,8 +105,9 @@ pub struct SourceFacts {
     pub sha256: Digest,
     /// SHA-256 of the prepared RGB8 raster the networks saw.
     pub raster_sha256: Digest,
-    /// Where it was registered from.
-    pub uri: String,
+    /// Where it was registered from, in records of the first schema; since then [`Links::source_uri`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
     /// Width and height of the file's image, in pixels, after orientation.
     pub size: [u32; 2],
     /// File format, for example `png`.
@@ -99,6 +117,16 @@ pub struct SourceFacts {
     /// The face that the image was framed by, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub face: Option<FaceFacts>,
+}
+
+/// How far a result can be repeated on the machine and with the libraries that made it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Determinism {
+    /// Deterministic kernels, no TF32, no choice by timing: bit for bit.
+    Exact,
+    /// Faster kernels were allowed.
+    BestEffort,
 }
 
 /// The face that a source was framed by.
@@ -137,6 +165,9 @@ pub struct TextFacts {
     pub templates: u32,
     /// Digest over all expanded target and neutral texts, in order.
     pub expanded: Digest,
+    /// Digest over the token ids that the text encoder was given for them: canonical JSON, one list of numbers a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Digest>,
 }
 
 /// Where and when.
@@ -166,6 +197,16 @@ pub struct Execution {
     pub finished_at: chrono::DateTime<chrono::Utc>,
     /// Milliseconds by stage, for this item's share of its batch.
     pub milliseconds: BTreeMap<String, f64>,
+    /// What the program was built from and with: `rustc`, `cargo_lock` (SHA-256), `tch`, `image` (digest of the container image).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub build: BTreeMap<String, String>,
+    /// What else results can depend on: `driver`, `cuda`, `cudnn`, `compute_capability`, `mig`, `processor`, and environment variables
+    /// under their own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// Most memory the process has had, bytes, up to this item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
 }
 
 /// Shape of the pass the item was computed in.
@@ -182,8 +223,27 @@ pub struct MicroBatch {
 pub struct Outcome {
     /// SHA-256 of the decoded RGB8 raster of the output: survives re-encoding of the file.
     pub raster_sha256: Digest,
-    /// SHA-256 of the PNG before this record was put into it.
+    /// SHA-256 of the file before metadata, this record and the credential were put into it.
     pub unsigned_sha256: Digest,
+    /// File format of the output: `png`, `jpeg`, `webp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Identity of the result: the object `results/<key>/...` points at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<StageKey>,
+    /// How the picture came about, as an IRI of IPTC's NewsCodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digital_source_type: Option<String>,
+    /// The watermark in the pixels by name and version, or [`NO_WATERMARK`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<String>,
+    /// SHA-256 of the RGB8 raster as the generator drew it, which is what a replay gives, where the output's differs: it was watermarked,
+    /// or its format is lossy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered_sha256: Option<Digest>,
+    /// How much of this record leaves with the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
     /// Width and height in pixels.
     pub size: [u32; 2],
     /// Digest of the edited latent.
@@ -234,4 +294,26 @@ pub struct Links {
     pub dataset: String,
     /// Ordinal of the source in the dataset.
     pub source: i64,
+    /// Where the source was registered from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_uri: Option<String>,
+    /// Digests of the records of inputs that are outputs themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<Digest>,
+    /// The pack's name and version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
+    /// The licence of the pack's weights, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// Who submitted the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitter: Option<String>,
+}
+
+impl Record {
+    /// Where the source was registered from; empty if that is not told.
+    pub fn source_uri(&self) -> &str {
+        self.links.source_uri.as_deref().or(self.recipe.source.uri.as_deref()).unwrap_or_default()
+    }
 }

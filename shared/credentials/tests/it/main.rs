@@ -1,0 +1,7 @@
+//! What the credentials of an output prove, and what they do not.
+#![expect(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
+
+mod credential;
+mod embed;
+mod fixture;
+mod seal;
