@@ -59,10 +59,10 @@ pub enum Command {
     },
     /// Print the record inside an edited image.
     Inspect {
-        /// A PNG written by a worker.
+        /// An image written by a worker.
         file: PathBuf,
     },
-    /// Hold edited images against their records; exit code 4 if anything differs.
+    /// Hold edited images against their records, credentials and seals; exit code 4 if anything differs.
     Verify(VerifyArgs),
     /// Check the coordinator and everything it depends on.
     Doctor,
@@ -429,9 +429,19 @@ pub enum ResultCommand {
 
 #[derive(ClapArgs, Debug)]
 pub struct VerifyArgs {
-    /// PNG files, or folders that are searched for them.
-    #[arg(required = true)]
+    /// Images, folders that are searched for them, or a job, whose results are fetched.
+    #[arg(required = true, value_name = "FILE|DIR|JOB")]
     pub files: Vec<PathBuf>,
+    /// Root certificates that may vouch for a signer, PEM. [default: those of the server]
+    #[arg(long, value_name = "FILE")]
+    pub anchors: Vec<PathBuf>,
+    /// The seal of the job, as `cfx job seal` writes it: a folder with attestation.dsse.json and manifest.jsonl. [default: the folder
+    /// that is verified, or the server]
+    #[arg(long, value_name = "DIR")]
+    pub seal: Option<PathBuf>,
+    /// Do not call it a failure that an image is not signed: for outputs of versions that did not sign.
+    #[arg(long)]
+    pub allow_unsigned: bool,
     /// The pack the images were made with: its weights are hashed again.
     #[arg(long)]
     pub pack: Option<PathBuf>,

@@ -12,6 +12,7 @@ mod manifest;
 mod masks;
 mod output;
 mod sources;
+mod verify;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -11,7 +11,8 @@ use crate::import::ImportPrefixes;
 use crate::relay::Relay;
 use crate::sweep::{self, Reconciler};
 use crate::wake::Wake;
-use crate::{http, outcomes};
+use crate::signing::Signing;
+use crate::{http, outcomes, signing};
 use anyhow::Context;
 use artifacts::{Artifacts, S3Config};
 use broker::{Publisher, Uptime};
@@ -34,6 +35,8 @@ pub struct App {
     pub artifacts: Artifacts,
     /// RabbitMQ, for sending.
     pub publisher: Publisher,
+    /// The key that signs.
+    pub signing: Signing,
     /// For how long this process has been hearing workers.
     pub listening: Uptime,
     /// Bells between the loops.
@@ -56,9 +59,10 @@ impl App {
         let artifacts = bucket(&config.bucket);
         artifacts.check().await.context("cannot use the bucket; check CFX_S3_BUCKET, CFX_S3_ENDPOINT and the keys")?;
         let publisher = Publisher::start(crate::config::broker(&config));
+        let signing = Signing::open(&store, config.signer.clone()).await.context("there is no key to sign with")?;
         let holder = format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()).into();
         let (config, listening, wake) = (Arc::new(config), Uptime::default(), Arc::default());
-        Ok(Self { config, store, artifacts, publisher, listening, wake, metrics, holder })
+        Ok(Self { config, store, artifacts, publisher, signing, listening, wake, metrics, holder })
     }
 
     /// Runs the loops and the HTTP interface on `listener` until `soft` is cancelled, and then ends in good order or, after the
@@ -112,6 +116,8 @@ impl App {
         start.every(sweep::FoldDeltas { app: self.clone() }, slow);
         start.every(sweep::Measure { app: self.clone() }, slow.max(Duration::from_secs(5)));
         start.every(sweep::Forget { app: self.clone() }, slow.max(Duration::from_secs(60)));
+        start.every(signing::NoticeKeys { app: self.clone() }, slow.max(Duration::from_secs(2)));
+        tracker.spawn(signing::run(self.clone(), soft.clone()));
         tracker.spawn(outcomes::run(self.clone(), soft.clone()));
     }
 }

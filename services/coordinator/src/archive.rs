@@ -107,6 +107,9 @@ pub struct JobDocument {
     pub project: ProjectId,
     /// The key it was submitted under.
     pub idempotency_key: String,
+    /// Who submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitted_by: Option<String>,
     /// What was asked for.
     pub spec: JobSpec,
     /// Digest of that.
@@ -227,6 +230,7 @@ pub async fn job(store: &Store, artifacts: &Artifacts, job: &JobRow) -> Result<(
         id: job.id,
         project: job.project,
         idempotency_key: store.idempotency_key(job.seq).await?,
+        submitted_by: job.submitted_by.clone(),
         spec: job.spec.clone(),
         spec_digest: job.spec_digest,
         dataset: job.dataset,

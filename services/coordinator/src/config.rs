@@ -2,6 +2,7 @@
 //! Secrets may also come from a file (`*_FILE`), as orchestrators mount them.
 
 use crate::duration;
+use credentials::Signer;
 use domain::RetryPolicy;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -58,6 +59,22 @@ pub struct Settings {
     /// A file that holds the secret key.
     #[arg(long, env = "CFX_S3_SECRET_KEY_FILE", global = true)]
     pub s3_secret_key_file: Option<PathBuf>,
+    /// A file with the certificates of the key that signs results, PEM, the key's own first. [default: a key of the installation's
+    /// own, made on first use and kept in the database]
+    #[arg(long, env = "CFX_SIGNING_CERTIFICATE_FILE", global = true)]
+    pub signing_certificate_file: Option<PathBuf>,
+    /// The same as a text.
+    #[arg(long, env = "CFX_SIGNING_CERTIFICATE", global = true, hide_env_values = true)]
+    pub signing_certificate: Option<String>,
+    /// A file with the private key, PEM (PKCS#8), P-256 or Ed25519.
+    #[arg(long, env = "CFX_SIGNING_KEY_FILE", global = true)]
+    pub signing_key_file: Option<PathBuf>,
+    /// The same as a text.
+    #[arg(long, env = "CFX_SIGNING_KEY", global = true, hide_env_values = true)]
+    pub signing_key: Option<String>,
+    /// A program that keeps the key: run by `sh -c`, it gets the bytes to sign on its standard input and answers with the raw signature.
+    #[arg(long, env = "CFX_SIGNING_COMMAND", global = true)]
+    pub signing_command: Option<String>,
     /// What to log: `level` or `target=level,…`. [default: info]
     #[arg(long, env = "CFX_LOG", global = true)]
     pub log: Option<String>,
@@ -151,6 +168,8 @@ pub struct Tuning {
     /// because nothing brings them back.
     #[serde(deserialize_with = "duration::deserialize_some")]
     pub keep_tasks: Option<Duration>,
+    /// Whether ended jobs are sealed.
+    pub seal: bool,
     /// After the first signal, loops get this long to finish their step.
     #[serde(deserialize_with = "duration::deserialize")]
     pub shutdown: Duration,
@@ -176,6 +195,7 @@ impl Default for Tuning {
             retry_cap: RetryPolicy::default().cap,
             keep_attempts: Duration::from_secs(7 * 86_400),
             keep_tasks: None,
+            seal: true,
             shutdown: Duration::from_secs(20),
         }
     }
@@ -218,6 +238,8 @@ pub struct Config {
     pub broker_url: String,
     /// S3.
     pub bucket: Bucket,
+    /// The key that signs, if one is configured.
+    pub signer: Option<Signer>,
     /// What one request may cost.
     pub limits: Limits,
     /// Sizes and paces of the loops.
@@ -248,6 +270,9 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
+    /// A key that cannot be used.
+    #[error(transparent)]
+    Key(#[from] credentials::KeyError),
     /// A settings file with a mistake in it.
     #[error("{path} is not a valid settings file")]
     Malformed {
@@ -291,6 +316,14 @@ impl Settings {
             pair(self.broker_url, self.broker_url_file, file.broker_url, file.broker_url_file);
         let (s3_access_key, s3_access_key_file) =
             pair(self.s3_access_key, self.s3_access_key_file, file.s3_access_key, file.s3_access_key_file);
+        let (signing_certificate, signing_certificate_file) = pair(
+            self.signing_certificate,
+            self.signing_certificate_file,
+            file.signing_certificate,
+            file.signing_certificate_file,
+        );
+        let (signing_key, signing_key_file) =
+            pair(self.signing_key, self.signing_key_file, file.signing_key, file.signing_key_file);
         let (s3_secret_key, s3_secret_key_file) =
             pair(self.s3_secret_key, self.s3_secret_key_file, file.s3_secret_key, file.s3_secret_key_file);
         Ok(Self {
@@ -309,6 +342,11 @@ impl Settings {
             s3_access_key_file,
             s3_secret_key,
             s3_secret_key_file,
+            signing_certificate,
+            signing_certificate_file,
+            signing_key,
+            signing_key_file,
+            signing_command: self.signing_command.or(file.signing_command),
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),
             limits: file.limits,
@@ -323,6 +361,17 @@ impl Settings {
     pub fn database(&self) -> Result<String, ConfigError> {
         let missing = ConfigError::Missing { name: "database_url", flag: "database-url", env: "CFX_DATABASE_URL" };
         secret(self.database_url.clone(), self.database_url_file.as_ref())?.ok_or(missing)
+    }
+
+    /// The key that signs, if one is configured.
+    ///
+    /// # Errors
+    /// When it is incomplete or unreadable.
+    pub fn signer(&self) -> Result<Option<Signer>, ConfigError> {
+        let certificate = secret(self.signing_certificate.clone(), self.signing_certificate_file.as_ref())?;
+        let key = secret(self.signing_key.clone(), self.signing_key_file.as_ref())?;
+        let command = self.signing_command.as_deref();
+        Ok(credentials::keys::configured(certificate.as_deref(), key.as_deref(), command)?)
     }
 
     /// The bucket, for verbs that need no broker.
@@ -358,6 +407,7 @@ impl Config {
             database_connections: settings.database_connections.unwrap_or(16),
             broker_url: secret(settings.broker_url.clone(), settings.broker_url_file.as_ref())?.ok_or(missing)?,
             bucket: settings.bucket()?,
+            signer: settings.signer()?,
             limits: settings.limits,
             tuning: settings.tuning.clone(),
         })

@@ -220,6 +220,8 @@ fn message(claimed: &ClaimedBatch) -> OutboxMessage {
         job: job.id,
         project: job.project_name.clone(),
         dataset: job.dataset_name.clone(),
+        output: job.spec.output,
+        submitter: job.submitted_by.clone(),
         pack: PackRef { name: job.pack.name.clone(), digest: job.pack.digest, manifest: job.pack.manifest },
         work,
     };

@@ -30,6 +30,16 @@ enum Verb {
     /// Write what a lost database held again, from the bucket alone: what was registered and asked for, and every result. Run it
     /// on an empty database, with no coordinator serving it. Unfinished jobs come back paused.
     Rebuild,
+    /// Keys that sign.
+    #[command(subcommand)]
+    Keys(KeysVerb),
+}
+
+#[derive(Subcommand)]
+enum KeysVerb {
+    /// Put a new key of the installation's own in the place of the one that signs now. What was signed before stays valid; running
+    /// coordinators take the new one within seconds. A configured key is rotated by changing its files.
+    Rotate,
 }
 
 #[tokio::main]
@@ -54,6 +64,7 @@ async fn run() -> anyhow::Result<()> {
         Verb::Serve => serve(Config::resolve(&settings)?, metrics).await,
         Verb::Migrate => migrate(settings.database()?).await,
         Verb::Rebuild => rebuild(&settings).await,
+        Verb::Keys(KeysVerb::Rotate) => rotate(settings.database()?).await,
     }
 }
 
@@ -83,6 +94,15 @@ async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
     artifacts.check().await.context("cannot use the bucket")?;
     let report = coordinator::rebuild::run(&store, &artifacts, settings.tuning.slice_rows).await?;
     print!("{report}");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a verb of the command line: its result goes to standard output")]
+async fn rotate(url: String) -> anyhow::Result<()> {
+    let store = Store::connect(&StoreConfig { url, max_connections: 1 }).await.context("cannot reach Postgres")?;
+    store.check().await?;
+    let certificates = coordinator::signing::rotate(&store).await?;
+    println!("{} signs from now on ({})", certificates.key_id(), certificates.subject());
     Ok(())
 }
 

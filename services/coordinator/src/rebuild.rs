@@ -315,7 +315,7 @@ impl Reading<'_> {
 }
 
 fn new_job(document: &JobDocument) -> NewJob {
-    let JobDocument { project, idempotency_key, spec, spec_digest, dataset, pack, edits, .. } = document;
+    let JobDocument { project, idempotency_key, submitted_by, spec, spec_digest, dataset, pack, edits, .. } = document;
     let edit = |edit: &crate::archive::EditDocument| NewEdit {
         slug: edit.slug.clone(),
         spec: edit.spec.clone(),
@@ -332,6 +332,7 @@ fn new_job(document: &JobDocument) -> NewJob {
     NewJob {
         project: *project,
         idempotency_key: idempotency_key.clone(),
+        submitted_by: submitted_by.clone(),
         spec_digest: *spec_digest,
         spec: spec.clone(),
         dataset: *dataset,

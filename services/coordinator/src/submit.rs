@@ -28,6 +28,7 @@ pub async fn resolve(
     app: &App,
     project: ProjectId,
     idempotency_key: String,
+    submitted_by: Option<String>,
     spec: JobSpec,
 ) -> Result<NewJob, ApiError> {
     spec.validate()?;
@@ -60,6 +61,7 @@ pub async fn resolve(
     Ok(NewJob {
         project,
         idempotency_key,
+        submitted_by,
         spec_digest: canonical(&spec)?,
         spec,
         dataset: dataset.id,

@@ -2,6 +2,7 @@
 //! Secrets may also come from a file (`*_FILE`), as orchestrators mount them.
 
 use crate::pipeline::{Null, UnknownExecutor};
+use crate::stages::watermark::Watermarker;
 use artifacts::S3Config;
 use broker::BrokerConfig;
 use networks::device::{self, DeviceChoice};
@@ -79,12 +80,80 @@ pub struct Settings {
     /// Packs kept loaded on the device. [default: 2]
     #[arg(long, env = "CFX_PACKS_LOADED")]
     pub packs_loaded: Option<usize>,
+    /// Who signs images: `coordinators`, a key of this worker's own (implied by a certificate), or `off`. [default: coordinators]
+    #[arg(long, env = "CFX_SIGNING")]
+    pub signing: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub key: KeySettings,
+    /// A program that puts a watermark into images: run by `sh -c`, it gets a PNG on its standard input and answers with a PNG of
+    /// the same size. Each record names it.
+    #[arg(long, env = "CFX_WATERMARK_COMMAND")]
+    pub watermark_command: Option<String>,
+    /// Name and version of the watermark, for the records. [default: the command]
+    #[arg(long, env = "CFX_WATERMARK_NAME", requires = "watermark_command")]
+    pub watermark_name: Option<String>,
     /// What to log: `level` or `target=level,…`. [default: info]
     #[arg(long, env = "CFX_LOG")]
     pub log: Option<String>,
     /// `text` for people, `json` for machines. [default: text]
     #[arg(long, env = "CFX_LOG_FORMAT")]
     pub log_format: Option<String>,
+}
+
+/// A key that signs.
+#[derive(clap::Args, Deserialize, Debug, Default, Clone)]
+#[serde(default)]
+pub struct KeySettings {
+    /// A file with the signing key's certificates, PEM, its own first.
+    #[arg(long, env = "CFX_SIGNING_CERTIFICATE_FILE")]
+    pub signing_certificate_file: Option<PathBuf>,
+    /// The same as a text.
+    #[arg(long, env = "CFX_SIGNING_CERTIFICATE", hide_env_values = true)]
+    pub signing_certificate: Option<String>,
+    /// A file with the private key, PEM (PKCS#8), P-256 or Ed25519.
+    #[arg(long, env = "CFX_SIGNING_KEY_FILE")]
+    pub signing_key_file: Option<PathBuf>,
+    /// The same as a text.
+    #[arg(long, env = "CFX_SIGNING_KEY", hide_env_values = true)]
+    pub signing_key: Option<String>,
+    /// A program that keeps the key: run by `sh -c`, it gets the bytes to sign on its standard input and answers with the raw signature.
+    #[arg(long, env = "CFX_SIGNING_COMMAND")]
+    pub signing_command: Option<String>,
+}
+
+impl KeySettings {
+    /// The key, if one is given.
+    ///
+    /// # Errors
+    /// When it is incomplete or unreadable.
+    pub fn signer(&self) -> Result<Option<credentials::Signer>, ConfigError> {
+        let certificate = secret(self.signing_certificate.clone(), self.signing_certificate_file.clone())?;
+        let key = secret(self.signing_key.clone(), self.signing_key_file.clone())?;
+        let command = self.signing_command.as_deref();
+        Ok(credentials::keys::configured(certificate.as_deref(), key.as_deref(), command)?)
+    }
+
+    fn fill(&mut self, file: Self) {
+        // one layer gives all of it: a certificate of the environment and a key of the file do not belong together
+        let given = |key: &Self| {
+            key.signing_certificate.is_some() || key.signing_certificate_file.is_some() || key.signing_command.is_some()
+        };
+        if !given(self) && self.signing_key.is_none() && self.signing_key_file.is_none() {
+            *self = file;
+        }
+    }
+}
+
+/// Who signs images.
+#[derive(Clone, Debug)]
+pub enum Signer {
+    /// A key at hand.
+    Key(credentials::Issuer),
+    /// The coordinators.
+    Coordinators,
+    /// Nobody.
+    Off,
 }
 
 /// Settings that are complete.
@@ -114,6 +183,10 @@ pub struct Config {
     pub packs_loaded: usize,
     /// Host name and process id.
     pub name: String,
+    /// Who signs images.
+    pub signing: Signer,
+    /// What puts a watermark into them.
+    pub watermarker: Watermarker,
 }
 
 /// A setting that is missing or cannot be used.
@@ -163,6 +236,15 @@ pub enum ConfigError {
         /// The device.
         device: String,
     },
+    /// A key that cannot be used.
+    #[error(transparent)]
+    Key(#[from] credentials::KeyError),
+    /// Certificates that no credential can be made with.
+    #[error(transparent)]
+    Credential(#[from] credentials::CredentialError),
+    /// Not a way to sign.
+    #[error("signing is '{0}'; it is coordinators, key or off")]
+    Signing(String),
     /// Not a log format.
     #[error(transparent)]
     Log(#[from] telemetry::TelemetryError),
@@ -217,6 +299,8 @@ impl Settings {
         fill!(self, file, s3_access_key, s3_access_key_file, s3_secret_key, s3_secret_key_file);
         fill!(self, file, class, device, executor, threads, slice_seconds, grace_seconds, heartbeat_seconds);
         fill!(self, file, cache_dir, cache_bytes, packs_loaded, log, log_format);
+        fill!(self, file, signing, watermark_command, watermark_name);
+        self.key.fill(file.key);
         Ok(self)
     }
 
@@ -244,6 +328,17 @@ impl Settings {
         let region = given.s3_region.unwrap_or_else(|| "us-east-1".to_owned());
         let path_style = given.s3_path_style.unwrap_or(false);
         let name = process_name();
+        let signing = match (given.signing.as_deref(), given.key.signer()?) {
+            (None | Some("key"), Some(signer)) => Signer::Key(credentials::Issuer::new(signer)?),
+            (None | Some("coordinators"), None) => Signer::Coordinators,
+            (Some("off"), None) => Signer::Off,
+            (Some("key"), None) => return Err(missing("signing_certificate", "signing-certificate-file", "CFX_SIGNING_CERTIFICATE")),
+            (Some(other @ ("coordinators" | "off")), Some(_)) => {
+                return Err(ConfigError::Signing(format!("{other}, and yet there is a key")));
+            }
+            (Some(other), _) => return Err(ConfigError::Signing(other.to_owned())),
+        };
+        let watermarker = given.watermark_command.map(|command| Watermarker::command(command, given.watermark_name));
         let config = Config {
             broker: BrokerConfig::new(broker_url, format!("worker {name}")),
             s3: S3Config::new(given.s3_endpoint, region, bucket, access, secret_key, path_style),
@@ -257,6 +352,8 @@ impl Settings {
             cache_bytes: given.cache_bytes.unwrap_or(20_000_000_000),
             packs_loaded: given.packs_loaded.unwrap_or(2).max(1),
             name,
+            signing,
+            watermarker: watermarker.unwrap_or_default(),
         };
         let format = given.log_format.as_deref().unwrap_or("text").parse()?;
         Ok((config, LogConfig { format, filter: given.log.unwrap_or_else(|| "info".to_owned()) }))

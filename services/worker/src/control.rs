@@ -2,6 +2,7 @@
 
 use crate::drain::Drain;
 use crate::held::Held;
+use crate::signing::Pending;
 use broker::ControlListener;
 use domain::ids::BootId;
 use std::collections::HashSet;
@@ -10,9 +11,19 @@ use std::time::Duration;
 use wire::broker::v1::Control;
 
 /// Listens for as long as the process lives.
-pub async fn listen(mut listener: ControlListener, boot: BootId, held: Arc<Held>, drain: Drain, grace: Duration) {
+pub async fn listen(
+    mut listener: ControlListener,
+    boot: BootId,
+    held: Arc<Held>,
+    signatures: Arc<Pending>,
+    drain: Drain,
+    grace: Duration,
+) {
     loop {
-        heed(listener.next().await, boot, &held, &drain, grace);
+        match listener.next().await {
+            Control::Signed { id, answer } => signatures.answer(id, answer),
+            other => heed(other, boot, &held, &drain, grace),
+        }
     }
 }
 
@@ -35,7 +46,7 @@ fn heed(message: Control, boot: BootId, held: &Held, drain: &Drain, grace: Durat
             tracing::info!("the coordinator asks for a drain");
             drain.begin(grace);
         }
-        Control::Revoke { .. } | Control::Drain { .. } | Control::Probe => {}
+        Control::Revoke { .. } | Control::Drain { .. } | Control::Probe | Control::Signed { .. } => {}
     }
 }
 

@@ -19,6 +19,7 @@ mod pipeline;
 mod report;
 mod run;
 mod settle;
+mod signing;
 mod single;
 mod stages;
 mod watch;

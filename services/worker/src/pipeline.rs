@@ -18,8 +18,10 @@ use crate::gpu::Gpu;
 use crate::held::{Held, HeldTask};
 use crate::report::Reporter;
 use crate::settle::Taken;
+use crate::signing::Signing;
 use crate::stages::ended::{Ended, Halted};
 use crate::stages::upload;
+use crate::stages::watermark::Watermarker;
 use artifacts::Artifacts;
 use domain::Reason;
 use std::sync::Arc;
@@ -43,6 +45,10 @@ pub struct Line {
     pub packs: PackCache,
     /// The worker's voice.
     pub reporter: Reporter,
+    /// Who signs images.
+    pub signing: Signing,
+    /// What puts a watermark into them.
+    pub watermarker: Watermarker,
     /// What is in hand.
     pub held: Arc<Held>,
     /// Whether the worker ends.

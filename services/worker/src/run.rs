@@ -1,7 +1,7 @@
 //! `worker run`: takes work until told to end.
 
 use crate::cache::PackCache;
-use crate::config::Config;
+use crate::config::{Config, Signer};
 use crate::consume;
 use crate::control;
 use crate::drain::Drain;
@@ -9,6 +9,7 @@ use crate::gpu::Gpu;
 use crate::held::Held;
 use crate::pipeline::Line;
 use crate::report::{Identity, Reporter};
+use crate::signing::{Coordinators, Pending, Signing};
 use crate::stages::record::device_name;
 use artifacts::Artifacts;
 use broker::{ControlListener, Publisher, WorkQueue};
@@ -37,14 +38,27 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         );
     }
     let identity = Identity { boot, name: config.name.clone(), class: config.class.clone(), device };
-    let reporter = Reporter::new(Publisher::start(config.broker.clone()), identity);
+    let publisher = Publisher::start(config.broker.clone());
+    let reporter = Reporter::new(publisher.clone(), identity);
     let held = Arc::new(Held::default());
 
     // Heard before the first batch is taken: a revocation may answer at once.
     let mut listener = ControlListener::new(config.broker.clone());
     tokio::select! { () = listener.ready() => {}, () = drain.begun() => return Ok(()) }
     let ear = listener.queue();
-    let listening = tokio::spawn(control::listen(listener, boot, Arc::clone(&held), drain.clone(), config.grace));
+    let signatures = Arc::<Pending>::default();
+    let signing = match config.signing {
+        Signer::Key(issuer) => Signing::Key(issuer),
+        Signer::Coordinators => {
+            Signing::Coordinators(Arc::new(Coordinators::new(publisher, ear.clone(), Arc::clone(&signatures))))
+        }
+        Signer::Off => Signing::Off,
+    };
+    if matches!(signing, Signing::Off) {
+        tracing::warn!("images are not signed: CFX_SIGNING is 'off'");
+    }
+    let hearing = control::listen(listener, boot, Arc::clone(&held), signatures, drain.clone(), config.grace);
+    let listening = tokio::spawn(hearing);
     let beating = tokio::spawn(reporter.clone().heartbeats(Arc::clone(&held), drain.clone(), ear, config.heartbeat));
 
     let artifacts = Artifacts::connect(&config.s3);
@@ -52,7 +66,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (queue, finishing) = (WorkQueue::new(config.broker, &config.class), Line::finishing());
     let (slice, told) = (config.slice, reporter.clone());
     let ending = drain.clone();
-    let line = Line { gpu, null: config.null, artifacts, packs, reporter, held, drain, slice, finishing };
+    let (null, watermarker) = (config.null, config.watermarker);
+    let line = Line { gpu, null, artifacts, packs, reporter, signing, watermarker, held, drain, slice, finishing };
     consume::run(Arc::new(line), queue).await;
 
     beating.abort();

@@ -1,6 +1,7 @@
 //! `worker edit`: one edit with no services at all, through the same stages as a batch.
 
 mod args;
+mod own_key;
 
 pub use args::EditArgs;
 
@@ -10,18 +11,18 @@ use crate::engine::LocalPack;
 use crate::held::HeldTask;
 use crate::stages::detect;
 use crate::stages::edit::{self, Edited, Input, Plan};
-use crate::stages::encode::encode_png;
 use crate::stages::ended::Ended;
 use crate::stages::fetch::facts;
 use crate::stages::invert::{self, LatentNote, Source, read_note};
-use crate::stages::prepare::{Limits, Prepared, prepare_framed_mask, upright};
-use crate::stages::record::{self, Context};
+use crate::stages::prepare::{Limits, Prepared, media_type, prepare_framed_mask, upright};
+use crate::stages::record::{self, Context, Drawn};
 use crate::stages::train;
 use crate::stages::train::{Trained, Training, encode_part, join_parts};
+use crate::stages::watermark::Watermarker;
 use crate::watch::Watch;
 use anyhow::{Context as _, Result, bail};
 use chrono::Utc;
-use credentials::embed_record;
+use credentials::{Ingredient, embed_record, put_xmp};
 use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
 use domain::inversion::{Inversion, Refinement};
@@ -59,11 +60,13 @@ pub fn run(args: &EditArgs) -> Result<()> {
     };
     inversion.validate()?;
     let pack = LocalPack::new(opened.manifest().clone(), |file| opened.path(file));
+    let (output, issuer) = (args.output()?, own_key::issuer(args)?);
     let settings = device_settings(args.device.as_deref(), args.threads)?;
     let device = device::open(&settings)?;
     let engine = Engine::open(&pack.config, device)?;
     let mut bench = Bench { memory: MemoryModel::of(engine.device()), engine, pack };
     let source = bench.source(&args.image, &args.framing()?)?;
+    let source_bytes = std::fs::read(&args.image).ok();
     let mask = args.mask.as_deref().map(|path| bench.mask(path, &source.facts)).transpose()?;
     let mapper = bench.mapper(args, &spec)?;
     if let (Some(bytes), Some(_)) = (&mapper, &args.mapper) {
@@ -84,16 +87,24 @@ pub fn run(args: &EditArgs) -> Result<()> {
         batch: BatchId::from_uuid(Uuid::nil()),
         started_at: Utc::now() - began.elapsed(),
         fetch_ms: 0.0,
+        output: &output,
+        watermarker: &Watermarker::None,
     };
     if let Some(path) = &args.reconstruction {
         write(path, &inverted.reconstruction)?;
     }
     for (&strength, end) in args.strengths.iter().zip(ends) {
         let edited = end.map_err(failure)?;
-        let png = encode_png(edited.side, edited.side, &edited.raster)?;
-        let own = Own { strength, mask: mask.as_ref().map(|(digest, _)| *digest), edited: &edited, png: &png };
+        let drawn = draw(context.draw(&edited))?;
+        let own = Own { strength, mask: mask.as_ref().map(|(digest, _)| *digest), edited: &edited, drawn: &drawn };
         let record = local_record(&context, &inverted, &note, own, args)?;
-        let file = embed_record(&png, &record)?;
+        let file = put_xmp(&embed_record(&drawn.file, &record, output.detail)?, &record, output.detail)?;
+        let credentialed = source_bytes.as_deref().filter(|_| note.origin.is_some_and(|origin| origin.credentialed));
+        let ingredient = Ingredient { media_type: &media_type(&note.source.format), credentialed };
+        let file = match &issuer {
+            Some(issuer) => issuer.issue(&file, &record, output.detail, ingredient)?,
+            None => file,
+        };
         let digest = Digest::of(&file);
         let out = args.out_of(strength);
         write(&out, &file)?;
@@ -250,12 +261,18 @@ fn one_task() -> Arc<HeldTask> {
     Arc::new(HeldTask::new(Fence { task: TaskId { job: 0, no: 0 }, epoch: 0 }))
 }
 
+/// Runs what may wait for a program that puts a watermark in.
+fn draw(drawing: impl Future<Output = Result<Drawn, Ended>>) -> Result<Drawn> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(drawing).map_err(failure)
+}
+
 /// What one strength gave.
 struct Own<'a> {
     strength: f64,
     mask: Option<Digest>,
     edited: &'a Edited,
-    png: &'a [u8],
+    drawn: &'a Drawn,
 }
 
 fn local_record(
@@ -271,10 +288,14 @@ fn local_record(
         project: "local".to_owned(),
         dataset: "local".to_owned(),
         source: 0,
+        source_uri: Some(args.image.display().to_string()),
+        parents: Vec::new(),
+        pack: None,
+        license: None,
+        submitter: None,
     };
     let item = record::Item {
         note,
-        uri: &args.image.display().to_string(),
         source_latent: Digest::of(&inverted.latent),
         mask: own.mask,
         strength: own.strength,
@@ -282,7 +303,8 @@ fn local_record(
         epoch: 0,
         links,
         edited: own.edited,
-        png: own.png,
+        drawn: own.drawn,
+        key: None,
         latent: Digest::of(&own.edited.latent),
     };
     record::write(context, item).map_err(failure)

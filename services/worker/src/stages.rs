@@ -3,7 +3,7 @@
 //! ```text
 //! fetch ─▶ prepare (─▶ detect) ─▶ invert ─▶ encode ─▶ upload           (source to latent)
 //! fetch ─▶ train ─▶ upload                                             (images to a text mapper, in slices)
-//! fetch ─▶ edit ─▶ judge ─▶ encode ─▶ record ─▶ upload                 (latent to edited image)
+//! fetch ─▶ edit ─▶ judge ─▶ watermark ─▶ encode ─▶ record ─▶ upload    (latent to edited image)
 //! ```
 //! `detect`, `invert`, `train`, `edit` and `judge` hold tensors and run on the tensor thread alone; the others do not know libtorch.
 
@@ -18,3 +18,4 @@ pub mod prepare;
 pub mod record;
 pub mod train;
 pub mod upload;
+pub mod watermark;

@@ -24,7 +24,7 @@ mod work;
 
 pub use config::{BrokerConfig, BrokerError};
 pub use control::ControlListener;
-pub use outcomes::{Verdict, consume_outcomes};
+pub use outcomes::{Verdict, consume_outcomes, consume_sign_requests};
 pub use publish::{Message, PublishError, Publisher};
 pub use reading::MOST_BYTES;
 pub use uptime::Uptime;

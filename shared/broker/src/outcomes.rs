@@ -1,4 +1,4 @@
-//! The coordinator's ear: consumes `cfx.outcomes` for as long as the process lives.
+//! The coordinator's ears: consume `cfx.outcomes` and `cfx.sign` for as long as the process lives.
 
 use crate::config::{BrokerConfig, BrokerError};
 use crate::link::{Backoff, Link, chain, open_until_it_works};
@@ -11,7 +11,8 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, Bas
 use lapin::types::{AMQPValue, FieldTable};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use wire::broker::v1::FromWorker;
+use serde::de::DeserializeOwned;
+use wire::broker::v1::{FromWorker, SignRequest};
 
 /// How long a message rests before it goes back to the queue: the database is away, and asking faster does not help.
 const REST: Duration = Duration::from_secs(1);
@@ -41,14 +42,39 @@ pub async fn consume_outcomes<H, F>(
     H: Fn(FromWorker, Option<String>) -> F,
     F: Future<Output = Verdict>,
 {
+    supervise(config, topology::OUTCOMES, prefetch, stop, listening, handler).await;
+}
+
+/// Consumes requests for signatures, in the same way.
+pub async fn consume_sign_requests<H, F>(config: BrokerConfig, prefetch: u16, stop: CancellationToken, handler: H)
+where
+    H: Fn(SignRequest) -> F,
+    F: Future<Output = Verdict>,
+{
+    let handler = |request, _trace| handler(request);
+    supervise(config, topology::SIGN, prefetch, stop, Uptime::default(), handler).await;
+}
+
+async fn supervise<M, H, F>(
+    config: BrokerConfig,
+    queue: &'static str,
+    prefetch: u16,
+    stop: CancellationToken,
+    listening: Uptime,
+    handler: H,
+) where
+    M: DeserializeOwned,
+    H: Fn(M, Option<String>) -> F,
+    F: Future<Output = Verdict>,
+{
     let mut backoff = Backoff::new();
     loop {
         let link = tokio::select! {
-            link = open_until_it_works(&config, "outcomes", &mut backoff) => link,
+            link = open_until_it_works(&config, queue, &mut backoff) => link,
             () = stop.cancelled() => return,
         };
         let began = tokio::time::Instant::now();
-        let consumed = consume(&link, prefetch, &stop, &listening, &handler).await;
+        let consumed = consume(&link, queue, prefetch, &stop, &listening, &handler).await;
         listening.set(false);
         match consumed {
             Ok(()) => {
@@ -57,7 +83,7 @@ pub async fn consume_outcomes<H, F>(
                 return;
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the outcomes consumer lost RabbitMQ; connecting again")
+                tracing::warn!(queue, error = chain(&error), "a consumer lost RabbitMQ; connecting again")
             }
         }
         if began.elapsed() > LOOK {
@@ -68,20 +94,22 @@ pub async fn consume_outcomes<H, F>(
 }
 
 /// Consumes on one connection; `Ok` when told to stop, an error when the connection, channel or consumer has ended.
-async fn consume<H, F>(
+async fn consume<M, H, F>(
     link: &Link,
+    queue: &'static str,
     prefetch: u16,
     stop: &CancellationToken,
     listening: &Uptime,
     handler: &H,
 ) -> Result<(), BrokerError>
 where
-    H: Fn(FromWorker, Option<String>) -> F,
+    M: DeserializeOwned,
+    H: Fn(M, Option<String>) -> F,
     F: Future<Output = Verdict>,
 {
     link.channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(BrokerError::Broken)?;
-    let (queue, tag) = (topology::OUTCOMES.into(), "".into());
-    let consuming = link.channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default());
+    let tag = "".into();
+    let consuming = link.channel.basic_consume(queue.into(), tag, BasicConsumeOptions::default(), FieldTable::default());
     let mut consumer = consuming.await.map_err(BrokerError::Broken)?;
     listening.set(true);
     let mut in_hand = FuturesUnordered::new();
@@ -89,15 +117,15 @@ where
         tokio::select! {
             // The broker sends no more than `prefetch` unacknowledged, so this set is bounded.
             next = consumer.next() => match next {
-                Some(Ok(delivery)) => in_hand.push(handle(delivery, handler)),
+                Some(Ok(delivery)) => in_hand.push(handle(delivery, queue, handler)),
                 Some(Err(error)) => return Err(BrokerError::Broken(error)),
-                None => return Err(BrokerError::Cancelled(topology::OUTCOMES.to_owned())),
+                None => return Err(BrokerError::Cancelled(queue.to_owned())),
             },
             Some(settled) = in_hand.next() => settled?,
             () = stop.cancelled() => break,
             () = tokio::time::sleep(LOOK) => {
                 if !link.is_alive() {
-                    return Err(BrokerError::Cancelled(topology::OUTCOMES.to_owned()));
+                    return Err(BrokerError::Cancelled(queue.to_owned()));
                 }
             }
         }
@@ -108,12 +136,13 @@ where
     Ok(())
 }
 
-async fn handle<H, F>(delivery: Delivery, handler: &H) -> Result<(), BrokerError>
+async fn handle<M, H, F>(delivery: Delivery, queue: &'static str, handler: &H) -> Result<(), BrokerError>
 where
-    H: Fn(FromWorker, Option<String>) -> F,
+    M: DeserializeOwned,
+    H: Fn(M, Option<String>) -> F,
     F: Future<Output = Verdict>,
 {
-    let settled = match reading::read::<FromWorker>(&delivery, topology::OUTCOMES) {
+    let settled = match reading::read::<M>(&delivery, queue) {
         Ok(message) => match handler(message, traceparent(&delivery)).await {
             Verdict::Ack => delivery.ack(BasicAckOptions::default()).await,
             Verdict::Requeue => {

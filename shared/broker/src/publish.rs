@@ -81,8 +81,13 @@ impl Message {
         }
     }
 
+    /// A request for a signature.
+    pub fn sign_request(payload: Vec<u8>) -> Self {
+        Self::to_queue(topology::SIGN.to_owned(), payload)
+    }
+
     /// A message to one worker's control queue: unroutable if its connection is gone.
-    pub fn probe(control_queue: impl Into<String>, payload: Vec<u8>) -> Self {
+    pub fn to_worker(control_queue: impl Into<String>, payload: Vec<u8>) -> Self {
         Self::to_queue(control_queue.into(), payload)
     }
 

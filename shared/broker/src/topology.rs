@@ -5,13 +5,14 @@
 //! | `cfx.work` | direct exchange | batches, routed by the queue's own name |
 //! | `cfx.work.<stage>.<class>` | quorum queue | batches for workers of that class |
 //! | `cfx.outcomes` | quorum queue (default exchange) | what workers say |
+//! | `cfx.sign` | quorum queue (default exchange) | requests for signatures, for half a minute |
 //! | `cfx.control` | fanout exchange | what every worker must hear |
 //! | `cfx.control.<id>` | exclusive queue | the same, for one connection of one worker |
 //! | `cfx.dead` | fanout exchange and quorum queue | malformed messages, kept for people; nothing is retried from here |
 //!
 //! All quorum queues carry an explicit delivery limit: without one, RabbitMQ 3.10 has none and 4.x drops a message after 20
-//! returns, and an outage of the database must not cost a message on either. Retry timers live in Postgres, so no queue has a
-//! time to live.
+//! returns, and an outage of the database must not cost a message on either. Retry timers live in Postgres, so no queue
+//! has a time to live but `cfx.sign`: whoever waits for a signature asks again.
 
 use crate::config::BrokerError;
 use domain::Stage;
@@ -25,6 +26,8 @@ use uuid::Uuid;
 pub const WORK: &str = "cfx.work";
 /// Quorum queue for what workers say; published through the default exchange `""`.
 pub const OUTCOMES: &str = "cfx.outcomes";
+/// Quorum queue for requests for signatures.
+pub const SIGN: &str = "cfx.sign";
 /// Fanout exchange that every worker listens to.
 pub const CONTROL: &str = "cfx.control";
 /// Dead-letter exchange, and the queue behind it.
@@ -35,6 +38,10 @@ pub const DEAD: &str = "cfx.dead";
 const WORK_LIMIT: i64 = 10_000;
 /// Outcomes that may wait while no coordinator runs. Workers are refused beyond it and keep their outcomes until confirmed.
 const OUTCOMES_LIMIT: i64 = 1_000_000;
+/// Requests for signatures that may wait; a worker asks for one an image.
+const SIGN_LIMIT: i64 = 10_000;
+/// Milliseconds after which nobody waits for the signature any more.
+const SIGN_TTL: i64 = 30_000;
 /// Malformed messages kept; the oldest go first.
 const DEAD_LIMIT: i64 = 10_000;
 /// At one return a second this is eleven days of outage.
@@ -68,6 +75,10 @@ pub(crate) async fn declare_base(channel: &Channel) -> Result<(), BrokerError> {
     }
     declare_queue(channel, DEAD, quorum(DEAD_LIMIT, "drop-head")).await?;
     bind(channel, DEAD, DEAD, "").await?;
+    // not dead-lettered: a request that nobody answered in time is no mistake
+    let mut sign = quorum(SIGN_LIMIT, "reject-publish");
+    sign.insert("x-message-ttl".into(), AMQPValue::LongLongInt(SIGN_TTL));
+    declare_queue(channel, SIGN, sign).await?;
     declare_queue(channel, OUTCOMES, with_dead_letters(quorum(OUTCOMES_LIMIT, "reject-publish"))).await
 }
 

@@ -179,7 +179,7 @@ async fn a_workers_queue_is_there_for_as_long_as_its_connection() -> Result<()> 
     listener.ready().await;
     let name = timeout(SOON, queue.wait_for(Option::is_some)).await??.clone().unwrap();
     assert!(topology::is_control_queue(&name), "{name}");
-    let probe = || Message::probe(name.clone(), serde_json::to_vec(&Control::Probe).unwrap());
+    let probe = || Message::to_worker(name.clone(), serde_json::to_vec(&Control::Probe).unwrap());
     publisher.publish(probe()).await?;
     assert_eq!(timeout(SOON, listener.next()).await?, Control::Probe);
     drop(listener);

@@ -11,6 +11,7 @@ use domain::record::{Detail, TRAINED_ALGORITHMIC_MEDIA, WrittenRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::fmt;
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -46,6 +47,12 @@ pub enum CredentialError {
 pub struct Issuer {
     signer: Signer,
     context: Arc<c2pa::Context>,
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("key_id", &self.certificates().key_id()).finish_non_exhaustive()
+    }
 }
 
 /// The image that was edited, as a credential names it.

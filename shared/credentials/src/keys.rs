@@ -43,6 +43,9 @@ pub enum KeyError {
         /// Why.
         detail: String,
     },
+    /// Another key has taken its place since.
+    #[error("the key is no longer in use")]
+    Rotated,
     /// Whoever signs for this process did not.
     #[error("no signature was given: {0}")]
     Refused(String),
@@ -174,6 +177,36 @@ impl Sign for CommandKey {
             return Err(self.failed("what it answered is no signature by the certificate's key"));
         }
         Ok(output.stdout)
+    }
+}
+
+impl<S: Sign + ?Sized> Sign for Arc<S> {
+    fn certificates(&self) -> &Certificates {
+        (**self).certificates()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        (**self).sign(message)
+    }
+}
+
+/// The key that settings name, if they do: certificates with a private key, or with a command that signs.
+///
+/// # Errors
+/// When they do not belong together, or one of them is missing.
+pub fn configured(
+    certificates: Option<&str>,
+    private_key: Option<&str>,
+    command: Option<&str>,
+) -> Result<Option<Signer>, KeyError> {
+    let incomplete = |what: &str| KeyError::Unreadable(format!("{what} (signing_certificate, signing_key, signing_command)"));
+    match (certificates, private_key, command) {
+        (None, None, None) => Ok(None),
+        (Some(chain), Some(key), None) => Ok(Some(Arc::new(LocalKey::new(key, chain)?))),
+        (Some(chain), None, Some(command)) => Ok(Some(Arc::new(CommandKey::new(command, chain)?))),
+        (Some(_), None, None) => Err(incomplete("there are certificates, but neither a key nor a command that signs")),
+        (Some(_), Some(_), Some(_)) => Err(incomplete("there are both a key and a command that signs")),
+        (None, _, _) => Err(incomplete("there is a key or a command, but no certificate")),
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Reason {
     ProducerDead,
     /// The bucket could not be reached or answered with a server error.
     StorageUnavailable,
+    /// Nobody signed the image: the coordinators, or the program that keeps the key, did not answer.
+    SigningUnavailable,
     /// Out of memory even for this item alone.
     OutOfMemory,
     /// The device was lost or reset.
@@ -72,7 +74,7 @@ pub enum FailureClass {
 
 impl Reason {
     /// All reasons, in the order of the reference table.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MissingSource,
         Self::MissingMask,
         Self::MissingLandmarks,
@@ -91,6 +93,7 @@ impl Reason {
         Self::NoDirection,
         Self::ProducerDead,
         Self::StorageUnavailable,
+        Self::SigningUnavailable,
         Self::OutOfMemory,
         Self::DeviceLost,
         Self::WorkerLost,
@@ -119,9 +122,12 @@ impl Reason {
             | Self::TextTooLong
             | Self::NoDirection
             | Self::ProducerDead => FailureClass::Data,
-            Self::StorageUnavailable | Self::OutOfMemory | Self::DeviceLost | Self::WorkerLost | Self::NeverStarted => {
-                FailureClass::Retryable
-            }
+            Self::StorageUnavailable
+            | Self::SigningUnavailable
+            | Self::OutOfMemory
+            | Self::DeviceLost
+            | Self::WorkerLost
+            | Self::NeverStarted => FailureClass::Retryable,
             Self::PackInvalid | Self::Internal => FailureClass::Bug,
         }
     }
@@ -147,6 +153,7 @@ impl Reason {
             Self::NoDirection => "no_direction",
             Self::ProducerDead => "producer_dead",
             Self::StorageUnavailable => "storage_unavailable",
+            Self::SigningUnavailable => "signing_unavailable",
             Self::OutOfMemory => "out_of_memory",
             Self::DeviceLost => "device_lost",
             Self::WorkerLost => "worker_lost",

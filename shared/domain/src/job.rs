@@ -4,6 +4,7 @@ use crate::edit::{EditSpec, SpecError, text_fits, within};
 use crate::framing::Frame;
 use crate::inversion::Inversion;
 use crate::limits::Limits;
+use crate::output::Output;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -37,6 +38,9 @@ pub struct JobSpec {
     /// What it may take at most.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,
+    /// How its images are written.
+    #[serde(default, skip_serializing_if = "Output::is_default")]
+    pub output: Output,
 }
 
 /// The largest seed: 2^53 - 1, the largest integer that canonical JSON keeps exactly (RFC 8785 §3.2.2.3).
@@ -61,6 +65,7 @@ impl JobSpec {
         text_fits("pack", &self.pack)?;
         self.inversion.validate()?;
         self.limits.validate()?;
+        self.output.validate()?;
         for (field, empty) in [
             ("edits", self.edits.is_empty()),
             ("strengths", self.strengths.is_empty()),

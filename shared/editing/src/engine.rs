@@ -382,6 +382,15 @@ impl Engine {
         self.guide.text_features(texts)
     }
 
+    /// SHA-256 over the token ids of some texts as the CLIP that guides edits is given them: canonical JSON, a list of numbers a text.
+    ///
+    /// # Errors
+    /// When a text has too many tokens.
+    pub fn token_digest(&self, texts: &[String]) -> Result<Digest, EditError> {
+        let ids = texts.iter().map(|text| self.guide.tokenizer.encode(text)).collect::<Result<Vec<_>, _>>()?;
+        domain::digest_of(&ids).map_err(|error| EditError::Input { what: error.to_string() })
+    }
+
     /// The feature `[D]` of one text by the CLIP that guides edits, at its own length.
     ///
     /// # Errors

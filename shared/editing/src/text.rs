@@ -48,7 +48,9 @@ impl EditText {
         if length < LEAST_DIRECTION {
             return Err(EditError::NoDirection { target: target.to_owned(), neutral: neutral.to_owned(), length });
         }
-        let text = Self::from_features(&with, &without, facts(&sentences, target, neutral))?;
+        let tokens = Some(engine.token_digest(&[&sentences.target[..], &sentences.neutral[..]].concat())?);
+        let facts = TextFacts { tokens, ..facts(&sentences, target, neutral) };
+        let text = Self::from_features(&with, &without, facts)?;
         Ok(match numerics.mapper_text {
             MapperText::UnitMean => text,
             MapperText::RawPrompt => Self { mapper_input: engine.raw_text_feature(target.trim())?, ..text },
@@ -75,7 +77,7 @@ fn facts(sentences: &Sentences, target: &str, neutral: &str) -> TextFacts {
     let expanded: Digest = sentences.digest();
     // Safe to narrow: templates times subjects, both read from a small file.
     let templates = sentences.len() as u32;
-    TextFacts { target: target.to_owned(), neutral: neutral.to_owned(), templates, expanded }
+    TextFacts { target: target.to_owned(), neutral: neutral.to_owned(), templates, expanded, tokens: None }
 }
 
 /// `x / max(|x|, 1e-12)` along the last dimension, as `torch.nn.functional.normalize`.

@@ -141,6 +141,8 @@ pub struct Environment {
     pub cudnn: Option<i64>,
     /// CPU threads per operation.
     pub threads: i32,
+    /// Whether libtorch was told to choose deterministic kernels.
+    pub deterministic: bool,
 }
 
 /// Describes the process's computing environment for `device`.
@@ -156,6 +158,7 @@ pub fn environment(device: Device) -> Environment {
         driver: gpu.and_then(|_| read_line("/sys/module/nvidia/version")),
         cudnn: gpu.filter(|_| Cuda::cudnn_is_available()).map(|_| tch::utils::version_cudnn()),
         threads: tch::get_num_threads(),
+        deterministic: deterministic(),
     }
 }
 
@@ -186,6 +189,7 @@ const SET_TF32_CUBLAS: &str = "_ZN2at7Context18setAllowTF32CuBLASEb";
 const SET_BENCHMARK: &str = "_ZN2at7Context17setBenchmarkCuDNNEb";
 const SET_DETERMINISTIC_CUDNN: &str = "_ZN2at7Context21setDeterministicCuDNNEb";
 const SET_DETERMINISTIC_MKLDNN: &str = "_ZN2at7Context22setDeterministicMkldnnEb";
+const DETERMINISTIC: &str = "_ZNK2at7Context23deterministicAlgorithmsEv";
 const SET_DETERMINISTIC: &str = "_ZN2at7Context26setDeterministicAlgorithmsEbb";
 const SET_FILL_UNINITIALIZED: &str = "_ZN2at7Context39setDeterministicFillUninitializedMemoryEb";
 
@@ -215,6 +219,18 @@ fn apply_precision(settings: &Settings) -> Result<(), DeviceError> {
         symbol::<PairSetter>(&program, SET_DETERMINISTIC)?(context, settings.deterministic, true);
     }
     Ok(())
+}
+
+#[expect(unsafe_code, reason = "tch has no binding for the question whether kernels are deterministic")]
+fn deterministic() -> bool {
+    type Getter = unsafe extern "C" fn(*const c_void) -> bool;
+    let program = Library::this();
+    // SAFETY: as in `apply_precision`; a constant member function without arguments.
+    unsafe {
+        let context = symbol::<unsafe extern "C" fn() -> *mut c_void>(&program, GLOBAL_CONTEXT);
+        let getter = symbol::<Getter>(&program, DETERMINISTIC);
+        matches!((context, getter), (Ok(context), Ok(getter)) if getter(context()))
+    }
 }
 
 #[expect(unsafe_code, reason = "looks up a function by name; the caller vouches for its type")]

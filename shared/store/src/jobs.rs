@@ -33,6 +33,8 @@ pub struct NewJob {
     pub idempotency_key: String,
     /// Digest of the specification: the same key with another one is refused.
     pub spec_digest: Digest,
+    /// Who submits it, as the request says.
+    pub submitted_by: Option<String>,
     /// What is asked for.
     pub spec: JobSpec,
     /// The dataset it names.
@@ -117,6 +119,8 @@ pub struct JobRow {
     pub limits: Limits,
     /// When it was found past its deadline.
     pub expired_at: Option<DateTime<Utc>>,
+    /// Who submitted it; unknown for jobs of earlier versions.
+    pub submitted_by: Option<String>,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
     /// When it ended.
@@ -188,6 +192,7 @@ pub(crate) struct Row {
     deadline: Option<DateTime<Utc>>,
     tasks_per_minute: Option<f64>,
     expired_at: Option<DateTime<Utc>>,
+    submitted_by: Option<String>,
     created_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -224,6 +229,7 @@ impl TryFrom<Row> for JobRow {
                 tasks_per_minute: row.tasks_per_minute,
             },
             expired_at: row.expired_at,
+            submitted_by: row.submitted_by,
             created_at: row.created_at,
             finished_at: row.finished_at,
             seq: row.seq,
@@ -279,7 +285,7 @@ macro_rules! select_jobs {
             SELECT j.seq, j.id, j.project, p.name AS project_name, j.dataset, d.name AS dataset_name, j.pack_name, j.pack_digest,
                    j.pack_manifest, j.spec, j.spec_digest, j.state::text, j.priority, j.cursor, j.memoised, j.served_ms,
                    j.saved_ms, j.saved_unknown, j.max_batches, j.budget_ms, j.deadline, j.tasks_per_minute, j.expired_at,
-                   j.created_at, j.finished_at
+                   j.submitted_by, j.created_at, j.finished_at
             FROM jobs j JOIN projects p ON p.id = j.project JOIN datasets d ON d.id = j.dataset ",
             $rest
         )
@@ -306,8 +312,8 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         let sql = "-- submit
             INSERT INTO jobs (id, project, idempotency_key, spec_digest, spec, dataset, pack_name, pack_digest, pack_manifest, priority,
-                              invert_cost, invert_units)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                              invert_cost, invert_units, submitted_by)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
             ON CONFLICT ON CONSTRAINT jobs_idempotency DO NOTHING RETURNING seq";
         let seq: Option<i64> = sqlx::query_scalar(sql)
             .bind(Uuid::now_v7())
@@ -322,6 +328,7 @@ impl Store {
             .bind(job.spec.priority)
             .bind(&inversion.name)
             .bind(inversion.units)
+            .bind(&job.submitted_by)
             .fetch_optional(&mut *tx)
             .await?;
         let Some(seq) = seq else {

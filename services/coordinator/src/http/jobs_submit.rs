@@ -1,6 +1,6 @@
 //! `POST /v1/jobs`: submits a job, once per `Idempotency-Key`.
 
-use super::extract::{Json, Project};
+use super::extract::{Actor, Json, Project};
 use super::job_get::view;
 use super::problem::ApiError;
 use crate::app::App;
@@ -25,11 +25,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
+    actor: Actor,
     headers: HeaderMap,
     Json(spec): Json<JobSpec>,
 ) -> Result<(StatusCode, axum::Json<Job>), ApiError> {
     let key = idempotency_key(&headers)?;
-    let job = submit::resolve(&app, project, key.clone(), spec).await?;
+    let job = submit::resolve(&app, project, key.clone(), Some(actor.0), spec).await?;
     let (status, row) = match app.store.submit(&job).await? {
         Submitted::Created(row) => {
             tracing::info!(job = %row.id, seq = row.seq, name = row.spec.name, "a job was submitted");

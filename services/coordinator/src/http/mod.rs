@@ -12,6 +12,7 @@ mod job_limits;
 mod job_retry;
 pub mod jobs_list;
 mod jobs_submit;
+mod keys;
 mod metrics_text;
 mod packs_add;
 pub mod packs_list;
@@ -68,6 +69,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/workers", get(workers::handle))
         .route("/v1/projects", get(projects::list))
         .route("/v1/projects/{name}", get(projects::one).post(projects::set))
+        .route("/v1/keys", get(keys::handle))
+        .route("/.well-known/counterfactory/keys", get(keys::handle))
         .route("/v1/audit", get(audit::handle))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

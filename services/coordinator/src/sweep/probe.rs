@@ -36,7 +36,7 @@ impl Reconciler for ProbeWorkers {
         let queues = self.app.store.control_queues().await?;
         // safe because the message holds no map
         let payload = serde_json::to_vec(&Control::Probe).expect("a broker message has a JSON form");
-        let probes = queues.iter().map(|queue| Message::probe(queue, payload.clone())).collect();
+        let probes = queues.iter().map(|queue| Message::to_worker(queue, payload.clone())).collect();
         let (mut there, mut missing) = (Vec::new(), Vec::new());
         for (queue, result) in queues.into_iter().zip(publisher.publish_many(probes).await) {
             match result {

@@ -3,18 +3,19 @@
 use super::{Desk, Told, Way, all_ended, join, share, split};
 use crate::engine::LocalPack;
 use crate::stages::edit::{Edited, Input, Plan};
-use crate::stages::encode::encode_png;
 use crate::stages::ended::Ended;
 use crate::stages::invert::LatentNote;
+use crate::signing::Unsigned;
+use crate::stages::prepare::media_type;
 use crate::stages::record::{self, Context};
 use crate::stages::{fetch, upload};
 use crate::watch::Watch;
 use chrono::Utc;
-use credentials::embed_record;
-use domain::Digest;
+use credentials::{embed_record, put_xmp};
+use domain::{Digest, Output};
 use domain::edit::EditSpec;
 use domain::inversion::Inversion;
-use domain::record::Links;
+use domain::record::{Links, WrittenRecord};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
@@ -80,6 +81,8 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
         batch: desk.batch.batch,
         started_at,
         fetch_ms,
+        output: &desk.batch.output,
+        watermarker: &line.watermarker,
     };
     let stored = fetch::all(places.into_iter().zip(notes).zip(edited), async |((place, note), edited)| {
         let result = match edited {
@@ -138,17 +141,21 @@ async fn store(
 ) -> Result<Outcome, Ended> {
     let artifacts = &desk.line.artifacts;
     let latent = upload::artifact(artifacts, std::mem::take(&mut edited.latent)).await?;
-    let png = encode_png(edited.side, edited.side, &edited.raster).map_err(Ended::internal)?;
+    let drawn = context.draw(&edited).await?;
     let links = Links {
         job: desk.batch.job,
         task: item.fence.task,
         project: desk.batch.project.clone(),
         dataset: desk.batch.dataset.clone(),
         source: item.source.ordinal,
+        source_uri: Some(item.source.uri.clone()),
+        submitter: desk.batch.submitter.clone(),
+        parents: Vec::new(),
+        pack: None,
+        license: None,
     };
     let own = record::Item {
         note,
-        uri: &item.source.uri,
         source_latent: item.latent,
         mask: item.mask,
         strength: item.strength,
@@ -156,13 +163,36 @@ async fn store(
         epoch: item.fence.epoch,
         links,
         edited: &edited,
-        png: &png,
+        drawn: &drawn,
+        key: Some(item.key),
         latent,
     };
     let record = record::write(context, own)?;
-    let file = embed_record(&png, &record).map_err(Ended::internal)?;
+    let file = sign(desk, context.output, item, note, &drawn.file, &record).await?;
     let record_digest = upload::artifact(artifacts, record.text().into()).await?;
     let image = upload::artifact(artifacts, file).await?;
     let told = v1::Edited { key: item.key, image, reconstruction: note.reconstruction, record_digest, record };
     upload::pointer(artifacts, item.key, Outcome::Edited(Box::new(told))).await
+}
+
+/// The file with its record, the note for other programs and the credential, in this order: what comes later signs what was before.
+async fn sign(
+    desk: Desk<'_>,
+    output: &Output,
+    item: &EditItem,
+    note: &LatentNote,
+    file: &[u8],
+    record: &WrittenRecord,
+) -> Result<Vec<u8>, Ended> {
+    let told = embed_record(file, record, output.detail).map_err(Ended::internal)?;
+    let file = put_xmp(&told, record, output.detail).map_err(Ended::internal)?;
+    // What a source brings along is passed on. Latents of earlier versions do not tell whether there is anything.
+    let credentialed = note.origin.is_none_or(|origin| origin.credentialed);
+    let source = match credentialed {
+        true => Some(fetch::artifact(&desk.line.artifacts, item.source.sha256).await?.into()),
+        false => None,
+    };
+    let record = Arc::new(record.clone());
+    let media_type = media_type(&note.source.format);
+    desk.line.signing.sign(Unsigned { file, record, detail: output.detail, media_type, source }).await
 }

@@ -16,7 +16,7 @@ use credentials::embed_record;
 use domain::edit::{EditSpec, Selection};
 use domain::inversion::Inversion;
 use domain::record::{
-    Execution, Links, MicroBatch, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, WrittenRecord,
+    Detail, Execution, Links, MicroBatch, NO_WATERMARK, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, WrittenRecord,
 };
 use domain::stage::NUMERICS_VERSION;
 use domain::{Digest, Reason, Stage, StageKey, digest_of};
@@ -272,7 +272,7 @@ async fn store(desk: Desk<'_>, item: &Item<'_>, spot: Spot<'_>) -> Result<Outcom
     let pixel = [0_u8; 3];
     let png = encode_png(1, 1, &pixel).map_err(Ended::internal)?;
     let record = record(desk, asked, &spot, &pixel, &png)?;
-    let file = embed_record(&png, &record).map_err(Ended::internal)?;
+    let file = embed_record(&png, &record, Detail::Full).map_err(Ended::internal)?;
     let record_digest = spot.null.keep(artifacts, record.text().into()).await?;
     let image = spot.null.keep(artifacts, file).await?;
     // nothing was reconstructed: the object that stands for the latent stands for its picture too
@@ -290,7 +290,7 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
         source: SourceFacts {
             sha256: item.source.sha256,
             raster_sha256: nothing,
-            uri: item.source.uri.clone(),
+            uri: None,
             size: [0, 0],
             format: "unread".to_owned(),
             conversions: Vec::new(),
@@ -298,7 +298,7 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
         },
         pack: desk.batch.pack.digest,
         models: BTreeMap::new(),
-        text: TextFacts { target: edit.text.clone(), neutral: edit.neutral.clone(), templates: 0, expanded: nothing },
+        text: TextFacts { target: edit.text.clone(), neutral: edit.neutral.clone(), templates: 0, expanded: nothing, tokens: None },
         inversion: inversion.clone(),
         edit: EditSpec { name: None, only: Selection::default(), ..edit.clone() },
         strength: item.strength,
@@ -306,6 +306,7 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
         rng: none(),
         noise: none(),
         precision: none(),
+        determinism: None,
         source_latent: item.latent,
         mapper,
         mask: item.mask,
@@ -327,10 +328,19 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
             started_at: spot.started_at,
             finished_at: Utc::now(),
             milliseconds: BTreeMap::from([("sleep".to_owned(), spot.gpu_ms)]),
+            build: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            peak_memory: None,
         },
         outcome: Came {
             raster_sha256: Digest::of(pixel),
             unsigned_sha256: Digest::of(png),
+            format: Some("png".to_owned()),
+            key: Some(item.key),
+            digital_source_type: None,
+            watermark: Some(NO_WATERMARK.to_owned()),
+            rendered_sha256: None,
+            detail: None,
             size: [1, 1],
             latent: item.latent,
             reconstruction: item.latent,
@@ -348,6 +358,11 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
             project: desk.batch.project.clone(),
             dataset: desk.batch.dataset.clone(),
             source: item.source.ordinal,
+            source_uri: Some(item.source.uri.clone()),
+            parents: Vec::new(),
+            pack: None,
+            license: None,
+            submitter: desk.batch.submitter.clone(),
         },
     };
     WrittenRecord::new(record).map_err(Ended::internal)

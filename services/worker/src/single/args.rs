@@ -1,10 +1,12 @@
 //! What `worker edit` is asked for, and the edit that this is.
 
+use crate::config::KeySettings;
 use anyhow::{Context as _, Result, bail};
 use domain::accept::Acceptance;
 use domain::edit::{EditSpec, Method, Selection, StrengthSearch};
 use domain::job::MAX_SEED;
-use domain::{Frame, Framing};
+use domain::record::Detail;
+use domain::{Frame, Framing, Output, OutputFormat};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -73,12 +75,27 @@ pub struct EditArgs {
     /// Gradient steps that refine the encoder's inversion.
     #[arg(long, default_value_t = 0)]
     pub refine: u32,
-    /// The edited image, a PNG with its record inside. With several strengths each goes to a file of its own: out-x0.5.png.
+    /// The edited image with its record and credential inside: a PNG, JPEG or WebP, by its ending. With several strengths each goes to
+    /// a file of its own: out-x0.5.png.
     #[arg(long, value_name = "OUT")]
     pub out: PathBuf,
     /// Also write the reconstruction: the image as the generator draws it, unedited.
     #[arg(long, value_name = "FILE")]
     pub reconstruction: Option<PathBuf>,
+    /// Quality of a JPEG, 1 to 100.
+    #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: u8,
+    /// How much of the record leaves with the image.
+    #[arg(long, default_value = "full", value_parser = Detail::NAMES)]
+    pub detail: String,
+    /// Do not sign the image.
+    #[arg(long)]
+    pub unsigned: bool,
+    /// Folder of this machine's own signing key, which is made on first use. [default: counterfactory/keys under the user's data folder]
+    #[arg(long, value_name = "DIR", env = "CFX_KEYS_DIR")]
+    pub keys_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub key: KeySettings,
     /// `cpu`, `cuda` or `cuda:N`.
     #[arg(long, env = "CFX_DEVICE")]
     pub device: Option<String>,
@@ -112,6 +129,19 @@ impl EditArgs {
             bail!("the edit is confined to a mask; give it with --mask FILE");
         }
         Ok(spec)
+    }
+
+    /// How the image is written.
+    ///
+    /// # Errors
+    /// When its name's ending is of no format that carries a record.
+    pub fn output(&self) -> Result<Output> {
+        let ending = self.out.extension().unwrap_or_default().to_string_lossy();
+        let Some(format) = OutputFormat::of_extension(&ending) else {
+            bail!("--out {}: end it in .png, .jpg or .webp", self.out.display());
+        };
+        let detail = serde_json::from_value(json!(self.detail)).context("--detail")?;
+        Ok(Output { format, quality: self.quality, detail })
     }
 
     /// How the image is framed.

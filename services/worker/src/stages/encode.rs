@@ -1,4 +1,37 @@
-//! From pixels to the PNG that a record is then put into (`credentials::embed`).
+//! From pixels to the file that a record and a credential are then put into.
+
+use domain::{Output, OutputFormat};
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::webp::WebPEncoder;
+use image::{ExtendedColorType, ImageEncoder as _};
+
+/// An image that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// As PNG.
+    #[error("the PNG cannot be written")]
+    Png(#[from] png::EncodingError),
+    /// As another format.
+    #[error("the image cannot be written")]
+    Other(#[from] image::ImageError),
+}
+
+/// A square RGB8 raster as an output asks for it. Same pixels, same bytes.
+///
+/// # Errors
+/// When `pixels` does not hold `side * side * 3` bytes.
+pub fn encode(side: u32, pixels: &[u8], output: &Output) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = Vec::with_capacity(pixels.len() / 2 + 64);
+    let rgb = ExtendedColorType::Rgb8;
+    match output.format {
+        OutputFormat::Png => return Ok(encode_png(side, side, pixels)?),
+        OutputFormat::Jpeg => {
+            JpegEncoder::new_with_quality(&mut bytes, output.quality).write_image(pixels, side, side, rgb)?;
+        }
+        OutputFormat::Webp => WebPEncoder::new_lossless(&mut bytes).write_image(pixels, side, side, rgb)?,
+    }
+    Ok(bytes)
+}
 
 /// An RGB8 raster as PNG bytes. Same pixels, same bytes: fixed compression and filter, no time stamp, no text.
 ///

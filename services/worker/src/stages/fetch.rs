@@ -29,7 +29,7 @@ pub fn facts(sha256: Digest, prepared: &Prepared) -> SourceFacts {
     SourceFacts {
         sha256,
         raster_sha256: prepared.raster_sha256,
-        uri: String::new(),
+        uri: None,
         size: if turned { [height, width] } else { [width, height] },
         format: prepared.format.to_owned(),
         conversions: prepared.conversions.clone(),

@@ -2,7 +2,7 @@
 
 use super::encode::encode_png;
 use super::ended::{Ended, read_checkpoint};
-use super::prepare::Prepared;
+use super::prepare::{Origin, Prepared};
 use crate::watch::Watch;
 use domain::inversion::Inversion;
 use domain::record::SourceFacts;
@@ -32,6 +32,9 @@ pub struct LatentNote {
     pub metrics: BTreeMap<String, f64>,
     /// Steps taken.
     pub steps: u32,
+    /// Where the source's file says it comes from. Files of earlier versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// One source to invert.
@@ -108,6 +111,7 @@ fn finish(engine: &Engine, source: &Source, image: &Tensor, end: &invert::Invert
         psnr: Some(quality.psnr).filter(|db| db.is_finite()),
         metrics: metrics.map(|(name, value)| (name.to_owned(), value)).collect(),
         steps: end.steps,
+        origin: Some(source.prepared.origin),
     };
     let note = domain::canonical_json(&note).map_err(|e| EditError::Input { what: e.to_string() })?;
     // Safe because canonical JSON is UTF-8.

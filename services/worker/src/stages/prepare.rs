@@ -16,9 +16,11 @@ mod tests;
 pub use face::{Picture, prepare_framed_mask};
 pub use mask::prepare_mask;
 
+use credentials::credential::credential_of_source;
 use domain::record::FaceFacts;
 use domain::{Digest, Reason};
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a source image may cost.
@@ -58,6 +60,18 @@ pub struct Prepared {
     pub conversions: Vec<String>,
     /// The face that it was framed by, where it was.
     pub face: Option<FaceFacts>,
+    /// What the file says of where it comes from.
+    pub origin: Origin,
+}
+
+/// What a source's file says of where it comes from: an output that it is made into carries it on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Origin {
+    /// It carries a Content Credential.
+    pub credentialed: bool,
+    /// The record that its credential names, where it is an output of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
 }
 
 /// A source that cannot be prepared: a fault of the item, never of the machine.
@@ -114,6 +128,7 @@ pub struct Upright {
     original_size: [u32; 2],
     format: &'static str,
     conversions: Vec<String>,
+    origin: Origin,
 }
 
 /// Decodes `bytes`.
@@ -138,7 +153,14 @@ fn run(bytes: &[u8], limits: &Limits) -> Result<Upright, Reject> {
         conversions.push(format!("exif-orientation-{}", decoded.orientation.to_exif()));
     }
     let rgb = flatten::to_rgb8(image, &mut conversions);
-    Ok(Upright { rgb, original_size: decoded.size, format: sniffed.name(), conversions })
+    let (credentialed, parent) = credential_of_source(bytes, &media_type(sniffed.name()));
+    let origin = Origin { credentialed, parent };
+    Ok(Upright { rgb, original_size: decoded.size, format: sniffed.name(), conversions, origin })
+}
+
+/// The media type of a format by its name here.
+pub fn media_type(format: &str) -> String {
+    format!("image/{format}")
 }
 
 impl Upright {
@@ -147,9 +169,9 @@ impl Upright {
     /// # Errors
     /// When it cannot be resized.
     pub fn square(self, resolution: u32) -> Result<Prepared, Reject> {
-        let Self { rgb, original_size, format, mut conversions } = self;
+        let Self { rgb, original_size, format, mut conversions, origin } = self;
         let raster = square::to_square(rgb, resolution, &mut conversions)?;
-        Ok(finished(raster, resolution, original_size, format, conversions, None))
+        Ok(finished(raster, resolution, original_size, format, conversions, None, origin))
     }
 }
 
@@ -160,7 +182,8 @@ fn finished(
     format: &'static str,
     conversions: Vec<String>,
     face: Option<FaceFacts>,
+    origin: Origin,
 ) -> Prepared {
     let raster_sha256 = Digest::of(&raster);
-    Prepared { raster, resolution, raster_sha256, original_size, format, conversions, face }
+    Prepared { raster, resolution, raster_sha256, original_size, format, conversions, face, origin }
 }

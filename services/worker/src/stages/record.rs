@@ -1,16 +1,22 @@
 //! The provenance record of one edited image.
 
 use super::edit::Edited;
+use super::encode::encode;
 use super::ended::Ended;
 use super::invert::LatentNote;
+use super::watermark::Watermarker;
 use crate::engine::LocalPack;
 use chrono::{DateTime, Utc};
+use credentials::{raster_digest, strip_record};
 use domain::edit::{EditSpec, Selection};
 use domain::ids::{BatchId, BootId, Epoch};
 use domain::inversion::Inversion;
-use domain::record::{Execution, Links, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, WrittenRecord};
+use domain::record::{
+    Determinism, Execution, Links, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TRAINED_ALGORITHMIC_MEDIA,
+    TextFacts, WrittenRecord,
+};
 use domain::stage::NUMERICS_VERSION;
-use domain::{Digest, digest_of};
+use domain::{Digest, Output, OutputFormat, StageKey, digest_of};
 use networks::device::Environment;
 use std::collections::BTreeMap;
 
@@ -39,14 +45,45 @@ pub struct Context<'a> {
     pub started_at: DateTime<Utc>,
     /// Milliseconds of downloading and decoding, an item's share.
     pub fetch_ms: f64,
+    /// How images are written, and what of the record leaves with them.
+    pub output: &'a Output,
+    /// What puts a watermark into them.
+    pub watermarker: &'a Watermarker,
+}
+
+impl Context<'_> {
+    /// The file of an edited image, and what was done to its pixels on the way.
+    ///
+    /// # Errors
+    /// When the watermark is not put in or the image cannot be written.
+    pub async fn draw(&self, edited: &Edited) -> Result<Drawn, Ended> {
+        let marked = self.watermarker.mark(edited.side, &edited.raster).await?;
+        let raster = marked.as_ref().unwrap_or(&edited.raster);
+        let file = encode(edited.side, raster, self.output).map_err(Ended::internal)?;
+        let raster_sha256 = match self.output.format {
+            OutputFormat::Jpeg => raster_digest(&file).map_err(Ended::internal)?,
+            OutputFormat::Png | OutputFormat::Webp => Digest::of(raster),
+        };
+        // The digest that a verifier will get, whatever form a format's parts come out in.
+        let unsigned_sha256 = Digest::of(strip_record(&file).map_err(Ended::internal)?);
+        Ok(Drawn { file, raster_sha256, unsigned_sha256 })
+    }
+}
+
+/// A file of an edited image, without record and credential.
+pub struct Drawn {
+    /// Its bytes.
+    pub file: Vec<u8>,
+    /// SHA-256 of the RGB8 raster that a decoder gives.
+    pub raster_sha256: Digest,
+    /// SHA-256 of the file.
+    pub unsigned_sha256: Digest,
 }
 
 /// What is the item's own.
 pub struct Item<'a> {
     /// What the latent's file says.
     pub note: &'a LatentNote,
-    /// Where this item's source was registered from.
-    pub uri: &'a str,
     /// The latent's artifact.
     pub source_latent: Digest,
     /// SHA-256 of the mask's file, for edits confined to one.
@@ -61,8 +98,10 @@ pub struct Item<'a> {
     pub links: Links,
     /// The edited image.
     pub edited: &'a Edited,
-    /// Its PNG, without a record.
-    pub png: &'a [u8],
+    /// Its file, without a record.
+    pub drawn: &'a Drawn,
+    /// Identity of the result, where it has one.
+    pub key: Option<StageKey>,
     /// The edited latent's artifact.
     pub latent: Digest,
 }
@@ -75,7 +114,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
     let Edited { raster, side, loss, steps, scores, micro_batch, milliseconds, .. } = item.edited;
     let recipe = Recipe {
         numerics: NUMERICS_VERSION,
-        source: SourceFacts { uri: item.uri.to_owned(), ..item.note.source.clone() },
+        source: SourceFacts { uri: None, ..item.note.source.clone() },
         pack: context.pack.digest,
         models: context.pack.models(),
         text: context.text.clone(),
@@ -87,6 +126,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
         rng: editing::rng::GENERATOR.to_owned(),
         noise: noise_policy(context.inversion).to_owned(),
         precision: PRECISION.to_owned(),
+        determinism: Some(if context.environment.deterministic { Determinism::Exact } else { Determinism::BestEffort }),
         source_latent: item.source_latent,
         mapper: context.mapper,
         mask: item.mask,
@@ -95,6 +135,8 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
     metrics.extend(item.note.psnr.map(|psnr| ("reconstruction_psnr".to_owned(), psnr)));
     metrics.extend(item.note.metrics.clone());
     let named = ["fetch", "edit", "judge"].into_iter().zip([context.fetch_ms, milliseconds[0], milliseconds[1]]);
+    let rendered = Digest::of(raster);
+    let manifest = &context.pack.manifest;
     let record = Record {
         schema: RECORD_SCHEMA.to_owned(),
         recipe_digest: digest_of(&recipe).map_err(Ended::internal)?,
@@ -112,10 +154,20 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
             started_at: context.started_at,
             finished_at: Utc::now(),
             milliseconds: named.map(|(name, ms)| (name.to_owned(), ms)).collect::<BTreeMap<_, _>>(),
+            build: build(),
+            environment: surroundings(context.environment),
+            peak_memory: peak_memory(),
         },
         outcome: Outcome {
-            raster_sha256: Digest::of(raster),
-            unsigned_sha256: Digest::of(item.png),
+            raster_sha256: item.drawn.raster_sha256,
+            unsigned_sha256: item.drawn.unsigned_sha256,
+            format: Some(context.output.format.name().to_owned()),
+            key: item.key,
+            // Edits inside a region are laid over the reconstruction, never over the photograph: every pixel is the generator's.
+            digital_source_type: Some(TRAINED_ALGORITHMIC_MEDIA.to_owned()),
+            watermark: Some(context.watermarker.name().to_owned()),
+            rendered_sha256: Some(rendered).filter(|rendered| *rendered != item.drawn.raster_sha256),
+            detail: Some(context.output.detail),
             size: [*side, *side],
             latent: item.latent,
             reconstruction: item.note.reconstruction,
@@ -127,7 +179,12 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
             rejected_for: scores.rejected_for.clone(),
             warnings: Vec::new(),
         },
-        links: item.links,
+        links: Links {
+            parents: item.note.origin.and_then(|origin| origin.parent).into_iter().collect(),
+            pack: Some(format!("{} {}", manifest.name, manifest.version)),
+            license: Some(manifest.license.clone()).filter(|license| !license.is_empty()),
+            ..item.links
+        },
     };
     WrittenRecord::new(record).map_err(Ended::internal)
 }
@@ -138,6 +195,36 @@ const fn noise_policy(inversion: &Inversion) -> &'static str {
         Inversion::Optimise(projection) if projection.optimise_noise => "optimised",
         _ => "fixed",
     }
+}
+
+/// What this program was built from.
+pub fn build() -> BTreeMap<String, String> {
+    let known = [
+        ("rustc", option_env!("CFX_RUSTC").map(str::to_owned)),
+        ("cargo_lock", option_env!("CFX_LOCKFILE_SHA256").map(str::to_owned)),
+        // Set where an image is built or started: a process does not know the image it runs in.
+        ("image", std::env::var("CFX_IMAGE_DIGEST").ok().filter(|digest| !digest.is_empty())),
+    ];
+    known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// What results can depend on besides what has a field of its own.
+pub fn surroundings(environment: &Environment) -> BTreeMap<String, String> {
+    let named = [
+        ("processor", environment.device_name.clone()),
+        ("driver", environment.driver.clone()),
+        ("cudnn", environment.cudnn.map(|version| version.to_string())),
+    ];
+    let variables = ["CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS", "MKL_NUM_THREADS"];
+    let set = variables.into_iter().map(|name| (name, std::env::var(name).ok()));
+    named.into_iter().chain(set).filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// The most memory this process has had, bytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// The device with its own name and driver, for people: `cuda:0 NVIDIA H100 (driver 570.1)`.

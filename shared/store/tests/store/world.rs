@@ -138,6 +138,7 @@ impl World {
         NewJob {
             project,
             idempotency_key: name.to_owned(),
+            submitted_by: None,
             spec_digest: digest_of(&spec).unwrap(),
             spec,
             dataset: dataset.id,

@@ -1,7 +1,8 @@
 //! Version 1 of the messages between coordinator and workers.
 //!
 //! `cfx.work`: [`WorkBatch`], coordinator to one worker. `cfx.outcomes`: [`FromWorker`], worker to any coordinator.
-//! `cfx.control`: [`Control`], coordinator to every worker.
+//! `cfx.control`: [`Control`], coordinator to every worker. `cfx.sign`: [`SignRequest`], worker to any coordinator, which answers on
+//! the worker's own control queue.
 
 use super::tagged::{Tagged, read_by_tag};
 use chrono::{DateTime, Utc};
@@ -9,8 +10,9 @@ use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, Epoch, JobId, TaskId};
 use domain::inversion::Inversion;
 use domain::record::WrittenRecord;
-use domain::{Digest, Framing, Reason, Stage, StageKey};
+use domain::{Digest, Framing, Output, Reason, Stage, StageKey};
 use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
 
 /// A task as handed out once: the fence that every answer about it must carry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -34,6 +36,12 @@ pub struct WorkBatch {
     pub dataset: String,
     /// The networks to use.
     pub pack: PackRef,
+    /// How its images are written.
+    #[serde(default, skip_serializing_if = "Output::is_default")]
+    pub output: Output,
+    /// Who submitted the job, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitter: Option<String>,
     /// What to do.
     pub work: Work,
 }
@@ -399,6 +407,48 @@ impl ResultPointer {
     }
 }
 
+/// A worker that holds no key asks for a signature. Lost requests are repeated by whoever waits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SignRequest {
+    /// Of this request, for the answer.
+    pub id: Uuid,
+    /// The control queue that hears the answer.
+    pub reply_to: String,
+    /// What to sign; none to learn which certificates are in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+}
+
+/// Bytes to sign.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Claim {
+    /// The key whose certificates are in them.
+    pub key_id: Digest,
+    /// The bytes, base64.
+    pub message: String,
+}
+
+/// The answer to a [`SignRequest`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum SignAnswer {
+    /// The raw signature, base64.
+    Signature {
+        /// 64 bytes.
+        signature: String,
+    },
+    /// The certificates in use, PEM: they were asked for, or the claim names others.
+    Certificates {
+        /// The signing key's own first.
+        pem: String,
+    },
+    /// It cannot be signed.
+    Refused {
+        /// Why.
+        detail: String,
+    },
+}
+
 /// What the coordinator tells every worker.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "kebab-case")]
@@ -414,6 +464,13 @@ pub enum Control {
     CancelJob {
         /// The job's sequence number, as in `TaskId::job`.
         job: i64,
+    },
+    /// The answer to a request for a signature; only its sender hears it.
+    Signed {
+        /// The request.
+        id: Uuid,
+        /// What came of it.
+        answer: SignAnswer,
     },
     /// Take no more work, give back what is held, end.
     Drain {

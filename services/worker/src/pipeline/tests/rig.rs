@@ -46,6 +46,12 @@ pub fn demo(path: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// Signs with a key made for the purpose.
+fn issuer() -> Issuer {
+    let issued = Authority::create(Utc::now()).and_then(|authority| authority.issue(Utc::now())).expect("a key");
+    Issuer::new(Arc::new(LocalKey::new(&issued.private_key, &issued.chain).expect("a key"))).expect("an issuer")
+}
+
 impl Rig {
     pub async fn new(slice: Duration) -> Self {
         let bucket = TestBucket::create().await.expect("a bucket");
@@ -69,6 +75,8 @@ impl Rig {
             packs: PackCache::new(cache.path().to_owned(), u64::MAX, 2, artifacts.clone()),
             artifacts,
             reporter: Reporter::new(Publisher::start(BrokerConfig::new(vhost.url(), "worker")), identity),
+            signing: Signing::Key(issuer()),
+            watermarker: Watermarker::None,
             held: Arc::new(Held::default()),
             drain: Drain::default(),
             slice,

@@ -68,7 +68,7 @@ impl Upright {
     /// # Errors
     /// `bad_landmarks` where they are of no face in the image.
     pub fn framed(self, face: FaceFacts, resolution: u32) -> Result<Prepared, Reject> {
-        let Self { rgb, original_size, format, mut conversions } = self;
+        let Self { rgb, original_size, format, mut conversions, origin } = self;
         let (width, height) = rgb.dimensions();
         let bad = |what: String| {
             let remedy = "give landmarks in pixels of the upright image, or leave them to the pack's detector";
@@ -83,7 +83,7 @@ impl Upright {
         };
         conversions.push(conversion::FFHQ_FRAME.to_owned());
         conversions.extend(done.padded.then(|| conversion::FFHQ_PADDED.to_owned()));
-        Ok(finished(image.into_raw(), resolution, original_size, format, conversions, Some(face)))
+        Ok(finished(image.into_raw(), resolution, original_size, format, conversions, Some(face), origin))
     }
 }
 

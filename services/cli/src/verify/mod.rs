@@ -1,0 +1,130 @@
+//! Verification of images, level by level (see [`credentials::Level`]): what can be proven offline is; the rest is looked for on this
+//! machine, then at the server, and else reported as skipped. Skipped is not proven: nothing here calls it so.
+
+mod inputs;
+mod records;
+mod seals;
+mod subjects;
+mod trust;
+
+use crate::args::VerifyArgs;
+use crate::commands::Context;
+use crate::output;
+use anyhow::{Result, bail};
+use credentials::{Check, Credential, Finding, Level, Told, check_credential, check_file};
+use domain::Digest;
+use domain::record::Record;
+use inputs::Inputs;
+use seals::Seals;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use subjects::Subject;
+
+/// What was found about one file.
+#[derive(Serialize)]
+pub struct Report {
+    /// The file, or the task whose result it is.
+    pub file: PathBuf,
+    /// Nothing differs. What was skipped is listed among the findings.
+    pub passed: bool,
+    /// The highest level that is proven with all below it; none if not even the bytes are.
+    pub proven: Option<Level>,
+    /// What was checked.
+    pub findings: Vec<Finding>,
+    /// The credential, where one could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential>,
+}
+
+/// Verifies everything that is named.
+///
+/// # Errors
+/// When an argument names nothing, or what is given to verify with cannot be read.
+pub async fn all(at: &Context, args: &VerifyArgs) -> Result<Vec<Report>> {
+    let anchors = trust::anchors(at, args).await?;
+    let mut seals = Seals::new(at, args, anchors.clone());
+    let mut inputs = Inputs::new(at, args)?;
+    let mut reports = Vec::new();
+    let (mut reconstructions, mut bare) = (BTreeSet::new(), BTreeMap::new());
+    let mut subjects = subjects::of(at, args)?;
+    while let Some(subject) = subjects.next().await? {
+        let Subject { name, bytes } = subject;
+        let (mut findings, told) = check_file(&bytes);
+        let Some(told) = told else {
+            bare.insert(reports.len(), Digest::of(&bytes));
+            reports.push(report(name, findings, None));
+            continue;
+        };
+        let (credential_findings, credential) = check_credential(&bytes, Some(&told), &anchors);
+        findings.extend(credential_findings.into_iter().map(|finding| lenient(args, &credential, finding)));
+        let (record, found) = records::find(at, args, &bytes, told).await;
+        findings.extend(found);
+        if let Some(record) = record {
+            findings.push(seals.check(&name, &bytes, &record).await);
+            findings.extend(inputs.check(&record.record).await);
+            // what a changed record names proves nothing
+            if !findings.iter().any(Finding::failed) {
+                reconstructions.insert(record.record.outcome.reconstruction);
+            }
+        }
+        reports.push(report(name, findings, credential));
+    }
+    // Reconstructions carry no record of their own: the records of the edits made of them name them.
+    for (index, digest) in bare {
+        if reconstructions.contains(&digest) {
+            let named = Finding::new(Level::Bytes, "reconstruction", Check::Pass);
+            reports[index] = report(std::mem::take(&mut reports[index].file), vec![named], None);
+        }
+    }
+    if reports.is_empty() {
+        bail!("no image in what was named");
+    }
+    Ok(reports)
+}
+
+/// A record that was found, with the digest it goes by.
+pub struct Found {
+    record: Box<Record>,
+    digest: Digest,
+}
+
+fn lenient(args: &VerifyArgs, credential: &Option<Credential>, finding: Finding) -> Finding {
+    match finding.result {
+        Check::Fail { detail } if args.allow_unsigned && credential.is_none() => {
+            Finding { result: Check::Skipped { detail }, ..finding }
+        }
+        _ => finding,
+    }
+}
+
+fn report(file: PathBuf, findings: Vec<Finding>, credential: Option<Credential>) -> Report {
+    let passed = !findings.iter().any(Finding::failed);
+    let proven = |level: &Level| {
+        let mut of_level = findings.iter().filter(|f| f.level == *level).peekable();
+        of_level.peek().is_some() && of_level.all(|f| f.result == Check::Pass)
+    };
+    let levels = [Level::Bytes, Level::Credential, Level::Record, Level::Seal, Level::Inputs, Level::Replay];
+    let proven = levels.into_iter().take_while(proven).last();
+    Report { file, passed, proven, findings, credential }
+}
+
+/// Prints a report for people.
+pub fn print(report: &Report) {
+    let verdict = if report.passed { "ok  " } else { "FAIL" };
+    let proven = report.proven.map_or("nothing is proven".to_owned(), |level| format!("proven to level {}", u8::from(level)));
+    output::line(format!("{verdict} {}  ({proven})", plain(&report.file.to_string_lossy())));
+    for finding in &report.findings {
+        let (level, check) = (u8::from(finding.level), plain(&finding.check));
+        match &finding.result {
+            Check::Pass => output::line(format!("     {level} pass  {check}")),
+            Check::Fail { detail } => output::line(format!("     {level} FAIL  {check}: {}", plain(detail))),
+            Check::Skipped { detail } => output::line(format!("     {level} skip  {check}: {}", plain(detail))),
+        }
+    }
+}
+
+/// Text from a file without what would move a terminal's cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
