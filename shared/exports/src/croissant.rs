@@ -4,7 +4,7 @@
 use crate::{Columns, Kind, Written};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Somebody or something that had a part in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,8 +39,8 @@ pub struct FileSet {
     pub id: String,
     /// A glob, from the document.
     pub includes: String,
-    /// The media type.
-    pub encoding: &'static str,
+    /// The media types.
+    pub encodings: BTreeSet<&'static str>,
     /// What it is for.
     pub description: String,
 }
@@ -193,7 +193,7 @@ fn file_set(set: &FileSet) -> Value {
         "name": set.id,
         "description": set.description,
         "includes": set.includes,
-        "encodingFormat": set.encoding,
+        "encodingFormat": set.encodings,
     })
 }
 

@@ -96,7 +96,7 @@ impl<W: Write> Prov<W> {
                 { "schema:name": "seed", "schema:value": row.seed },
             ],
         }))?;
-        self.node(&json!({
+        let mut edited = json!({
             "@id": format!("urn:sha256:{}", row.edited_sha256),
             "@type": "prov:Entity",
             "prov:label": row.target_caption,
@@ -104,9 +104,12 @@ impl<W: Write> Prov<W> {
             "prov:wasGeneratedBy": { "@id": task },
             "prov:has_provenance": digest(row.record_digest),
             "Iptc4xmpExt:DigitalSourceType": { "@id": row.digital_source_type },
-            "schema:contentUrl": row.edited_file_name,
             "schema:creativeWorkStatus": row.verdict,
-        }))?;
+        });
+        if !row.edited_file_name.is_empty() {
+            edited["schema:contentUrl"] = row.edited_file_name.as_str().into();
+        }
+        self.node(&edited)?;
         let Some(reconstruction) = row.recon_sha256 else { return Ok(()) };
         self.node(&json!({
             "@id": format!("urn:sha256:{reconstruction}"), "@type": "prov:Entity",

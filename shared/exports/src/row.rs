@@ -157,10 +157,15 @@ pub struct Columns {
     metrics: BTreeSet<String>,
     labels: BTreeSet<String>,
     /// Whether reconstructions are there.
-    pub reconstructions: bool,
+    reconstructions: bool,
 }
 
 impl Columns {
+    /// Those that every row has.
+    pub fn new(reconstructions: bool) -> Self {
+        Self { reconstructions, ..Self::default() }
+    }
+
     /// Takes note of the scores and labels of a row, by the names of [`Row::metrics`] and [`Row::labels`].
     pub fn note<'a>(
         &mut self,

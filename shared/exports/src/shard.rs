@@ -3,7 +3,7 @@
 //! Times are 0 and owners nobody, so that equal samples give equal shards. A shard that was cut off is resumed by cutting it to the
 //! length it had after its last whole sample.
 
-use crate::{ExportError, Hashed, Written};
+use crate::ExportError;
 use std::io::Write;
 
 /// The two empty records at the end of an archive.
@@ -83,12 +83,9 @@ impl<W: Write> Shard<W> {
         Ok(())
     }
 
-    /// Hands what was written on to the system.
-    ///
-    /// # Errors
-    /// When the writer refuses.
-    pub fn flush(&mut self) -> Result<(), ExportError> {
-        self.out.flush().map_err(ExportError::write("a shard"))
+    /// The writer underneath, for bringing what was written to disk.
+    pub const fn writer(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// Ends the archive.
@@ -96,19 +93,9 @@ impl<W: Write> Shard<W> {
     /// # Errors
     /// When the writer refuses.
     pub fn finish(mut self) -> Result<W, ExportError> {
-        self.out.write_all(&[0; END as usize]).map_err(ExportError::write("a shard"))?;
-        self.flush()?;
+        let ended = self.out.write_all(&[0; END as usize]).and_then(|()| self.out.flush());
+        ended.map_err(ExportError::write("a shard"))?;
         Ok(self.out)
-    }
-}
-
-impl<W: Write> Shard<Hashed<W>> {
-    /// Ends the archive, and tells what it is.
-    ///
-    /// # Errors
-    /// When the writer refuses.
-    pub fn finish_hashed(self) -> Result<(W, Written), ExportError> {
-        Ok(self.finish()?.finish())
     }
 }
 

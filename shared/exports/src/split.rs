@@ -1,6 +1,7 @@
 //! Which split a source belongs to: a pure function of its bytes, so that all its edits, of every job, lie in one split.
 
 use domain::Digest;
+use std::fmt;
 use std::str::FromStr;
 
 /// Shares of named splits.
@@ -8,6 +9,8 @@ use std::str::FromStr;
 pub struct Splits {
     /// Name, and where its share ends in 0 to 1; ascending, the last is 1.
     ends: Vec<(String, f64)>,
+    /// As they were given, without spaces.
+    given: String,
 }
 
 /// Shares that cannot be used.
@@ -21,7 +24,7 @@ pub struct SplitError {
 impl Default for Splits {
     /// Everything is for training.
     fn default() -> Self {
-        Self { ends: vec![("train".to_owned(), 1.0)] }
+        Self { ends: vec![("train".to_owned(), 1.0)], given: "train=1".to_owned() }
     }
 }
 
@@ -36,6 +39,12 @@ impl Splits {
         let place = u64::from_be_bytes(first) as f64 / (u64::MAX as f64 + 1.0);
         let found = self.ends.iter().find(|(_, end)| place < *end).or(self.ends.last());
         found.map_or_else(|| "train".to_owned(), |(name, _)| name.clone())
+    }
+}
+
+impl fmt::Display for Splits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.given)
     }
 }
 
@@ -74,7 +83,7 @@ impl FromStr for Splits {
         if let Some(last) = ends.last_mut() {
             last.1 = 1.0;
         }
-        Ok(Self { ends })
+        Ok(Self { ends, given: text.split_whitespace().collect() })
     }
 }
 
@@ -95,6 +104,7 @@ mod tests {
         }
         let near = |name: &str, share: i32| (counts[name] - share).abs() < 150;
         assert!(near("train", 8000) && near("val", 1000) && near("test", 1000), "{counts:?}");
+        assert_eq!(" train=0.5, test=0.5".parse::<Splits>().unwrap().to_string(), "train=0.5,test=0.5");
         assert_eq!(Splits::default().of(&Digest::of("x"), None), "train");
     }
 
