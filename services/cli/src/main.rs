@@ -1,12 +1,14 @@
 //! `cfx`: what researchers type. Speaks HTTP to a coordinator, reads and hashes local files, prints.
 //!
-//! Never touches the database, the broker or the bucket, and never loads libtorch: it runs on any laptop. A command that was
-//! interrupted can be repeated: uploads are content-addressed, submits carry an idempotency key.
+//! Never touches the database, the broker or the system's bucket, and never loads libtorch: it runs on any laptop. An export may go to
+//! a bucket of its user's, with its user's keys. A command that was interrupted can be repeated: uploads are content-addressed, submits
+//! carry an idempotency key, exports note how far they are.
 
 mod args;
 mod client;
 mod commands;
 mod exit;
+mod export;
 mod job_file;
 mod manifest;
 mod masks;

@@ -7,6 +7,7 @@ mod dataset_show;
 mod doctor;
 mod inspect;
 mod job_control;
+mod job_export;
 mod job_list;
 mod job_status;
 mod job_submit;
@@ -52,6 +53,7 @@ pub async fn run(args: Args) -> Result<u8> {
         }
         Command::Mapper(MapperCommand::Add { file }) => mapper::add(&at, &file).await,
         Command::Job(JobCommand::Submit(args)) => job_submit::run(&at, &args).await,
+        Command::Job(JobCommand::Export(args)) => job_export::run(&at, &args).await,
         Command::Job(JobCommand::List { state, limit }) => job_list::run(&at, state.as_deref(), limit).await,
         Command::Job(JobCommand::Status { job }) => job_status::run(&at, &job).await,
         Command::Job(JobCommand::Watch { job }) => job_watch::run(&at, &job).await,

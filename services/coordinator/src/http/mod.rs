@@ -16,6 +16,7 @@ mod keys;
 mod metrics_text;
 mod packs_add;
 pub mod packs_list;
+mod pairs;
 pub mod problem;
 mod projects;
 pub mod record;
@@ -63,6 +64,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/jobs/{id}/tasks/resume", post(tasks_control::resume))
         .route("/v1/jobs/{id}/tasks/cancel", post(tasks_control::cancel))
         .route("/v1/jobs/{id}/results", get(results::handle))
+        .route("/v1/jobs/{id}/pairs", get(pairs::handle))
         .route("/v1/tasks/{task}", get(tasks::one))
         .route("/v1/results/{task}", get(results::one))
         .route("/v1/records/{digest}", get(record::handle))

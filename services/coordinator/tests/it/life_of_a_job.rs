@@ -1,7 +1,7 @@
 //! Jobs from submit to end, through the real database, broker and bucket, with all loops running.
 
 use crate::support::{Bench, job};
-use crate::worker::{Manners, Worker};
+use crate::worker::{Manners, STEPS, Worker};
 use anyhow::Result;
 use axum::http::StatusCode;
 use broker::{ControlListener, Message};
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::broker::v1::Control;
-use wire::http::v1::{Dataset, EditResult, Job, Page, Task};
+use wire::http::v1::{Dataset, EditResult, Job, Page, Pair, Task};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -101,6 +101,13 @@ async fn two_hundred_tasks_end_once_each_whatever_workers_say_twice_or_late() ->
     assert_eq!(green.reasons, [(RejectReason::TargetMissed, 40)].into());
     assert!(bench.app.store.check_verdicts(done.seq).await?.is_empty(), "verdicts match the results");
     assert!(bench.app.store.check_rollups(done.seq).await?.is_empty(), "counts match the tasks (I6)");
+    let pairs: Page<Pair> = bench.read(&format!("/v1/jobs/{id}/pairs?limit=7&edit=blue&verdict=rejected")).await?;
+    assert!(pairs.items.len() == 7 && pairs.next.is_some());
+    for pair in &pairs.items {
+        let parity = if pair.result.ordinal % 2 == 0 { "even" } else { "odd" };
+        assert_eq!((pair.labels["parity"].as_str(), pair.steps), (parity, Some(STEPS.into())));
+        assert!(results.contains(&pair.result), "the same results as the plain list's");
+    }
     // every worker's second word was stale, so somebody was told to drop something
     let heard = tokio::time::timeout(PATIENCE, control.next()).await?;
     assert!(matches!(heard, Control::Revoke { boot: Some(_), ref tasks } if !tasks.is_empty()), "{heard:?}");

@@ -423,6 +423,20 @@ pub struct EditResult {
     pub created_at: DateTime<Utc>,
 }
 
+/// A finished edit with what an export says of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Pair {
+    /// The edit.
+    #[serde(flatten)]
+    pub result: EditResult,
+    /// Labels of its source.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Steps that were taken for this image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<i64>,
+}
+
 /// Asks for dead tasks to be tried again.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
