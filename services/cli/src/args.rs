@@ -66,8 +66,22 @@ pub enum Command {
     },
     /// Hold edited images against their records, credentials and seals; exit code 4 if anything differs.
     Verify(VerifyArgs),
+    /// Keys that sign results.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Check the coordinator and everything it depends on.
     Doctor,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum KeysCommand {
+    /// List the keys that sign, or did.
+    List,
+    /// Write the installation's trust anchors, for `cfx verify --anchors` and other verifiers.
+    Export {
+        /// File to write, PEM.
+        to: PathBuf,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -314,6 +328,14 @@ pub enum JobCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Show what an ended job came to, as it was signed; --to writes the files that verifiers read.
+    Seal {
+        /// The job's id.
+        job: String,
+        /// Folder for the files.
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
     /// Write an ended job's results as a dataset: sources beside edited images, with captions, scores and verdicts. Run again, it goes
     /// on where it was interrupted.
     Export(Box<ExportArgs>),
@@ -388,6 +410,9 @@ pub struct LimitArgs {
 pub struct SubmitArgs {
     /// Job file: .toml, .yaml, .yml or .json. Flags below override or complete it.
     pub file: Option<PathBuf>,
+    /// Make what this image shows of other sources: its recipe is the job's, which the job file and flags override.
+    #[arg(long, value_name = "IMAGE")]
+    pub like: Option<PathBuf>,
     /// Name shown to people.
     #[arg(long)]
     pub name: Option<String>,

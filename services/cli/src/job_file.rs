@@ -7,15 +7,15 @@ use domain::job::JobSpec;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// The job that the arguments ask for: the file's fields, completed and overridden by flags, checked as a whole.
+/// The job that the arguments ask for: `base`, the file's fields over it, completed and overridden by flags, checked as a whole.
 ///
 /// # Errors
 /// Names the file and the field that is wrong or missing.
-pub fn job_from(args: &SubmitArgs) -> Result<JobSpec> {
-    let mut fields = match &args.file {
-        Some(path) => read(path)?,
-        None => Map::new(),
-    };
+pub fn job_from(args: &SubmitArgs, base: Map<String, Value>) -> Result<JobSpec> {
+    let mut fields = base;
+    if let Some(path) = &args.file {
+        fields.extend(read(path)?);
+    }
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
             fields.insert(name.to_owned(), value);
@@ -106,6 +106,10 @@ mod tests {
     use super::*;
     use clap::Parser as _;
 
+    fn job_of(args: &SubmitArgs) -> Result<JobSpec> {
+        job_from(args, Map::new())
+    }
+
     fn submit(words: &[&str]) -> SubmitArgs {
         let all = ["cfx", "job", "submit"].iter().chain(words);
         match crate::args::Args::parse_from(all).command {
@@ -117,10 +121,10 @@ mod tests {
     #[test]
     fn flags_alone_make_a_job() {
         let words = ["--dataset", "d", "--pack", "p", "--text", "a face with elf ears", "--strengths", "0.5,1"];
-        let job = job_from(&submit(&words)).unwrap();
+        let job = job_of(&submit(&words)).unwrap();
         assert_eq!((job.name.as_str(), job.strengths.len(), job.edits.len()), ("a face with elf ears", 2, 1));
         assert_eq!(job.frame, domain::Frame::CentreSquare);
-        let framed = job_from(&submit(&[words.as_slice(), &["--frame", "ffhq"]].concat())).unwrap();
+        let framed = job_of(&submit(&[words.as_slice(), &["--frame", "ffhq"]].concat())).unwrap();
         assert_eq!(framed.frame, domain::Frame::Ffhq);
     }
 
@@ -134,10 +138,10 @@ mod tests {
         )
         .unwrap();
         let words = [path.to_str().unwrap(), "--max-concurrent", "3", "--budget-gpu-seconds", "60"];
-        let limits = job_from(&submit(&words)).unwrap().limits;
+        let limits = job_of(&submit(&words)).unwrap().limits;
         assert_eq!((limits.max_concurrent, limits.budget_gpu_seconds), (Some(3), Some(60.0)));
         assert!(limits.deadline.is_some() && limits.tasks_per_minute.is_none());
-        let error = format!("{:#}", job_from(&submit(&[words[0], "--max-concurrent", "0"])).unwrap_err());
+        let error = format!("{:#}", job_of(&submit(&[words[0], "--max-concurrent", "0"])).unwrap_err());
         assert!(error.contains("limits.max_concurrent"), "{error}");
     }
 
@@ -145,10 +149,10 @@ mod tests {
     fn every_method_can_be_asked_for_by_flags() {
         for kind in Method::NAMES {
             let words = ["--dataset", "d", "--pack", "p", "--text", "x y", "--train-on", "t", "--method", kind];
-            let job = job_from(&submit(&words)).unwrap();
+            let job = job_of(&submit(&words)).unwrap();
             assert_eq!(job.edits[0].method.name(), kind);
             assert!(job.edits[0].method.training().is_none_or(|t| t.train_on == "t"));
-            let published = job_from(&submit(&[words.as_slice(), &["--preset", "repro-2022"]].concat())).unwrap();
+            let published = job_of(&submit(&[words.as_slice(), &["--preset", "repro-2022"]].concat())).unwrap();
             assert_ne!(published.edits[0].method, job.edits[0].method);
         }
     }
@@ -168,7 +172,7 @@ mod tests {
             "dataset: d\npack: p\nname: n\nedits:\n- text: x\n  method: {kind: clip-nce, steps: 7}\n",
         )
         .unwrap();
-        let from = |path: &Path| job_from(&submit(&[path.to_str().unwrap()])).unwrap();
+        let from = |path: &Path| job_of(&submit(&[path.to_str().unwrap()])).unwrap();
         assert_eq!(from(&toml), from(&yaml));
     }
 
@@ -178,9 +182,9 @@ mod tests {
         let path = folder.path().join("job.toml");
         std::fs::write(&path, "dataset='d'\npack='p'\n[[edits]]\ntext='x'\nmethod={kind='clip-nce',stepz=7}\n")
             .unwrap();
-        let error = format!("{:#}", job_from(&submit(&[path.to_str().unwrap()])).unwrap_err());
+        let error = format!("{:#}", job_of(&submit(&[path.to_str().unwrap()])).unwrap_err());
         assert!(error.contains("job.toml") && error.contains("stepz"), "{error}");
-        let missing = format!("{:#}", job_from(&submit(&["--dataset", "d"])).unwrap_err());
+        let missing = format!("{:#}", job_of(&submit(&["--dataset", "d"])).unwrap_err());
         assert!(missing.contains("--pack"), "{missing}");
     }
 }

@@ -10,6 +10,7 @@ mod commands;
 mod exit;
 mod export;
 mod job_file;
+mod like;
 mod manifest;
 mod masks;
 mod output;

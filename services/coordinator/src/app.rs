@@ -9,9 +9,9 @@ use crate::dispatch::Dispatch;
 use crate::enqueue::Enqueue;
 use crate::import::ImportPrefixes;
 use crate::relay::Relay;
+use crate::signing::Signing;
 use crate::sweep::{self, Reconciler};
 use crate::wake::Wake;
-use crate::signing::Signing;
 use crate::{http, outcomes, signing};
 use anyhow::Context;
 use artifacts::{Artifacts, S3Config};
@@ -113,6 +113,7 @@ impl App {
         start.every(sweep::NeverStarted { app: self.clone(), patience: sweep::Patience::default() }, slow);
         start.every(sweep::RearmProducers { app: self.clone() }, slow);
         start.every(sweep::DeadGates { app: self.clone() }, slow);
+        start.every(sweep::SealJobs { app: self.clone() }, slow);
         start.every(sweep::FoldDeltas { app: self.clone() }, slow);
         start.every(sweep::Measure { app: self.clone() }, slow.max(Duration::from_secs(5)));
         start.every(sweep::Forget { app: self.clone() }, slow.max(Duration::from_secs(60)));

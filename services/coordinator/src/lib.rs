@@ -2,7 +2,7 @@
 //!
 //! **Owns** the decisions: which tasks exist ([`enqueue`]), which are handed out and when ([`dispatch`]), what becomes of
 //! what workers say ([`outcomes`]), what is done when nobody says anything ([`sweep`]), what a lost database is
-//! rebuilt from ([`archive`], [`rebuild`]), what is signed in the installation's name ([`signing`]), and what people see ([`http`], [`dashboard`]).
+//! rebuilt from ([`archive`], [`rebuild`]), what is signed in the installation's name ([`signing`], [`seal`]), and what people see ([`http`], [`dashboard`]).
 //!
 //! **Never** touches a tensor or links libtorch, and never holds state that matters in memory: bells ([`wake`]) only make
 //! things sooner. Any number of coordinators may run at once.
@@ -27,6 +27,7 @@ pub mod measurable;
 pub mod outcomes;
 pub mod rebuild;
 pub mod relay;
+pub mod seal;
 pub mod signing;
 pub mod submit;
 pub mod sweep;

@@ -148,11 +148,14 @@ async fn handle(app: &App, request: SignRequest) -> Verdict {
     };
     metrics::counter!("cfx_signatures_total", "answer" => kind).increment(1);
     // safe because the message holds no map
-    let payload = serde_json::to_vec(&Control::Signed { id: request.id, answer }).expect("a broker message has a JSON form");
+    let payload =
+        serde_json::to_vec(&Control::Signed { id: request.id, answer }).expect("a broker message has a JSON form");
     match app.publisher.publish(Message::to_worker(request.reply_to, payload)).await {
         // who asked is gone, or will ask again
         Ok(()) | Err(PublishError::Unroutable { .. }) => {}
-        Err(error) => tracing::warn!(%error, "an answer to a request for a signature is lost; the worker will ask again"),
+        Err(error) => {
+            tracing::warn!(%error, "an answer to a request for a signature is lost; the worker will ask again")
+        }
     }
     Verdict::Ack
 }

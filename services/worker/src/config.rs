@@ -332,7 +332,9 @@ impl Settings {
             (None | Some("key"), Some(signer)) => Signer::Key(credentials::Issuer::new(signer)?),
             (None | Some("coordinators"), None) => Signer::Coordinators,
             (Some("off"), None) => Signer::Off,
-            (Some("key"), None) => return Err(missing("signing_certificate", "signing-certificate-file", "CFX_SIGNING_CERTIFICATE")),
+            (Some("key"), None) => {
+                return Err(missing("signing_certificate", "signing-certificate-file", "CFX_SIGNING_CERTIFICATE"));
+            }
             (Some(other @ ("coordinators" | "off")), Some(_)) => {
                 return Err(ConfigError::Signing(format!("{other}, and yet there is a key")));
             }

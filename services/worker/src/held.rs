@@ -127,6 +127,8 @@ pub mod tests {
             framing: Default::default(),
         };
         WorkBatch {
+            output: Default::default(),
+            submitter: None,
             batch: BatchId::from_uuid(Uuid::from_u128(id)),
             job: JobId::from_uuid(Uuid::nil()),
             project: "p".into(),

@@ -86,7 +86,9 @@ async fn issue(issuer: Issuer, image: Arc<Unsigned>) -> Result<Vec<u8>, Credenti
 
 fn failure(error: CredentialError) -> Ended {
     match error {
-        CredentialError::Key(key) => Ended::failed(Reason::SigningUnavailable, format!("the image is not signed: {key}")),
+        CredentialError::Key(key) => {
+            Ended::failed(Reason::SigningUnavailable, format!("the image is not signed: {key}"))
+        }
         other => Ended::internal(other),
     }
 }

@@ -1,5 +1,6 @@
 //! `worker edit` as a process: one edit with no services at all.
 
+use credentials::Anchors;
 use domain::record::Record;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,6 +17,7 @@ fn edit(image: &Path, text: &str, out: &Path, more: &[&str]) -> Output {
         command.env_remove(name);
     }
     command.arg("edit").arg("--pack").arg(demo("pack")).arg("--image").arg(image).args(["--text", text]);
+    command.env("CFX_KEYS_DIR", out.with_file_name("keys"));
     command.arg("--out").arg(out).args(more).output().expect("the worker starts")
 }
 
@@ -26,9 +28,10 @@ fn said(output: &Output) -> String {
 
 fn checked(file: &Path) -> Record {
     let bytes = std::fs::read(file).expect("an output");
-    let (findings, record) = credentials::check_file(&bytes);
+    let (mut findings, told) = credentials::check_file(&bytes);
+    findings.extend(credentials::check_credential(&bytes, told.as_ref(), &Anchors::default()).0);
     assert!(findings.iter().all(|finding| !finding.failed()), "{findings:?}");
-    record.expect("a record")
+    credentials::extract_record(&bytes).expect("a record").0
 }
 
 #[test]
@@ -193,4 +196,52 @@ fn a_damaged_pack_is_refused_by_name() {
     assert!(!output.status.success());
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("judge.safetensors") && told.contains("SHA-256"), "{told}");
+}
+
+#[test]
+fn every_format_is_signed_by_a_key_that_is_made_once_and_trusted_by_its_anchor() {
+    let folder = TempDir::new().expect("a folder");
+    let image = demo("faces/source/001.png");
+    let mut signers = Vec::new();
+    for (name, detail) in [("a.png", "full"), ("b.jpg", "full"), ("c.webp", "full"), ("d.png", "standard")] {
+        let out = folder.path().join(name);
+        let more = ["--method", "clip-nce", "--steps", "1", "--detail", detail];
+        let output = edit(&image, "a face with green hair", &out, &more);
+        assert!(output.status.success(), "{}", said(&output));
+        let bytes = std::fs::read(&out).expect("an output");
+        let anchor = std::fs::read_to_string(folder.path().join("keys/anchor.pem")).expect("an anchor");
+        let anchors = Anchors::read(&anchor).expect("an anchor");
+        let (mut findings, told) = credentials::check_file(&bytes);
+        let (signed, credential) = credentials::check_credential(&bytes, told.as_ref(), &anchors);
+        findings.extend(signed);
+        assert!(findings.iter().all(|finding| finding.result == credentials::Check::Pass), "{name}: {findings:?}");
+        signers.push(credential.expect("a credential").signed_by);
+    }
+    assert!(signers.windows(2).all(|pair| pair[0] == pair[1]), "{signers:?}");
+    let record = checked(&folder.path().join("b.jpg"));
+    assert!(record.outcome.rendered_sha256.is_some_and(|rendered| rendered != record.outcome.raster_sha256));
+    let unnamed = edit(&image, "a face with green hair", &folder.path().join("e.gif"), &[]);
+    assert!(!unnamed.status.success() && said(&unnamed).contains(".webp"), "{}", said(&unnamed));
+}
+
+#[test]
+fn a_record_is_as_its_published_schema_says() {
+    let folder = TempDir::new().expect("a folder");
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/schemas/record-2.schema.json");
+    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(schema).expect("a schema")).expect("JSON");
+    let schema = jsonschema::draft202012::new(&schema).expect("a schema");
+    for (name, more) in [
+        ("plain.png", vec!["--method", "clip-nce", "--steps", "2"]),
+        ("refined.png", vec!["--method", "styleclip", "--steps", "1", "--refine", "2", "--strength-search"]),
+    ] {
+        let out = folder.path().join(name);
+        let output = edit(&demo("faces/source/002.png"), "a face with blue hair", &out, &more);
+        assert!(output.status.success(), "{}", said(&output));
+        let (_, text) = credentials::extract_record(&std::fs::read(&out).expect("an output")).expect("a record");
+        let mut record: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let errors: Vec<_> = schema.iter_errors(&record).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        record["recipe"]["numerics"] = "new".into();
+        assert!(!schema.is_valid(&record));
+    }
 }

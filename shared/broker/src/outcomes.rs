@@ -9,9 +9,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use serde::de::DeserializeOwned;
 use wire::broker::v1::{FromWorker, SignRequest};
 
 /// How long a message rests before it goes back to the queue: the database is away, and asking faster does not help.
@@ -109,7 +109,8 @@ where
 {
     link.channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(BrokerError::Broken)?;
     let tag = "".into();
-    let consuming = link.channel.basic_consume(queue.into(), tag, BasicConsumeOptions::default(), FieldTable::default());
+    let consuming =
+        link.channel.basic_consume(queue.into(), tag, BasicConsumeOptions::default(), FieldTable::default());
     let mut consumer = consuming.await.map_err(BrokerError::Broken)?;
     listening.set(true);
     let mut in_hand = FuturesUnordered::new();

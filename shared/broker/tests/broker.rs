@@ -35,6 +35,8 @@ fn batch(no: i32) -> WorkBatch {
         framing: Default::default(),
     };
     WorkBatch {
+        output: Default::default(),
+        submitter: None,
         batch: BatchId::from_uuid(Uuid::now_v7()),
         job: JobId::from_uuid(Uuid::nil()),
         project: "p".into(),

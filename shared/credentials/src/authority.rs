@@ -36,7 +36,8 @@ impl Authority {
     /// # Errors
     /// When the system gives no random numbers.
     pub fn create(now: DateTime<Utc>) -> Result<Self, rcgen::Error> {
-        let mut parameters = parameters(&format!("Counterfactory authority of {}", now.format("%Y-%m-%d %H:%M:%S")), now);
+        let mut parameters =
+            parameters(&format!("Counterfactory authority of {}", now.format("%Y-%m-%d %H:%M:%S")), now);
         parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;

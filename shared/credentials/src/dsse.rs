@@ -123,7 +123,9 @@ pub fn seal(statement: &Statement, key: &dyn Sign) -> Result<Envelope, KeyError>
     let raw = key.sign(&pre_authentication(PAYLOAD_TYPE, &payload))?;
     let certificates = key.certificates();
     let sig = match certificates.algorithm() {
-        Algorithm::Es256 => der_of(&raw).ok_or_else(|| KeyError::Refused("its signature has a wrong length".to_owned()))?,
+        Algorithm::Es256 => {
+            der_of(&raw).ok_or_else(|| KeyError::Refused("its signature has a wrong length".to_owned()))?
+        }
         Algorithm::Ed25519 => raw,
     };
     let signature = Signature {
@@ -131,7 +133,11 @@ pub fn seal(statement: &Statement, key: &dyn Sign) -> Result<Envelope, KeyError>
         sig: STANDARD.encode(sig),
         cert: Some(certificates.pem_without_anchors()),
     };
-    Ok(Envelope { payload_type: PAYLOAD_TYPE.to_owned(), payload: STANDARD.encode(payload), signatures: vec![signature] })
+    Ok(Envelope {
+        payload_type: PAYLOAD_TYPE.to_owned(),
+        payload: STANDARD.encode(payload),
+        signatures: vec![signature],
+    })
 }
 
 /// Verifies an envelope. The key comes from the envelope's certificates or from `known`, by its id; `anchors` vouch for it `at` the

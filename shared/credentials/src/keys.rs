@@ -199,7 +199,8 @@ pub fn configured(
     private_key: Option<&str>,
     command: Option<&str>,
 ) -> Result<Option<Signer>, KeyError> {
-    let incomplete = |what: &str| KeyError::Unreadable(format!("{what} (signing_certificate, signing_key, signing_command)"));
+    let incomplete =
+        |what: &str| KeyError::Unreadable(format!("{what} (signing_certificate, signing_key, signing_command)"));
     match (certificates, private_key, command) {
         (None, None, None) => Ok(None),
         (Some(chain), Some(key), None) => Ok(Some(Arc::new(LocalKey::new(key, chain)?))),

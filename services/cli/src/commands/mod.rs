@@ -9,9 +9,11 @@ mod inspect;
 mod job_control;
 mod job_export;
 mod job_list;
+mod job_seal;
 mod job_status;
 mod job_submit;
 mod job_watch;
+mod keys;
 mod mapper;
 mod pack;
 mod pack_import;
@@ -21,7 +23,7 @@ mod result_list;
 mod verify;
 
 use crate::args::{
-    Args, Command, DatasetCommand, JobCommand, MapperCommand, PackCommand, ProjectCommand, ResultCommand,
+    Args, Command, DatasetCommand, JobCommand, KeysCommand, MapperCommand, PackCommand, ProjectCommand, ResultCommand,
 };
 use crate::client::Client;
 use anyhow::Result;
@@ -53,6 +55,7 @@ pub async fn run(args: Args) -> Result<u8> {
         }
         Command::Mapper(MapperCommand::Add { file }) => mapper::add(&at, &file).await,
         Command::Job(JobCommand::Submit(args)) => job_submit::run(&at, &args).await,
+        Command::Job(JobCommand::Seal { job, to }) => job_seal::run(&at, &job, to.as_deref()).await,
         Command::Job(JobCommand::Export(args)) => job_export::run(&at, &args).await,
         Command::Job(JobCommand::List { state, limit }) => job_list::run(&at, state.as_deref(), limit).await,
         Command::Job(JobCommand::Status { job }) => job_status::run(&at, &job).await,
@@ -88,6 +91,8 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::Project(ProjectCommand::List) => project::list(&at).await,
         Command::Project(ProjectCommand::Set(args)) => project::set(&at, &args).await,
         Command::Audit { limit } => audit::run(&at, limit).await,
+        Command::Keys(KeysCommand::List) => keys::list(&at).await,
+        Command::Keys(KeysCommand::Export { to }) => keys::export(&at, &to).await,
         Command::Inspect { file } => inspect::run(&file),
         Command::Verify(args) => verify::run(&at, &args).await,
         Command::Doctor => doctor::run(&at).await,

@@ -3,15 +3,15 @@
 
 mod inputs;
 mod records;
-mod seals;
+pub mod seals;
 mod subjects;
-mod trust;
+pub mod trust;
 
 use crate::args::VerifyArgs;
 use crate::commands::Context;
 use crate::output;
 use anyhow::{Result, bail};
-use credentials::{Check, Credential, Finding, Level, Told, check_credential, check_file};
+use credentials::{Check, Credential, Finding, Level, check_credential, check_file};
 use domain::Digest;
 use domain::record::Record;
 use inputs::Inputs;
@@ -112,7 +112,8 @@ fn report(file: PathBuf, findings: Vec<Finding>, credential: Option<Credential>)
 /// Prints a report for people.
 pub fn print(report: &Report) {
     let verdict = if report.passed { "ok  " } else { "FAIL" };
-    let proven = report.proven.map_or("nothing is proven".to_owned(), |level| format!("proven to level {}", u8::from(level)));
+    let proven =
+        report.proven.map_or("nothing is proven".to_owned(), |level| format!("proven to level {}", u8::from(level)));
     output::line(format!("{verdict} {}  ({proven})", plain(&report.file.to_string_lossy())));
     for finding in &report.findings {
         let (level, check) = (u8::from(finding.level), plain(&finding.check));

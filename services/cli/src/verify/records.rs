@@ -43,5 +43,7 @@ async fn text(at: &Context, args: &VerifyArgs, digest: Digest) -> Result<Vec<u8>
         return Err(format!("the record {digest} does not travel with the image, and --offline was given"));
     }
     let asked = at.client.blob(digest).await;
-    asked.map_err(|error| format!("the record {digest} does not travel with the image, and the server could not give it: {error}"))
+    asked.map_err(|error| {
+        format!("the record {digest} does not travel with the image, and the server could not give it: {error}")
+    })
 }

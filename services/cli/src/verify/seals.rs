@@ -13,13 +13,15 @@ use wire::http::v1::JobSeals;
 
 /// File names of a seal.
 pub const ATTESTATION: &str = "attestation.dsse.json";
+/// Where an export keeps the job's seal.
+pub const FOLDER: &str = "seal";
 /// One line an output.
 pub const MANIFEST: &str = "manifest.jsonl";
 
 /// What a line of a manifest must say.
 #[derive(Deserialize)]
 struct Line {
-    edited_sha256: Digest,
+    sha256: Digest,
     record_digest: Digest,
 }
 
@@ -79,9 +81,12 @@ impl<'a> Seals<'a> {
         if let Some(folder) = &self.args.seal {
             return Some(Source::Folder(folder.clone()));
         }
-        let beside = file.ancestors().skip(1).take(3).find(|folder| folder.join(ATTESTATION).is_file());
+        let sealed = |folder: &Path| folder.join(ATTESTATION).is_file().then(|| folder.to_owned());
+        let above = file.ancestors().skip(1).take(4);
+        let beside =
+            above.flat_map(|folder| [folder.join(FOLDER), folder.to_owned()]).find_map(|folder| sealed(&folder));
         let server = (!self.args.offline).then_some(Source::Server(found.record.links.job));
-        beside.map(|folder| Source::Folder(folder.to_owned())).or(server)
+        beside.map(Source::Folder).or(server)
     }
 
     async fn open(&self, source: &Source) -> Result<Open, Check> {
@@ -97,20 +102,23 @@ impl<'a> Seals<'a> {
         };
         let sealed = dsse::open(&envelope, &[], &self.anchors, None).map_err(|error| fail(error.to_string()))?;
         let named = sealed.statement.subject.iter().find(|subject| subject.name == MANIFEST);
-        let named = named.and_then(dsse::Subject::sha256).ok_or_else(|| fail(format!("the seal names no {MANIFEST}")))?;
+        let named =
+            named.and_then(dsse::Subject::sha256).ok_or_else(|| fail(format!("the seal names no {MANIFEST}")))?;
         if named != Digest::of(&manifest) {
             return Err(fail(format!("{MANIFEST} has SHA-256 {}, the seal says {named}", Digest::of(&manifest))));
         }
         let mut images = HashMap::new();
         for line in manifest.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line: Line = serde_json::from_slice(line).map_err(|e| fail(format!("{MANIFEST} cannot be read: {e}")))?;
-            images.insert(line.record_digest, line.edited_sha256);
+            let line: Line =
+                serde_json::from_slice(line).map_err(|e| fail(format!("{MANIFEST} cannot be read: {e}")))?;
+            images.insert(line.record_digest, line.sha256);
         }
         Ok(Open { images, trust: trust(&sealed) })
     }
 
     async fn fetch(&self, job: JobId) -> Result<(Vec<u8>, Vec<u8>), Check> {
-        let away = |error: crate::client::ClientError| skip(format!("the server could not give the seal of {job}: {error}"));
+        let away =
+            |error: crate::client::ClientError| skip(format!("the server could not give the seal of {job}: {error}"));
         let seals: JobSeals = self.at.client.get(&format!("/v1/jobs/{job}/seals")).await.map_err(away)?;
         let Some(seal) = seals.seals.first() else {
             return Err(skip(format!("{job} has not been sealed: it has not ended, or did so a moment ago")));
@@ -126,7 +134,10 @@ fn trust(sealed: &Sealed) -> Check {
     match &sealed.trust {
         Some(Ok(())) => Check::Pass,
         Some(Err(distrust)) => fail(format!("the seal holds, but {distrust}")),
-        None => skip(format!("the seal holds; it is signed by '{}', and no anchors were given that could vouch for it", sealed.signed_by)),
+        None => skip(format!(
+            "the seal holds; it is signed by '{}', and no anchors were given that could vouch for it",
+            sealed.signed_by
+        )),
     }
 }
 

@@ -75,7 +75,8 @@ impl Subjects<'_> {
             }
             let Some(job) = self.jobs.front() else { return Ok(None) };
             let after = self.after.as_deref().map(|after| format!("&after={after}")).unwrap_or_default();
-            let page: Page<EditResult> = self.at.client.get(&format!("/v1/jobs/{job}/results?limit=100{after}")).await?;
+            let page: Page<EditResult> =
+                self.at.client.get(&format!("/v1/jobs/{job}/results?limit=100{after}")).await?;
             self.page.extend(page.items);
             self.after = page.next;
             if self.after.is_none() {

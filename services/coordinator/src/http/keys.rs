@@ -12,7 +12,8 @@ use wire::http::v1::{Keys, SigningKey};
 pub async fn handle(State(app): State<App>) -> Result<Json<Keys>, ApiError> {
     let in_use = app.signing.signer().certificates().key_id();
     let view = |row: PublicKey| {
-        let certificates = Certificates::read(&row.certificates).map_err(|e| internal("reading a key's certificates", &e))?;
+        let certificates =
+            Certificates::read(&row.certificates).map_err(|e| internal("reading a key's certificates", &e))?;
         Ok(SigningKey {
             key_id: row.key_id,
             in_use: row.key_id == in_use,

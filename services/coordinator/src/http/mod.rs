@@ -10,6 +10,7 @@ pub mod job_control;
 pub mod job_get;
 mod job_limits;
 mod job_retry;
+mod job_seals;
 pub mod jobs_list;
 mod jobs_submit;
 mod keys;
@@ -59,6 +60,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/jobs/{id}/cancel", control(JobEvent::Cancel))
         .route("/v1/jobs/{id}/retry", post(job_retry::handle))
         .route("/v1/jobs/{id}/limits", post(job_limits::handle))
+        .route("/v1/jobs/{id}/seals", get(job_seals::handle))
         .route("/v1/jobs/{id}/tasks", get(tasks::handle))
         .route("/v1/jobs/{id}/tasks/pause", post(tasks_control::pause))
         .route("/v1/jobs/{id}/tasks/resume", post(tasks_control::resume))

@@ -19,6 +19,7 @@ mod measure;
 mod never_started;
 mod probe;
 mod producers;
+mod seal_jobs;
 mod settle;
 
 pub use archive::Archive;
@@ -33,6 +34,7 @@ pub use measure::Measure;
 pub use never_started::{NeverStarted, Patience};
 pub use probe::ProbeWorkers;
 pub use producers::RearmProducers;
+pub use seal_jobs::SealJobs;
 pub use settle::SettleJobs;
 
 /// A loop's body.

@@ -80,6 +80,7 @@ impl Bench {
                 access_key: TestBucket::ACCESS_KEY.to_owned(),
                 secret_key: TestBucket::SECRET_KEY.to_owned(),
             },
+            signer: None,
             limits,
             tuning,
         };
@@ -164,7 +165,9 @@ impl Bench {
 
 async fn app_on(config: Config, holder: &str) -> Result<App> {
     let store = Store::connect(&StoreConfig { url: config.database_url.clone(), max_connections: 10 }).await?;
+    let signing = coordinator::signing::Signing::open(&store, None).await?;
     Ok(App {
+        signing,
         listening: Default::default(),
         store,
         artifacts: app::bucket(&config.bucket),

@@ -2,20 +2,20 @@
 
 use super::{Desk, Told, Way, all_ended, join, share, split};
 use crate::engine::LocalPack;
+use crate::signing::Unsigned;
 use crate::stages::edit::{Edited, Input, Plan};
 use crate::stages::ended::Ended;
 use crate::stages::invert::LatentNote;
-use crate::signing::Unsigned;
 use crate::stages::prepare::media_type;
 use crate::stages::record::{self, Context};
 use crate::stages::{fetch, upload};
 use crate::watch::Watch;
 use chrono::Utc;
 use credentials::{embed_record, put_xmp};
-use domain::{Digest, Output};
 use domain::edit::EditSpec;
 use domain::inversion::Inversion;
 use domain::record::{Links, WrittenRecord};
+use domain::{Digest, Output};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;

@@ -16,7 +16,8 @@ use credentials::embed_record;
 use domain::edit::{EditSpec, Selection};
 use domain::inversion::Inversion;
 use domain::record::{
-    Detail, Execution, Links, MicroBatch, NO_WATERMARK, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, WrittenRecord,
+    Detail, Execution, Links, MicroBatch, NO_WATERMARK, Outcome as Came, RECORD_SCHEMA, Recipe, Record, SourceFacts,
+    TextFacts, WrittenRecord,
 };
 use domain::stage::NUMERICS_VERSION;
 use domain::{Digest, Reason, Stage, StageKey, digest_of};
@@ -298,7 +299,13 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
         },
         pack: desk.batch.pack.digest,
         models: BTreeMap::new(),
-        text: TextFacts { target: edit.text.clone(), neutral: edit.neutral.clone(), templates: 0, expanded: nothing, tokens: None },
+        text: TextFacts {
+            target: edit.text.clone(),
+            neutral: edit.neutral.clone(),
+            templates: 0,
+            expanded: nothing,
+            tokens: None,
+        },
         inversion: inversion.clone(),
         edit: EditSpec { name: None, only: Selection::default(), ..edit.clone() },
         strength: item.strength,

@@ -36,7 +36,8 @@ fn kept(folder: &Path) -> Result<LocalKey> {
     if !folder.join(CERTIFICATES).exists() {
         make(folder).with_context(|| format!("no signing key can be made in {}", folder.display()))?;
     }
-    let read = |name| std::fs::read_to_string(folder.join(name)).with_context(|| folder.join(name).display().to_string());
+    let read =
+        |name| std::fs::read_to_string(folder.join(name)).with_context(|| folder.join(name).display().to_string());
     LocalKey::new(&read(KEY)?, &read(CERTIFICATES)?).with_context(|| format!("the signing key in {}", folder.display()))
 }
 

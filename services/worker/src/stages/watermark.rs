@@ -70,10 +70,13 @@ impl Program {
             let said: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(200).collect();
             return Err(failed(&format!("ended with {}: {said}", output.status)));
         }
-        let answer = credentials::raster::decode(&output.stdout).map_err(|e| failed(&format!("answered no picture: {e}")))?;
+        let answer =
+            credentials::raster::decode(&output.stdout).map_err(|e| failed(&format!("answered no picture: {e}")))?;
         match answer {
             (width, height, pixels) if (width, height) == (side, side) => Ok(pixels),
-            (width, height, _) => Err(failed(&format!("answered a picture of {width} x {height}, not {side} x {side}"))),
+            (width, height, _) => {
+                Err(failed(&format!("answered a picture of {width} x {height}, not {side} x {side}")))
+            }
         }
     }
 }
@@ -88,7 +91,9 @@ mod tests {
         let mark = async |command: &str| Watermarker::command(command.to_owned(), None).mark(4, &raster).await;
         assert_eq!(mark("cat").await.unwrap(), Some(raster.clone()));
         assert_eq!(Watermarker::None.mark(4, &raster).await.unwrap(), None);
-        for (command, word) in [("echo no model >&2; exit 1", "no model"), ("echo x", "no picture"), ("true", "no picture")] {
+        for (command, word) in
+            [("echo no model >&2; exit 1", "no model"), ("echo x", "no picture"), ("true", "no picture")]
+        {
             let Err(Ended::Failed { detail, .. }) = mark(command).await else { panic!("{command}") };
             assert!(detail.contains(word), "{detail}");
         }

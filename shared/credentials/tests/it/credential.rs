@@ -194,7 +194,8 @@ fn a_program_that_keeps_the_key_signs_or_says_why_not() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key.pem");
     std::fs::write(&key, &issued.private_key).unwrap();
-    let numbers = "openssl asn1parse -inform DER | sed -n 's/.*INTEGER *://p' | while read n; do printf '%64s' $n; done";
+    let numbers =
+        "openssl asn1parse -inform DER | sed -n 's/.*INTEGER *://p' | while read n; do printf '%64s' $n; done";
     let hex = "tr ' ' 0 | python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.stdin.read()))'";
     let file = sign(&format!("openssl dgst -sha256 -sign {} | {numbers} | {hex}", key.display())).unwrap();
     assert_eq!(Container::of(&file).unwrap(), Container::Png);

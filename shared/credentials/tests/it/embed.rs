@@ -19,7 +19,11 @@ fn a_record_goes_in_and_comes_out_and_leaves_the_picture_alone() {
     assert_eq!(json, canonical_json(&record).unwrap());
     assert_eq!(strip_record(&signed).unwrap(), plain);
     assert_eq!(raster_digest(&signed).unwrap(), record.outcome.raster_sha256);
-    assert_eq!(embed_record(&signed, &written(&record), Detail::Full).unwrap(), signed, "a second record replaces the first");
+    assert_eq!(
+        embed_record(&signed, &written(&record), Detail::Full).unwrap(),
+        signed,
+        "a second record replaces the first"
+    );
     let (findings, _) = check_file(&signed);
     assert!(findings.iter().all(|f| f.result == Check::Pass), "{findings:?}");
 }

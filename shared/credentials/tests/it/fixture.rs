@@ -34,7 +34,7 @@ pub fn record(png: &[u8]) -> Record {
         source: SourceFacts {
             sha256: digest,
             raster_sha256: digest,
-                uri: None,
+            uri: None,
             size: [4, 4],
             format: "png".into(),
             conversions: vec![],
@@ -58,7 +58,7 @@ pub fn record(png: &[u8]) -> Record {
         rng: "chacha8".into(),
         noise: "fixed".into(),
         precision: "fp32".into(),
-            determinism: None,
+        determinism: None,
         source_latent: digest,
         mapper: None,
         mask: None,
@@ -123,7 +123,6 @@ pub fn record(png: &[u8]) -> Record {
 pub fn written(record: &Record) -> WrittenRecord {
     WrittenRecord::new(record.clone()).unwrap()
 }
-
 
 /// The same picture, larger, in each format.
 pub fn pictures() -> [(Container, Vec<u8>); 3] {

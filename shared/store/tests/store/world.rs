@@ -263,7 +263,7 @@ pub fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
 pub fn source(ordinal: i64) -> SourceRow {
     SourceRow {
         sha256: Digest::of(format!("source {ordinal}")),
-                uri: None,
+        uri: None,
         bytes: 1000 + ordinal,
         labels: BTreeMap::from([("hair".to_owned(), "brown".to_owned())]),
         masks: BTreeMap::new(),

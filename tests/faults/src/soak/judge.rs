@@ -67,6 +67,10 @@ const BOUNDS: [Bound; 20] = [
     Bound { prefix: "table_kib.", share: 0.1, least: 1024.0, why: "its pages are used again" },
 ];
 
+/// Pools: they open what is needed up to a limit, and faults close all of it at once, so that the half hour after such a fault slopes
+/// upwards. Growth is what exceeds all that was there before.
+const POOLED: [&str; 2] = ["open_files.", "connections.postgres"];
+
 /// Kept for ever on purpose: results with their records, what was asked for and what came of it.
 const KEPT: [&str; 10] = [
     "results",
@@ -138,7 +142,7 @@ fn one(samples: &[Sample], name: &str) -> Option<Series> {
         per_hour,
         bound: most,
         why: bound.why,
-        flat: per_hour <= most,
+        flat: per_hour <= most || (POOLED.iter().any(|pool| name.starts_with(pool)) && !exceeds(&all, bound.least)),
     })
 }
 
@@ -160,6 +164,13 @@ fn values(samples: &[Sample], name: &str) -> Vec<(f64, f64)> {
 
 fn second_half(values: &[(f64, f64)]) -> &[(f64, f64)] {
     &values[values.len() / 2..]
+}
+
+/// Whether the second half has a value above the highest of the first by more than `bound`.
+fn exceeds(values: &[(f64, f64)], bound: f64) -> bool {
+    let highest = |half: &[(f64, f64)]| half.iter().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
+    let (before, after) = values.split_at(values.len() / 2);
+    highest(after) > highest(before) + bound
 }
 
 fn grown(values: &[(f64, f64)]) -> f64 {

@@ -8,8 +8,12 @@ use crate::held::Held;
 use crate::pipeline::{self, Line};
 use crate::report::{Identity, Reporter};
 use crate::settle::Taken;
+use crate::signing::Signing;
+use crate::stages::watermark::Watermarker;
 use artifacts::{Artifacts, S3Config};
 use broker::{BrokerConfig, Publisher, Verdict, consume_outcomes};
+use chrono::Utc;
+use credentials::{Authority, Issuer, LocalKey};
 use domain::Digest;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
 use packs::Pack;
@@ -169,6 +173,8 @@ impl Rig {
 
 fn batch(pack: PackRef, work: Work) -> WorkBatch {
     WorkBatch {
+        output: Default::default(),
+        submitter: None,
         batch: BatchId::from_uuid(Uuid::new_v4()),
         job: JobId::from_uuid(Uuid::nil()),
         project: "tests".into(),
