@@ -80,6 +80,7 @@ impl Bench {
                 access_key: TestBucket::ACCESS_KEY.to_owned(),
                 secret_key: TestBucket::SECRET_KEY.to_owned(),
             },
+            lineage: None,
             limits,
             tuning,
         };
