@@ -133,6 +133,7 @@ pub fn dataset(plan: &Plan, facts: &Facts, state: &State, files: Vec<File>, imag
         license: about.license.clone(),
         url: about.url.clone(),
         creator: about.creator.clone(),
+        citation: about.citation.clone(),
         version: "1.0.0".to_owned(),
         published: ended(plan),
         derived_from: derived_from(facts),

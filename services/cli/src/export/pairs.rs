@@ -12,8 +12,8 @@ use wire::http::v1::{Page, Pair};
 /// Rows of a page: what a repetition may have to do again.
 const PAGE: u32 = 200;
 
-/// Goes on behind the last row that is noted.
-pub async fn run(work: &Work<'_>, state: &mut State) -> Result<()> {
+/// Goes on behind the last row that is noted; `resumed` says that an earlier run may have begun the page behind it.
+pub async fn run(work: &Work<'_>, state: &mut State, resumed: bool) -> Result<()> {
     bring_pending(work, state).await?;
     let mut pass = Pass {
         work,
@@ -22,7 +22,7 @@ pub async fn run(work: &Work<'_>, state: &mut State) -> Result<()> {
         placed: Placed::default(),
         recent: Recent::default(),
         // what the interrupted page had brought to its place need not be fetched again
-        check: state.repeated || state.pairs > 0,
+        check: state.repeated || resumed,
     };
     for staged in work.staging.rows(state)? {
         pass.placed.note(&staged?.row);
