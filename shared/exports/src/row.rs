@@ -324,11 +324,13 @@ pub(crate) mod tests {
         for row in &rows {
             assert_eq!(columns.values(row).count(), columns.list().len());
             for (column, value) in columns.list().iter().zip(columns.values(row)) {
-                let fits = match (&value, column.kind) {
-                    (Value::Text(_), Kind::Text) | (Value::Float(_), Kind::Float) => true,
-                    (Value::Integer(_), Kind::Integer) | (Value::Absent, _) => true,
-                    _ => false,
-                };
+                let fits = matches!(
+                    (&value, column.kind),
+                    (Value::Text(_), Kind::Text)
+                        | (Value::Float(_), Kind::Float)
+                        | (Value::Integer(_), Kind::Integer)
+                        | (Value::Absent, _)
+                );
                 assert!(fits, "{} is {value:?}", column.name);
             }
         }

@@ -15,12 +15,13 @@ const PAGE: u32 = 200;
 /// Goes on behind the last row that is noted; `resumed` says that an earlier run may have begun the page behind it.
 pub async fn run(work: &Work<'_>, state: &mut State, resumed: bool) -> Result<()> {
     bring_pending(work, state).await?;
+    let recent = Recent::default();
     let mut pass = Pass {
         work,
         rows: work.staging.append_rows(state)?,
         shards: Shards::resume(work.staging, work.plan.shard_bytes(), state)?,
         placed: Placed::default(),
-        recent: Recent::default(),
+        recent: &recent,
         // what the interrupted page had brought to its place need not be fetched again
         check: state.repeated || resumed,
     };
@@ -61,14 +62,14 @@ struct Pass<'a> {
     rows: Rows,
     shards: Shards<'a>,
     placed: Placed,
-    recent: Recent,
+    recent: &'a Recent,
     check: bool,
 }
 
 impl Pass<'_> {
     async fn page(&mut self, state: &mut State, pairs: &[Pair]) -> Result<()> {
         match self.work.plan.format() {
-            Format::Webdataset => self.into_shards(state, pairs).await?,
+            Format::Webdataset => self.fill_shards(state, pairs).await?,
             Format::Prov => {
                 for pair in pairs {
                     let row = self.work.plan.row(pair);
@@ -86,9 +87,9 @@ impl Pass<'_> {
         self.note(state)
     }
 
-    async fn into_shards(&mut self, state: &mut State, pairs: &[Pair]) -> Result<()> {
-        let (work, recent) = (self.work, std::mem::take(&mut self.recent));
-        let mut samples = std::pin::pin!(images::samples(work, &recent, pairs));
+    async fn fill_shards(&mut self, state: &mut State, pairs: &[Pair]) -> Result<()> {
+        let work = self.work;
+        let mut samples = std::pin::pin!(images::samples(work, self.recent, pairs));
         while let Some(sample) = samples.try_next().await? {
             let json = serde_json::to_vec(&state.columns.flat(&sample.row))?;
             if self.shards.is_full_for(&sample, json.len()) {
