@@ -1,11 +1,11 @@
 //! The first pass: images to their places, rows to the staged file, page by page.
 
+use super::Work;
 use super::images::{self, Placed, Recent};
 use super::plan::Format;
 use super::shards::Shards;
 use super::staging::{Rows, Staged, State};
-use super::{Work, survey};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use futures_util::TryStreamExt as _;
 use wire::http::v1::{Page, Pair};
 
@@ -31,9 +31,8 @@ pub async fn run(work: &Work<'_>, state: &mut State, resumed: bool) -> Result<()
     while state.pairs < state.total {
         let page: Page<Pair> = work.client.get(&work.plan.page(state.cursor.as_deref(), PAGE)).await?;
         if page.items.is_empty() {
-            // fewer than were counted: the job was taken up again and has changed, which the next run sees
-            *state = survey::run(work, true).await?;
-            anyhow::bail!("job {} has changed since the export began; run the command again", work.plan.job.id);
+            // fewer than were counted: the job was taken up again, which the next run sees
+            bail!("job {} has changed since the export began; run the command again", work.plan.job.id);
         }
         pass.page(state, &page.items).await?;
         work.bar.set_position(state.pairs);

@@ -9,8 +9,8 @@ use exports::{Columns, column_of_metric};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::http::v1::{Page, Pair};
 
-/// Splits of an export at most: each has a file that is open while tables are written.
-const MOST_SPLITS: usize = 100;
+/// Splits of an export at most: each has a table that is open, with up to 16 MiB of rows in memory, while tables are written.
+const MOST_SPLITS: usize = 20;
 /// Rows of a page: the most a coordinator gives.
 const PAGE: u32 = 1_000;
 

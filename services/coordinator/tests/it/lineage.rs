@@ -8,12 +8,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use coordinator::config::Lineage;
+use coordinator::app::App;
+use coordinator::config::{Config, Lineage};
 use coordinator::lineage::Teller;
 use coordinator::sweep::{Reconciler as _, TellLineage};
 use domain::JobId;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// What an endpoint answers, and what it heard.
@@ -46,9 +48,12 @@ fn kinds(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["eventType"].as_str().unwrap_or_default()).collect()
 }
 
+fn settings(url: &str) -> Lineage {
+    Lineage { endpoint: url.to_owned(), namespace: "lab".to_owned(), api_key: None }
+}
+
 fn teller(url: &str) -> Result<Teller> {
-    let settings = Lineage { endpoint: url.to_owned(), namespace: "lab".to_owned(), api_key: None };
-    Ok(Teller::new(settings)?)
+    Ok(Teller::new(settings(url))?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +98,24 @@ async fn every_job_is_told_when_it_begins_and_ends_whatever_the_endpoint_does() 
     assert_eq!((beside.run_once().await?, endpoint.take().len()), (0, 0));
     endpoint.answers.lock().expect("one thread").push(StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(told.run_once().await?, 2);
+    assert_eq!(kinds(&endpoint.take()), ["START", "ABORT"]);
+    serving.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_with_the_setting_tells_by_itself() -> Result<()> {
+    let bench = Bench::new().await?;
+    bench.dataset("faces", 1).await?;
+    bench.dataset("train", 1).await?;
+    bench.pack().await?;
+    let endpoint = Endpoint::default();
+    let lineage = Some(settings(&endpoint.serve().await?));
+    let config = Arc::new(Config { lineage, ..Config::clone(&bench.app.config) });
+    let serving = crate::life_of_a_job::Serving::start(&App { config, ..bench.app.clone() }).await?;
+    let id = submit(&bench, &job("told")).await?;
+    bench.post(&format!("/v1/jobs/{id}/cancel"), &json!({}), &[]).await?;
+    let heard = || async { (endpoint.heard.lock().expect("one thread").len() == 2).then_some(()) };
+    testkit::wait_until("both events are told", Duration::from_secs(60), heard).await;
     assert_eq!(kinds(&endpoint.take()), ["START", "ABORT"]);
     serving.end().await
 }
