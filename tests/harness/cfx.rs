@@ -32,9 +32,18 @@ impl Answer {
 }
 
 pub(crate) async fn run<A: AsRef<str>>(server: &str, arguments: impl IntoIterator<Item = A>) -> Result<Answer> {
+    run_with(server, &[], arguments).await
+}
+
+pub(crate) async fn run_with<A: AsRef<str>>(
+    server: &str,
+    environment: &[(&str, String)],
+    arguments: impl IntoIterator<Item = A>,
+) -> Result<Answer> {
     let arguments: Vec<String> = arguments.into_iter().map(|a| a.as_ref().to_owned()).collect();
     let mut command = tokio::process::Command::new(testkit::workspace_binary("cfx")?);
     command.args(&arguments).env("CFX_SERVER", server).env_remove("CFX_PROJECT").stdin(Stdio::null());
+    command.envs(environment.iter().map(|(name, value)| (*name, value)));
     let output = command.kill_on_drop(true).output().await.context("cfx cannot be run")?;
     Ok(Answer {
         command: format!("cfx {}", arguments.join(" ")),

@@ -196,6 +196,11 @@ impl Cluster {
         cfx::run(&format!("http://{}", self.server), arguments).await
     }
 
+    /// The same with an environment of its own.
+    pub async fn cfx_with<A: AsRef<str>>(&self, environment: &[(&str, String)], arguments: &[A]) -> Result<Answer> {
+        cfx::run_with(&format!("http://{}", self.server), environment, arguments).await
+    }
+
     /// `cfx` with these arguments against another address that leads here, such as a [`testkit::FaultProxy`]'s.
     pub async fn cfx_through<A: AsRef<str>>(
         &self,

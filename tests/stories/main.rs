@@ -2,6 +2,7 @@
 
 mod broker_loss;
 mod cancel;
+mod exports;
 mod framing;
 mod late_messages;
 mod limits;

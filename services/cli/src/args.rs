@@ -381,6 +381,9 @@ pub struct ExportArgs {
     /// Who answers for the dataset.
     #[arg(long)]
     pub creator: Option<String>,
+    /// How the dataset is to be cited.
+    #[arg(long)]
+    pub citation: Option<String>,
     /// Where the dataset will be found.
     #[arg(long)]
     pub url: Option<String>,

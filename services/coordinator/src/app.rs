@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::enqueue::Enqueue;
 use crate::import::ImportPrefixes;
+use crate::lineage::Teller;
 use crate::relay::Relay;
 use crate::signing::Signing;
 use crate::sweep::{self, Reconciler};
@@ -72,7 +73,8 @@ impl App {
     /// When the listener breaks.
     pub async fn serve(self, listener: TcpListener, soft: CancellationToken) -> anyhow::Result<()> {
         let tracker = TaskTracker::new();
-        self.start_loops(&tracker, &soft);
+        let lineage = self.config.lineage.clone().map(Teller::new).transpose().context("no TLS for OpenLineage")?;
+        self.start_loops(&tracker, &soft, lineage);
         let router = http::router(self.clone());
         let stop = soft.clone();
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
@@ -94,7 +96,7 @@ impl App {
         Ok(())
     }
 
-    fn start_loops(&self, tracker: &TaskTracker, soft: &CancellationToken) {
+    fn start_loops(&self, tracker: &TaskTracker, soft: &CancellationToken, lineage: Option<Teller>) {
         let tuning = &self.config.tuning;
         let (poll, slow) = (tuning.poll, tuning.sweep);
         let start = Loops { app: self, tracker, soft };
@@ -119,6 +121,9 @@ impl App {
         start.every(sweep::Forget { app: self.clone() }, slow.max(Duration::from_secs(60)));
         start.every(signing::NoticeKeys { app: self.clone() }, slow.max(Duration::from_secs(2)));
         tracker.spawn(signing::run(self.clone(), soft.clone()));
+        if let Some(teller) = lineage {
+            start.every(sweep::TellLineage { app: self.clone(), teller }, slow);
+        }
         tracker.spawn(outcomes::run(self.clone(), soft.clone()));
     }
 }

@@ -75,6 +75,21 @@ pub struct Settings {
     /// A program that keeps the key: run by `sh -c`, it gets the bytes to sign on its standard input and answers with the raw signature.
     #[arg(long, env = "CFX_SIGNING_COMMAND", global = true)]
     pub signing_command: Option<String>,
+    /// Address of an OpenLineage service, such as http://marquez:5000, to be told of jobs that begin and end. [default: none]
+    #[arg(long, env = "OPENLINEAGE_URL", global = true)]
+    pub openlineage_url: Option<String>,
+    /// Path of its endpoint. [default: api/v1/lineage]
+    #[arg(long, env = "OPENLINEAGE_ENDPOINT", global = true)]
+    pub openlineage_endpoint: Option<String>,
+    /// Namespace of jobs and datasets there. [default: counterfactory]
+    #[arg(long, env = "OPENLINEAGE_NAMESPACE", global = true)]
+    pub openlineage_namespace: Option<String>,
+    /// Its bearer token.
+    #[arg(long, env = "OPENLINEAGE_API_KEY", global = true, hide_env_values = true)]
+    pub openlineage_api_key: Option<String>,
+    /// A file that holds the token.
+    #[arg(long, env = "OPENLINEAGE_API_KEY_FILE", global = true)]
+    pub openlineage_api_key_file: Option<PathBuf>,
     /// What to log: `level` or `target=level,…`. [default: info]
     #[arg(long, env = "CFX_LOG", global = true)]
     pub log: Option<String>,
@@ -225,6 +240,24 @@ pub struct Bucket {
     pub secret_key: String,
 }
 
+/// Who is told of jobs. The variables of the environment are those of OpenLineage's own clients.
+#[derive(Clone)]
+pub struct Lineage {
+    /// Where events are posted.
+    pub endpoint: String,
+    /// Namespace of jobs and datasets.
+    pub namespace: String,
+    /// Bearer token.
+    pub api_key: Option<String>,
+}
+
+impl std::fmt::Debug for Lineage {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lineage").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
 /// Settings that are complete.
 #[derive(Clone)]
 pub struct Config {
@@ -240,6 +273,8 @@ pub struct Config {
     pub bucket: Bucket,
     /// The key that signs, if one is configured.
     pub signer: Option<Signer>,
+    /// OpenLineage, where it is wanted.
+    pub lineage: Option<Lineage>,
     /// What one request may cost.
     pub limits: Limits,
     /// Sizes and paces of the loops.
@@ -326,6 +361,12 @@ impl Settings {
             pair(self.signing_key, self.signing_key_file, file.signing_key, file.signing_key_file);
         let (s3_secret_key, s3_secret_key_file) =
             pair(self.s3_secret_key, self.s3_secret_key_file, file.s3_secret_key, file.s3_secret_key_file);
+        let (openlineage_api_key, openlineage_api_key_file) = pair(
+            self.openlineage_api_key,
+            self.openlineage_api_key_file,
+            file.openlineage_api_key,
+            file.openlineage_api_key_file,
+        );
         Ok(Self {
             config: Some(path),
             listen: self.listen.or(file.listen),
@@ -347,6 +388,11 @@ impl Settings {
             signing_key,
             signing_key_file,
             signing_command: self.signing_command.or(file.signing_command),
+            openlineage_url: self.openlineage_url.or(file.openlineage_url),
+            openlineage_endpoint: self.openlineage_endpoint.or(file.openlineage_endpoint),
+            openlineage_namespace: self.openlineage_namespace.or(file.openlineage_namespace),
+            openlineage_api_key,
+            openlineage_api_key_file,
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),
             limits: file.limits,
@@ -394,6 +440,19 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Who is told of jobs; nobody without an address.
+    fn lineage(&self) -> Result<Option<Lineage>, ConfigError> {
+        let Some(url) = self.openlineage_url.as_deref().filter(|url| !url.is_empty()) else { return Ok(None) };
+        let path = self.openlineage_endpoint.as_deref().unwrap_or("api/v1/lineage");
+        Ok(Some(Lineage {
+            endpoint: format!("{}/{}", url.trim_end_matches('/'), path.trim_start_matches('/')),
+            namespace: self.openlineage_namespace.clone().unwrap_or_else(|| "counterfactory".to_owned()),
+            api_key: secret(self.openlineage_api_key.clone(), self.openlineage_api_key_file.as_ref())?,
+        }))
+    }
+}
+
 impl Config {
     /// The complete settings, or the first one that is missing.
     ///
@@ -408,6 +467,7 @@ impl Config {
             broker_url: secret(settings.broker_url.clone(), settings.broker_url_file.as_ref())?.ok_or(missing)?,
             bucket: settings.bucket()?,
             signer: settings.signer()?,
+            lineage: settings.lineage()?,
             limits: settings.limits,
             tuning: settings.tuning.clone(),
         })
@@ -460,6 +520,17 @@ mod tests {
         std::fs::write(&file, "databse_url = \"x\"\n").unwrap();
         assert!(matches!(given(file), Err(ConfigError::Malformed { .. })));
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn lineage_is_told_to_an_address_only() {
+        assert!(Config::resolve(&complete()).ok().unwrap().lineage.is_none());
+        let given = Settings { openlineage_url: Some("http://marquez:5000/".into()), ..complete() };
+        let lineage = Config::resolve(&given).ok().unwrap().lineage.unwrap();
+        assert_eq!(
+            (lineage.endpoint.as_str(), lineage.namespace.as_str()),
+            ("http://marquez:5000/api/v1/lineage", "counterfactory")
+        );
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub enum LoopError {
     /// RabbitMQ.
     #[error("the broker refused a step")]
     Broker(#[from] broker::BrokerError),
+    /// OpenLineage.
+    #[error("an event of lineage cannot be told")]
+    Lineage(#[from] crate::lineage::LineageError),
     /// A specification without canonical form: validation lets none through.
     #[error("a stage key cannot be computed")]
     Canonical(#[from] domain::digest::CanonicalError),

@@ -23,6 +23,7 @@ pub mod framable;
 pub mod http;
 pub mod import;
 pub mod keys;
+pub mod lineage;
 pub mod measurable;
 pub mod outcomes;
 pub mod rebuild;

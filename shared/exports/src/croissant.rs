@@ -61,6 +61,8 @@ pub struct Dataset {
     pub url: Option<String>,
     /// Who answers for it, where that is known.
     pub creator: Option<String>,
+    /// How it is to be cited, where that is known.
+    pub citation: Option<String>,
     /// Its version.
     pub version: String,
     /// When it was published.
@@ -140,6 +142,9 @@ pub fn croissant(dataset: &Dataset) -> Result<Value, serde_json::Error> {
     }
     if let Some(url) = &dataset.url {
         put("url", url.as_str().into());
+    }
+    if let Some(citation) = &dataset.citation {
+        put("citeAs", citation.as_str().into());
     }
     if let Some(creator) = &dataset.creator {
         put("creator", json!({ "@type": "sc:Organization", "name": creator }));
@@ -247,6 +252,7 @@ mod tests {
             license: None,
             url: None,
             creator: None,
+            citation: None,
             version: "1.0.0".to_owned(),
             published: DateTime::UNIX_EPOCH,
             derived_from: vec!["urn:x".to_owned()],

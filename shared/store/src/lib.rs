@@ -33,6 +33,7 @@ mod jobs;
 mod landmarks;
 mod leader;
 mod limits;
+mod lineage;
 mod masks;
 mod outbox;
 mod outcomes;

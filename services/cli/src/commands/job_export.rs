@@ -13,15 +13,14 @@ pub async fn run(at: &Context, args: &ExportArgs) -> Result<u8> {
     let job: Job = at.client.get(&format!("/v1/jobs/{id}")).await?;
     let plan = Plan::new(job, args)?;
     let sink = Sink::open(&args.to).await?;
-    let staging = Staging::open(sink.staging()?)?;
     let earlier = export::report(&sink).await?;
     if let Some(earlier) = &earlier {
         plan.same_place(&earlier.identity, &sink)?;
         if earlier.identity == plan.identity {
-            staging.remove()?;
             return told(at, &plan, &sink, earlier);
         }
     }
+    let staging = Staging::open(sink.staging()?)?;
     let bar = if at.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} pairs, {eta} left")?);
     let work = Work { client: &at.client, plan: &plan, sink: &sink, staging: &staging, bar: &bar };

@@ -133,6 +133,7 @@ pub fn dataset(plan: &Plan, facts: &Facts, state: &State, files: Vec<File>, imag
         license: about.license.clone(),
         url: about.url.clone(),
         creator: about.creator.clone(),
+        citation: about.citation.clone(),
         version: "1.0.0".to_owned(),
         published: ended(plan),
         derived_from: derived_from(facts),
@@ -165,7 +166,9 @@ pub fn readme(plan: &Plan, state: &State) -> String {
     }
     line(format!("pretty_name: {}", quoted(&plan.job.spec.name)));
     line("tags: [counterfactual, synthetic, image-editing]".to_owned());
-    line("configs:\n- config_name: default\n  data_files:".to_owned());
+    if !state.splits.is_empty() {
+        line("configs:\n- config_name: default\n  data_files:".to_owned());
+    }
     for split in state.splits.keys() {
         let files = match plan.format() {
             Format::Webdataset => format!("{split}-*.tar"),

@@ -81,15 +81,11 @@ pub async fn place(work: &Work<'_>, placed: &mut Placed, pairs: &[Pair], check: 
         placed.set(ordinal, extension);
     }
     drop(sources);
-    let edited = |pair| {
-        let extension = placed.get(pair_ordinal(pair)).unwrap_or("bin");
+    let edited = pairs.iter().map(|pair| {
+        let extension = placed.get(pair.result.ordinal).unwrap_or("bin");
         place_edited(work, pair, extension, check)
-    };
-    stream::iter(pairs.iter().map(edited)).buffered(PARALLEL).try_collect().await
-}
-
-const fn pair_ordinal(pair: &Pair) -> i64 {
-    pair.result.ordinal
+    });
+    stream::iter(edited).buffered(PARALLEL).try_collect().await
 }
 
 fn source_name(ordinal: i64, extension: &str) -> String {

@@ -44,7 +44,9 @@ pub struct Work<'a> {
 /// # Errors
 /// Names what could not be read or written, and what to do.
 pub async fn run(work: &Work<'_>, repeated: bool) -> Result<Report> {
-    let mut state = match work.staging.load()? {
+    let noted = work.staging.load()?;
+    let resumed = noted.is_some();
+    let mut state = match noted {
         Some(state) if state.identity == work.plan.identity => state,
         Some(state) => {
             work.plan.same_place(&state.identity, work.sink)?;
@@ -55,6 +57,6 @@ pub async fn run(work: &Work<'_>, repeated: bool) -> Result<Report> {
     };
     work.bar.set_length(state.total);
     work.bar.set_position(state.pairs);
-    pairs::run(work, &mut state).await?;
+    pairs::run(work, &mut state, resumed).await?;
     documents::run(work, &state).await
 }

@@ -1,28 +1,29 @@
 //! The first pass: images to their places, rows to the staged file, page by page.
 
+use super::Work;
 use super::images::{self, Placed, Recent};
 use super::plan::Format;
 use super::shards::Shards;
 use super::staging::{Rows, Staged, State};
-use super::{Work, survey};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use futures_util::TryStreamExt as _;
 use wire::http::v1::{Page, Pair};
 
 /// Rows of a page: what a repetition may have to do again.
 const PAGE: u32 = 200;
 
-/// Goes on behind the last row that is noted.
-pub async fn run(work: &Work<'_>, state: &mut State) -> Result<()> {
+/// Goes on behind the last row that is noted; `resumed` says that an earlier run may have begun the page behind it.
+pub async fn run(work: &Work<'_>, state: &mut State, resumed: bool) -> Result<()> {
     bring_pending(work, state).await?;
+    let recent = Recent::default();
     let mut pass = Pass {
         work,
         rows: work.staging.append_rows(state)?,
         shards: Shards::resume(work.staging, work.plan.shard_bytes(), state)?,
         placed: Placed::default(),
-        recent: Recent::default(),
+        recent: &recent,
         // what the interrupted page had brought to its place need not be fetched again
-        check: state.repeated || state.pairs > 0,
+        check: state.repeated || resumed,
     };
     for staged in work.staging.rows(state)? {
         pass.placed.note(&staged?.row);
@@ -30,9 +31,8 @@ pub async fn run(work: &Work<'_>, state: &mut State) -> Result<()> {
     while state.pairs < state.total {
         let page: Page<Pair> = work.client.get(&work.plan.page(state.cursor.as_deref(), PAGE)).await?;
         if page.items.is_empty() {
-            // fewer than were counted: the job was taken up again and has changed, which the next run sees
-            *state = survey::run(work, true).await?;
-            anyhow::bail!("job {} has changed since the export began; run the command again", work.plan.job.id);
+            // fewer than were counted: the job was taken up again, which the next run sees
+            bail!("job {} has changed since the export began; run the command again", work.plan.job.id);
         }
         pass.page(state, &page.items).await?;
         work.bar.set_position(state.pairs);
@@ -61,14 +61,14 @@ struct Pass<'a> {
     rows: Rows,
     shards: Shards<'a>,
     placed: Placed,
-    recent: Recent,
+    recent: &'a Recent,
     check: bool,
 }
 
 impl Pass<'_> {
     async fn page(&mut self, state: &mut State, pairs: &[Pair]) -> Result<()> {
         match self.work.plan.format() {
-            Format::Webdataset => self.into_shards(state, pairs).await?,
+            Format::Webdataset => self.fill_shards(state, pairs).await?,
             Format::Prov => {
                 for pair in pairs {
                     let row = self.work.plan.row(pair);
@@ -86,9 +86,9 @@ impl Pass<'_> {
         self.note(state)
     }
 
-    async fn into_shards(&mut self, state: &mut State, pairs: &[Pair]) -> Result<()> {
-        let (work, recent) = (self.work, std::mem::take(&mut self.recent));
-        let mut samples = std::pin::pin!(images::samples(work, &recent, pairs));
+    async fn fill_shards(&mut self, state: &mut State, pairs: &[Pair]) -> Result<()> {
+        let work = self.work;
+        let mut samples = std::pin::pin!(images::samples(work, self.recent, pairs));
         while let Some(sample) = samples.try_next().await? {
             let json = serde_json::to_vec(&state.columns.flat(&sample.row))?;
             if self.shards.is_full_for(&sample, json.len()) {

@@ -50,6 +50,8 @@ pub struct About {
     pub license: Option<String>,
     /// Who answers for it.
     pub creator: Option<String>,
+    /// How it is to be cited.
+    pub citation: Option<String>,
     /// Where it will be found.
     pub url: Option<String>,
     /// What users must be told.
@@ -104,8 +106,9 @@ impl About {
             };
             rai.insert(property.to_owned(), text.to_owned());
         }
-        let ExportArgs { license, creator, url, .. } = args;
-        Ok(Self { license: license.clone(), creator: creator.clone(), url: url.clone(), rai })
+        let ExportArgs { license, creator, citation, url, .. } = args;
+        let (license, creator) = (license.clone(), creator.clone());
+        Ok(Self { license, creator, citation: citation.clone(), url: url.clone(), rai })
     }
 }
 

@@ -38,7 +38,7 @@ impl Sink {
     /// When this machine has no place for it.
     pub fn staging(&self) -> Result<PathBuf> {
         match self {
-            Self::Folder(folder) => Ok(folder.path(".cfx-export")),
+            Self::Folder(folder) => Ok(folder.path(folder::STAGING)),
             Self::Bucket(bucket) => {
                 let given = std::env::var_os("CFX_STATE_DIR").map(PathBuf::from);
                 let state = std::env::var_os("XDG_STATE_HOME").map(|home| PathBuf::from(home).join("cfx"));

@@ -4,6 +4,7 @@ mod bad_input;
 mod counterfactuals;
 mod http;
 mod life_of_a_job;
+mod lineage;
 mod pressure;
 mod support;
 mod worker;

@@ -81,6 +81,7 @@ impl Bench {
                 secret_key: TestBucket::SECRET_KEY.to_owned(),
             },
             signer: None,
+            lineage: None,
             limits,
             tuning,
         };

@@ -1,10 +1,13 @@
-//! A folder: files are written beside their place and renamed.
+//! A folder: files are written within it, among what is staged, and renamed. What a killed process leaves goes with the rest of that.
 
 use anyhow::{Context as _, Result};
 use domain::Digest;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where files are kept until they are whole.
+pub const STAGING: &str = ".cfx-export";
 
 /// A folder of this machine.
 #[derive(Debug)]
@@ -32,17 +35,17 @@ impl Folder {
 
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name);
-        let part = path.with_extension(format!("{}.part", self.parts.fetch_add(1, Ordering::Relaxed)));
+        let part = self.path(STAGING).join(format!("part-{}", self.parts.fetch_add(1, Ordering::Relaxed)));
         let write = async {
-            match tokio::fs::write(&part, bytes).await {
+            tokio::fs::write(&part, bytes).await?;
+            match tokio::fs::rename(&part, &path).await {
                 // the first of its folder
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    make_parent(&part)?;
-                    tokio::fs::write(&part, bytes).await?;
+                    make_parent(&path)?;
+                    tokio::fs::rename(&part, &path).await
                 }
-                written => written?,
+                renamed => renamed,
             }
-            tokio::fs::rename(&part, &path).await
         };
         write.await.with_context(|| format!("{} cannot be written", path.display()))
     }
