@@ -52,7 +52,7 @@ pub enum Command {
     #[command(subcommand)]
     Project(ProjectCommand),
     /// Print who changed what, latest first.
-    Audit {
+    AuditLog {
         /// At most this many entries.
         #[arg(long, default_value_t = 50)]
         limit: u64,

@@ -1,4 +1,4 @@
-//! `cfx audit`.
+//! `cfx audit-log`.
 
 use super::Context;
 use crate::{exit, output};
