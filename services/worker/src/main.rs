@@ -1,7 +1,7 @@
 //! The worker: owns one device, speaks RabbitMQ and S3, and has no access to the database.
 //!
 //! `run` takes batches from the queue until told to end; `edit` makes one edit with no services at all; `compute` runs a pack's
-//! networks on given tensors. The way of a batch:
+//! networks on given tensors; `score` asks a classifier about images. The way of a batch:
 //! [`consume`] (a slot is free, so ask for a batch) → [`settle`] (say `Started`, then acknowledge) → [`pipeline`] (stage, compute on
 //! the thread of [`gpu`], upload) → [`report`] (tell the outcomes until they are confirmed). Beside it: heartbeats ([`report`]),
 //! revocations ([`control`]), and the end in good order ([`drain`]).
@@ -18,6 +18,7 @@ mod held;
 mod pipeline;
 mod report;
 mod run;
+mod score;
 mod settle;
 mod single;
 mod stages;
@@ -42,6 +43,8 @@ enum Verb {
     Edit(Box<single::EditArgs>),
     /// Run a pack's networks on your own tensors, and write outputs and gradients: how an import is proved against its program.
     Compute(Box<compute::ComputeArgs>),
+    /// Ask a classifier about images: a TorchScript file or a pack's judge. `cfx audit` does it for all images of a job.
+    Score(Box<score::ScoreArgs>),
 }
 
 fn main() -> ExitCode {
@@ -72,5 +75,6 @@ fn perform(verb: Verb) -> Result<()> {
             single::run(&args)
         }
         Verb::Compute(args) => compute::run(&args),
+        Verb::Score(args) => score::run(&args),
     }
 }
