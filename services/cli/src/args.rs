@@ -1,5 +1,9 @@
 //! The command line, as clap reads it.
 
+mod audit;
+
+pub use audit::AuditArgs;
+
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use domain::Frame;
 use domain::accept::RejectReason;
@@ -51,6 +55,8 @@ pub enum Command {
     /// Share GPU time among projects.
     #[command(subcommand)]
     Project(ProjectCommand),
+    /// Audit a classifier by a job's counterfactuals: how often edits change its decision, and how often reconstructions do.
+    Audit(Box<AuditArgs>),
     /// Print who changed what, latest first.
     AuditLog {
         /// At most this many entries.

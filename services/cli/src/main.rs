@@ -4,6 +4,7 @@
 //! interrupted can be repeated: uploads are content-addressed, submits carry an idempotency key.
 
 mod args;
+mod audit;
 mod client;
 mod commands;
 mod exit;

@@ -1,5 +1,6 @@
 //! One command a file. Each takes a client and its arguments, prints, and returns the exit code.
 
+mod audit;
 mod audit_log;
 mod dataset_add;
 mod dataset_list;
@@ -85,6 +86,7 @@ pub async fn run(args: Args) -> Result<u8> {
         }
         Command::Project(ProjectCommand::List) => project::list(&at).await,
         Command::Project(ProjectCommand::Set(args)) => project::set(&at, &args).await,
+        Command::Audit(args) => audit::run(&at, &args).await,
         Command::AuditLog { limit } => audit_log::run(&at, limit).await,
         Command::Inspect { file } => inspect::run(&file),
         Command::Verify(args) => verify::run(&at, &args).await,
