@@ -10,6 +10,7 @@ mod main_job;
 mod packs;
 mod poison;
 mod rebuild;
+mod replays;
 mod submits;
 mod worker_loss;
 mod yields;
