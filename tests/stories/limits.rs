@@ -61,7 +61,7 @@ async fn a_budget_stops_a_job_and_a_deadline_ends_it_with_what_it_has() -> Resul
     assert!(tasks.items.iter().all(|task| task.cancelled_for.as_deref() == Some("deadline")), "{tasks:?}");
 
     single_task(&cluster).await?;
-    let log: Vec<AuditEntry> = cluster.cfx(["audit", "--json"]).await?.expect_code(0).json()?;
+    let log: Vec<AuditEntry> = cluster.cfx(["audit-log", "--json"]).await?.expect_code(0).json()?;
     for action in ["project.set", "job.limits", "job.deadline", "job.pause", "task.cancel", "job.resume"] {
         assert!(log.iter().any(|entry| entry.action == action), "{action} is missing in {log:?}");
     }

@@ -1,5 +1,6 @@
 //! What users live through, on real Postgres, RabbitMQ and S3, with the binaries that ship. One binary, one module a subject.
 
+mod audits;
 mod broker_loss;
 mod cancel;
 mod exports;
@@ -10,6 +11,7 @@ mod main_job;
 mod packs;
 mod poison;
 mod rebuild;
+mod replays;
 mod submits;
 mod worker_loss;
 mod yields;

@@ -1,5 +1,9 @@
 //! The command line, as clap reads it.
 
+mod audit;
+
+pub use audit::AuditArgs;
+
 use crate::export::Format;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use domain::Frame;
@@ -53,8 +57,10 @@ pub enum Command {
     /// Share GPU time among projects.
     #[command(subcommand)]
     Project(ProjectCommand),
+    /// Audit a classifier by a job's counterfactuals: how often edits change its decision, and how often reconstructions do.
+    Audit(Box<AuditArgs>),
     /// Print who changed what, latest first.
-    Audit {
+    AuditLog {
         /// At most this many entries.
         #[arg(long, default_value_t = 50)]
         limit: u64,

@@ -5,6 +5,7 @@
 //! carry an idempotency key, exports note how far they are.
 
 mod args;
+mod audit;
 mod client;
 mod commands;
 mod exit;

@@ -1,7 +1,7 @@
 //! The worker: owns one device, speaks RabbitMQ and S3, and has no access to the database.
 //!
-//! `run` takes batches from the queue until told to end; `edit` makes one edit with no services at all; `compute` runs a pack's
-//! networks on given tensors. The way of a batch:
+//! `run` takes batches from the queue until told to end; `edit` makes one edit with no services at all; `replay` renders outputs
+//! again from their records; `compute` runs a pack's networks on given tensors; `score` asks a classifier about images. The way of a batch:
 //! [`consume`] (a slot is free, so ask for a batch) → [`settle`] (say `Started`, then acknowledge) → [`pipeline`] (stage, compute on
 //! the thread of [`gpu`], upload) → [`report`] (tell the outcomes until they are confirmed). Beside it: heartbeats ([`report`]),
 //! revocations ([`control`]), and the end in good order ([`drain`]).
@@ -16,8 +16,10 @@ mod engine;
 mod gpu;
 mod held;
 mod pipeline;
+mod replay;
 mod report;
 mod run;
+mod score;
 mod settle;
 mod signing;
 mod single;
@@ -41,13 +43,19 @@ enum Verb {
     Run(Box<config::Settings>),
     /// Edit one image with no services at all; the result carries its record.
     Edit(Box<single::EditArgs>),
+    /// Render outputs again from the records inside them, and compare; exit code 4 if one differs.
+    Replay(Box<replay::ReplayArgs>),
     /// Run a pack's networks on your own tensors, and write outputs and gradients: how an import is proved against its program.
     Compute(Box<compute::ComputeArgs>),
+    /// Ask a classifier about images: a TorchScript file or a pack's judge. `cfx audit` does it for all images of a job.
+    Score(Box<score::ScoreArgs>),
 }
 
 fn main() -> ExitCode {
+    // Before anything that could start a thread.
+    networks::device::prepare_process();
     match perform(Arguments::parse().verb) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code.into(),
         Err(error) => {
             // Not by `?` from main: that prints a stack to people who mistyped a path.
             eprintln!("error: {error:#}");
@@ -56,8 +64,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(verb: Verb) -> Result<()> {
-    match verb {
+fn perform(verb: Verb) -> Result<u8> {
+    let done = match verb {
         Verb::Run(settings) => {
             let (config, log) = settings.resolve()?;
             let _telemetry = telemetry::init("worker", &log)?;
@@ -72,6 +80,9 @@ fn perform(verb: Verb) -> Result<()> {
             let _telemetry = telemetry::init("worker", &telemetry::LogConfig::default())?;
             single::run(&args)
         }
+        Verb::Replay(args) => return replay::run(&args),
         Verb::Compute(args) => compute::run(&args),
-    }
+        Verb::Score(args) => score::run(&args),
+    };
+    done.map(|()| 0)
 }

@@ -39,7 +39,7 @@ use uuid::Uuid;
 use wire::broker::v1::{Fence, TrainingSet};
 
 /// Work at the command line is run to its end: no checkpoint will name it.
-const UNNAMED: StageKey = StageKey(Digest::from_bytes([0; 32]));
+pub const UNNAMED: StageKey = StageKey(Digest::from_bytes([0; 32]));
 
 /// Edits one image and says what came of it.
 ///
@@ -47,24 +47,17 @@ const UNNAMED: StageKey = StageKey(Digest::from_bytes([0; 32]));
 /// One sentence on what is wrong with the pack, the image or the arguments.
 pub fn run(args: &EditArgs) -> Result<()> {
     let began = Instant::now();
-    let opened = Pack::open(&args.pack)?;
-    let problems = opened.verify().problems;
-    if !problems.is_empty() {
-        let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        bail!("the pack is not sound:\n  {}", list.join("\n  "));
-    }
+    let opened = sound_pack(&args.pack)?;
     let mut spec = args.spec(&opened.manifest().text.neutral)?;
     let inversion = match args.refine {
         0 => Inversion::Encoder {},
         steps => Inversion::Hybrid(Refinement { steps, ..Refinement::default() }),
     };
     inversion.validate()?;
-    let pack = LocalPack::new(opened.manifest().clone(), |file| opened.path(file));
     let (output, issuer) = (args.output()?, own_key::issuer(args)?);
     let settings = device_settings(args.device.as_deref(), args.threads)?;
     let device = device::open(&settings)?;
-    let engine = Engine::open(&pack.config, device)?;
-    let mut bench = Bench { memory: MemoryModel::of(engine.device()), engine, pack };
+    let mut bench = Bench::open(&opened, device)?;
     let source = bench.source(&args.image, &args.framing()?)?;
     let source_bytes = std::fs::read(&args.image).ok();
     let mask = args.mask.as_deref().map(|path| bench.mask(path, &source.facts)).transpose()?;
@@ -113,14 +106,40 @@ pub fn run(args: &EditArgs) -> Result<()> {
     Ok(())
 }
 
+/// A pack whose files are as its manifest says.
+///
+/// # Errors
+/// Every file that is not.
+pub fn sound_pack(folder: &Path) -> Result<Pack> {
+    let opened = Pack::open(folder)?;
+    let problems = opened.verify().problems;
+    if !problems.is_empty() {
+        let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        bail!("the pack is not sound:\n  {}", list.join("\n  "));
+    }
+    Ok(opened)
+}
+
 /// The networks, and what they compute one image with.
-struct Bench {
-    engine: Engine,
-    pack: LocalPack,
+pub struct Bench {
+    /// The networks.
+    pub engine: Engine,
+    /// Where they come from.
+    pub pack: LocalPack,
     memory: MemoryModel,
 }
 
 impl Bench {
+    /// Loads the networks of a pack on a device.
+    ///
+    /// # Errors
+    /// When a network cannot be loaded.
+    pub fn open(opened: &Pack, device: tch::Device) -> Result<Self> {
+        let pack = LocalPack::new(opened.manifest().clone(), |file| opened.path(file));
+        let engine = Engine::open(&pack.config, device)?;
+        Ok(Self { memory: MemoryModel::of(engine.device()), engine, pack })
+    }
+
     fn source(&self, path: &Path, framing: &Framing) -> Result<Source> {
         let (bytes, prepared) = self.image(path, framing)?;
         let facts = facts(Digest::of(&bytes), &prepared);
@@ -148,9 +167,15 @@ impl Bench {
     }
 
     fn invert(&mut self, inversion: &Inversion, source: Source) -> Result<invert::Inverted> {
-        let mut watch = Watch::finishing(vec![one_task()], Drain::default(), Duration::MAX);
-        let mut ends = invert::compute(&self.engine, &mut self.memory, inversion, &[source], &mut watch);
-        ends.swap_remove(0).map_err(failure)
+        self.invert_batch(inversion, &[source]).swap_remove(0)
+    }
+
+    /// Inverts sources in one batch, as far as memory allows; one end each.
+    pub fn invert_batch(&mut self, inversion: &Inversion, sources: &[Source]) -> Vec<Result<invert::Inverted>> {
+        let tasks = sources.iter().map(|_| one_task()).collect();
+        let mut watch = Watch::finishing(tasks, Drain::default(), Duration::MAX);
+        let ends = invert::compute(&self.engine, &mut self.memory, inversion, sources, &mut watch);
+        ends.into_iter().map(|end| end.map_err(failure)).collect()
     }
 
     /// The mask's digest, and the mask at the generator's size.
@@ -183,10 +208,18 @@ impl Bench {
             checkpoint: None,
         };
         let inputs: Vec<_> = args.strengths.iter().map(input).collect();
+        self.edit_batch(spec, mapper, &inputs)
+    }
+
+    /// Edits latents in one batch, as far as memory allows.
+    ///
+    /// # Errors
+    /// What concerns the whole batch: a text that is too long, a mapper that is missing or for another pack.
+    pub fn edit_batch(&mut self, spec: &EditSpec, mapper: Option<Vec<u8>>, inputs: &[Input]) -> Result<edit::Batch> {
         let plan = Plan { edit: spec.clone(), mapper, goal: self.pack.goal(&spec.text) };
         let tasks = inputs.iter().map(|_| one_task()).collect();
         let mut watch = Watch::finishing(tasks, Drain::default(), Duration::MAX);
-        edit::compute(&self.engine, &mut self.memory, &plan, &inputs, &mut watch).map_err(failure)
+        edit::compute(&self.engine, &mut self.memory, &plan, inputs, &mut watch).map_err(failure)
     }
 
     /// The mapper's file: read, trained, or none.
@@ -314,7 +347,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn failure(ended: Ended) -> anyhow::Error {
+/// The end of work at the command line, in a sentence.
+pub fn failure(ended: Ended) -> anyhow::Error {
     match ended {
         Ended::Failed { reason, detail } => anyhow::anyhow!("{detail} ({reason})"),
         Ended::Cancelled | Ended::Yielded(_) => anyhow::anyhow!("interrupted"),

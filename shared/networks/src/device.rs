@@ -4,8 +4,12 @@
 //! machines with and without one. This is the only module of the workspace with `unsafe` code: it opens libraries and
 //! calls a few functions in them by name, because tch has no binding for them.
 
+mod facts;
 pub mod memory;
 
+pub use facts::{CUBLAS_WORKSPACE, prepare_process};
+
+use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::str::FromStr;
@@ -137,6 +141,14 @@ pub struct Environment {
     pub device_name: Option<String>,
     /// The GPU driver's version; `None` on the CPU.
     pub driver: Option<String>,
+    /// CUDA's version as libtorch's run time has it, e.g. `13.0`; `None` on the CPU.
+    pub cuda: Option<String>,
+    /// The GPU's compute capability, e.g. `9.0`; `None` on the CPU.
+    pub compute_capability: Option<String>,
+    /// The profile of the GPU's part that is used, e.g. `1g.10gb`; `None` on the CPU and on a whole GPU.
+    pub mig: Option<String>,
+    /// Environment variables that libtorch's kernels heed, as far as they are set.
+    pub variables: BTreeMap<String, String>,
     /// cuDNN's version number, e.g. 91300; `None` on the CPU.
     pub cudnn: Option<i64>,
     /// CPU threads per operation.
@@ -151,10 +163,15 @@ pub fn environment(device: Device) -> Environment {
         Device::Cuda(index) => Some(index),
         _ => None,
     };
+    let device_name = gpu.map_or_else(processor_name, gpu_name);
     Environment {
+        cuda: gpu.and_then(|_| facts::cuda_version(tch::utils::version_cudart())),
+        compute_capability: gpu.and_then(compute_capability),
+        mig: gpu.and_then(|_| facts::mig_profile(device_name.as_deref()?)),
+        variables: facts::variables(),
         libtorch: libtorch_version().unwrap_or_else(|| "unknown".to_owned()),
         device: gpu.map_or(DeviceChoice::Cpu, DeviceChoice::Cuda).to_string(),
-        device_name: gpu.map_or_else(processor_name, gpu_name),
+        device_name,
         driver: gpu.and_then(|_| read_line("/sys/module/nvidia/version")),
         cudnn: gpu.filter(|_| Cuda::cudnn_is_available()).map(|_| tch::utils::version_cudnn()),
         threads: tch::get_num_threads(),
@@ -274,6 +291,35 @@ fn gpu_name(index: usize) -> Option<String> {
     Some(CStr::from_bytes_until_nul(&text).ok()?.to_string_lossy().into_owned())
 }
 
+#[expect(unsafe_code, reason = "the GPU's compute capability is known only to the CUDA driver")]
+fn compute_capability(index: usize) -> Option<String> {
+    type Init = unsafe extern "C" fn(u32) -> c_int;
+    type Get = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
+    type Attribute = unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int;
+    const SUCCESS: c_int = 0;
+    /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR` and `_MINOR`.
+    const MAJOR_MINOR: [c_int; 2] = [75, 76];
+    let index = c_int::try_from(index).ok()?;
+    let mut found = [0; 2];
+    // SAFETY: as in `gpu_name`; each call writes one int.
+    unsafe {
+        let driver = Library::new("libcuda.so.1").ok()?;
+        let mut device = 0;
+        if symbol::<Init>(&driver, "cuInit").ok()?(0) != SUCCESS
+            || symbol::<Get>(&driver, "cuDeviceGet").ok()?(&mut device, index) != SUCCESS
+        {
+            return None;
+        }
+        for (value, attribute) in found.iter_mut().zip(MAJOR_MINOR) {
+            if symbol::<Attribute>(&driver, "cuDeviceGetAttribute").ok()?(value, attribute, device) != SUCCESS {
+                return None;
+            }
+        }
+    }
+    let [major, minor] = found;
+    Some(format!("{major}.{minor}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +344,7 @@ mod tests {
         assert_eq!((environment.device.as_str(), environment.threads), ("cpu", 1));
         assert_eq!(environment.libtorch, "2.11.0");
         assert_eq!((environment.driver, environment.cudnn), (None, None));
+        assert_eq!((environment.cuda, environment.compute_capability, environment.mig), (None, None, None));
     }
 
     /// Either the libraries or the GPU itself is absent: no machine has this many.

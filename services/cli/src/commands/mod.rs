@@ -1,6 +1,7 @@
 //! One command a file. Each takes a client and its arguments, prints, and returns the exit code.
 
 mod audit;
+mod audit_log;
 mod dataset_add;
 mod dataset_list;
 mod dataset_show;
@@ -90,7 +91,8 @@ pub async fn run(args: Args) -> Result<u8> {
         }
         Command::Project(ProjectCommand::List) => project::list(&at).await,
         Command::Project(ProjectCommand::Set(args)) => project::set(&at, &args).await,
-        Command::Audit { limit } => audit::run(&at, limit).await,
+        Command::Audit(args) => audit::run(&at, &args).await,
+        Command::AuditLog { limit } => audit_log::run(&at, limit).await,
         Command::Keys(KeysCommand::List) => keys::list(&at).await,
         Command::Keys(KeysCommand::Export { to }) => keys::export(&at, &to).await,
         Command::Inspect { file } => inspect::run(&file),

@@ -74,6 +74,18 @@ pub struct Origin {
     pub parent: Option<Digest>,
 }
 
+impl Prepared {
+    /// Its raster at another size: RGB8, `side * side * 3` bytes.
+    ///
+    /// # Errors
+    /// When it cannot be resized.
+    pub fn at(self, side: u32) -> Result<Vec<u8>, Reject> {
+        let image = RgbImage::from_raw(self.resolution, self.resolution, self.raster);
+        let image = image.ok_or_else(|| Reject::new(Reason::Internal, "a prepared raster is not of its own size"))?;
+        square::to_square(image, side, &mut Vec::new())
+    }
+}
+
 /// A source that cannot be prepared: a fault of the item, never of the machine.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{message}")]

@@ -211,13 +211,15 @@ pub fn build() -> BTreeMap<String, String> {
 /// What results can depend on besides what has a field of its own.
 pub fn surroundings(environment: &Environment) -> BTreeMap<String, String> {
     let named = [
-        ("processor", environment.device_name.clone()),
         ("driver", environment.driver.clone()),
+        ("cuda", environment.cuda.clone()),
+        ("compute_capability", environment.compute_capability.clone()),
+        ("mig", environment.mig.clone()),
         ("cudnn", environment.cudnn.map(|version| version.to_string())),
+        ("processor", environment.device_name.clone().filter(|_| environment.device == "cpu")),
     ];
-    let variables = ["CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS", "MKL_NUM_THREADS"];
-    let set = variables.into_iter().map(|name| (name, std::env::var(name).ok()));
-    named.into_iter().chain(set).filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    named.chain(environment.variables.clone()).collect()
 }
 
 /// The most memory this process has had, bytes.
