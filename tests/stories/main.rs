@@ -10,6 +10,7 @@ mod limits;
 mod main_job;
 mod packs;
 mod poison;
+mod provenance;
 mod rebuild;
 mod replays;
 mod submits;

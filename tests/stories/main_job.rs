@@ -55,7 +55,7 @@ async fn a_dataset_and_its_texts_become_edited_images_with_records() -> Result<(
     assert!(answer.stdout.contains(&format!("ok   {}", told(&other))), "{answer:?}");
     // the picture says by itself how it was made
     let inspected = cluster.cfx(["inspect", &files[0].to_string_lossy()]).await?.expect_code(0);
-    assert!(inspected.stdout.contains("counterfactory/record/1") && inspected.stdout.contains("generator"));
+    assert!(inspected.stdout.contains("counterfactory/record/2") && inspected.stdout.contains("generator"));
     // and one changed byte is noticed
     let mut bytes = std::fs::read(&files[0])?;
     let middle = bytes.len() / 2;

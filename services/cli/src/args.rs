@@ -518,6 +518,18 @@ pub struct VerifyArgs {
     /// that is verified, or the server]
     #[arg(long, value_name = "DIR")]
     pub seal: Option<PathBuf>,
+    /// Render each image again from its record and compare the pixels: needs the worker, its networks, and time.
+    #[arg(long)]
+    pub replay: bool,
+    /// By how many levels of 0 to 255 a pixel may differ in a replay.
+    #[arg(long, default_value_t = 0, requires = "replay")]
+    pub tolerance: u8,
+    /// Device of the replay. [default: the kind that the record names]
+    #[arg(long, requires = "replay")]
+    pub device: Option<String>,
+    /// The worker that replays. [default: the one beside cfx]
+    #[arg(long, value_name = "PATH", requires = "replay")]
+    pub worker: Option<PathBuf>,
     /// Do not call it a failure that an image is not signed: for outputs of versions that did not sign.
     #[arg(long)]
     pub allow_unsigned: bool,

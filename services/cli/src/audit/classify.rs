@@ -88,13 +88,16 @@ fn identity(args: &AuditArgs, resolution: u32) -> Result<Digest> {
 }
 
 /// The worker given, or the one beside this program.
-fn worker(given: Option<&Path>) -> Result<PathBuf> {
+///
+/// # Errors
+/// When there is none.
+pub fn worker(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = given {
         return Ok(path.to_owned());
     }
     let beside = std::env::current_exe().ok().and_then(|cfx| Some(cfx.parent()?.join("worker")));
     let beside = beside.filter(|path| path.is_file());
-    beside.context("a classifier is run by the worker, and there is none beside cfx; name it with --worker PATH, or give --scores FILE")
+    beside.context("there is no worker beside cfx; name it with --worker PATH")
 }
 
 async fn fetch(client: &Client, folder: &Path, wanted: &BTreeSet<Digest>) -> Result<()> {

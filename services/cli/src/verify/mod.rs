@@ -3,6 +3,7 @@
 
 mod inputs;
 mod records;
+mod replay;
 pub mod seals;
 mod subjects;
 pub mod trust;
@@ -15,14 +16,16 @@ use credentials::{Check, Credential, Finding, Level, check_credential, check_fil
 use domain::Digest;
 use domain::record::Record;
 use inputs::Inputs;
+use replay::{Replayed, Replays};
 use seals::Seals;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use subjects::Subject;
 
 /// What was found about one file.
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 pub struct Report {
     /// The file, or the task whose result it is.
     pub file: PathBuf,
@@ -32,6 +35,9 @@ pub struct Report {
     pub proven: Option<Level>,
     /// What was checked.
     pub findings: Vec<Finding>,
+    /// What the worker said of the replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Value>,
     /// The credential, where one could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
@@ -45,6 +51,7 @@ pub async fn all(at: &Context, args: &VerifyArgs) -> Result<Vec<Report>> {
     let anchors = trust::anchors(at, args).await?;
     let mut seals = Seals::new(at, args, anchors.clone());
     let mut inputs = Inputs::new(at, args)?;
+    let mut replays = args.replay.then(|| Replays::new(at, args)).transpose()?;
     let mut reports = Vec::new();
     let (mut reconstructions, mut bare) = (BTreeSet::new(), BTreeMap::new());
     let mut subjects = subjects::of(at, args)?;
@@ -66,6 +73,9 @@ pub async fn all(at: &Context, args: &VerifyArgs) -> Result<Vec<Report>> {
             // what a changed record names proves nothing
             if !findings.iter().any(Finding::failed) {
                 reconstructions.insert(record.record.outcome.reconstruction);
+                if let Some(replays) = &mut replays {
+                    findings.extend(replays.note(reports.len(), &name, &bytes, &record).await);
+                }
             }
         }
         reports.push(report(name, findings, credential));
@@ -75,6 +85,13 @@ pub async fn all(at: &Context, args: &VerifyArgs) -> Result<Vec<Report>> {
         if reconstructions.contains(&digest) {
             let named = Finding::new(Level::Bytes, "reconstruction", Check::Pass);
             reports[index] = report(std::mem::take(&mut reports[index].file), vec![named], None);
+        }
+    }
+    if let Some(replays) = replays {
+        for Replayed { index, finding, told } in replays.run().await? {
+            let Report { file, mut findings, credential, .. } = std::mem::take(&mut reports[index]);
+            findings.push(finding);
+            reports[index] = Report { replay: told, ..report(file, findings, credential) };
         }
     }
     if reports.is_empty() {
@@ -106,7 +123,7 @@ fn report(file: PathBuf, findings: Vec<Finding>, credential: Option<Credential>)
     };
     let levels = [Level::Bytes, Level::Credential, Level::Record, Level::Seal, Level::Inputs, Level::Replay];
     let proven = levels.into_iter().take_while(proven).last();
-    Report { file, passed, proven, findings, credential }
+    Report { file, passed, proven, findings, replay: None, credential }
 }
 
 /// Prints a report for people.

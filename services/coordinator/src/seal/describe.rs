@@ -39,6 +39,7 @@ pub(super) async fn croissant(
         license: None,
         url: None,
         creator: None,
+        citation: None,
         version: "1.0.0".to_owned(),
         published: ended,
         derived_from: vec![format!("urn:counterfactory:dataset:{}", job.dataset)],
