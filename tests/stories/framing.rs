@@ -54,5 +54,39 @@ async fn a_face_is_framed_by_its_landmarks_and_a_picture_without_any_fails_alone
     let source = if source.is_null() { &record["recipe"]["source"] } else { source };
     assert!(source["conversions"].to_string().contains("ffhq-frame"), "{record}");
     assert_eq!(source["face"]["landmarks"], points, "{source}");
+
+    // an audit shows its classifier the framed face, as the networks saw it, and not the whole picture
+    let pack = testkit::workspace_root().join("deploy/demo/pack").to_string_lossy().into_owned();
+    let to = cluster.folder().join("audit");
+    let flags = ["audit", &id.to_string(), "--pack", &pack, "--head", "gender", "--to", &to.to_string_lossy()];
+    cluster.cfx(flags).await?.expect_code(0);
+    let framed = scores(&to, "scores-")?;
+    let whole = to.join("whole.csv");
+    let status = tokio::process::Command::new(testkit::workspace_binary("worker")?)
+        .args(["score", "--pack", &pack, "--head", "gender", "--resolution", "64", "--images"])
+        .arg(to.join("images"))
+        .arg("--out")
+        .arg(&whole)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .await?;
+    assert!(status.success(), "{status}");
+    let whole = scores(&to, "whole")?;
+    let differ: Vec<_> = framed.iter().filter(|line| !whole.contains(line.as_str())).collect();
+    let sources: Vec<_> = pictures[..2].iter().map(|picture| domain::Digest::of(&picture.bytes).to_string()).collect();
+    assert_eq!((framed.len(), differ.len()), (6, 2), "{differ:?}");
+    assert!(differ.iter().all(|line| sources.iter().any(|source| line.starts_with(source))), "{differ:?}");
     cluster.assert_invariants().await
+}
+
+/// The lines of the scores in `folder` whose file begins with `name`.
+fn scores(folder: &std::path::Path, name: &str) -> Result<std::collections::BTreeSet<String>> {
+    let mut lines = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(name) {
+            lines.extend(std::fs::read_to_string(entry.path())?.lines().skip(1).map(str::to_owned));
+        }
+    }
+    Ok(lines)
 }

@@ -22,7 +22,7 @@ use table::Table;
 /// What to score, and by what.
 #[derive(clap::Args, Debug)]
 pub struct ScoreArgs {
-    /// A TorchScript file [B, 3, S, S] -> [B, classes] or [B]; or, with --pack, the weights of a judge with that pack's heads.
+    /// A TorchScript file, from B x 3 x S x S images to B x classes or B numbers; or, with --pack, the weights of a judge with that pack's heads.
     #[arg(long, value_name = "FILE", required_unless_present = "pack")]
     pub classifier: Option<PathBuf>,
     /// Folder of a pack whose judge is the classifier.
@@ -34,7 +34,7 @@ pub struct ScoreArgs {
     /// Folder of the images; files whose names begin with a dot are passed over.
     #[arg(long, value_name = "DIR")]
     pub images: PathBuf,
-    /// The scores: sha256, label and score_<class> of each image. What stands in it already is kept.
+    /// The scores: sha256, label and score_CLASS of each image. What stands in it already is kept.
     #[arg(long, value_name = "CSV")]
     pub out: PathBuf,
     /// Height and width that images are framed to first, as before an edit, px. [default: what the classifier takes]

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 pub struct AuditArgs {
     /// The job's id.
     pub job: String,
-    /// What the classifier said: a CSV with sha256, file or task, and label, score or score_<class>, of sources, reconstructions and
+    /// What the classifier said: a CSV with sha256, file or task, and label, score or score_CLASS, of sources, reconstructions and
     /// edits.
     #[arg(long, value_name = "CSV", conflicts_with_all = ["classifier", "pack"])]
     pub scores: Option<PathBuf>,
-    /// A TorchScript file [B, 3, S, S] -> [B, classes] or [B], run by the worker; or, with --pack, the weights of a judge with that
+    /// A TorchScript file, from B x 3 x S x S images to B x classes or B numbers, run by the worker; or, with --pack, the weights of a judge with that
     /// pack's heads.
     #[arg(long, value_name = "FILE")]
     pub classifier: Option<PathBuf>,
