@@ -152,24 +152,25 @@ impl Cluster {
 
     /// `coordinator rebuild`, and what it printed.
     pub async fn rebuild(&self) -> Result<String> {
-        let (success, printed) = self.run_rebuild().await?;
+        let (success, printed) = self.coordinator_verb(&["rebuild"]).await?;
         assert!(success, "{printed}");
         Ok(printed)
     }
 
     /// `coordinator rebuild` that must fail, and what it said.
     pub async fn try_rebuild(&self) -> Result<String> {
-        let (success, printed) = self.run_rebuild().await?;
+        let (success, printed) = self.coordinator_verb(&["rebuild"]).await?;
         assert!(!success, "{printed}");
         Ok(printed)
     }
 
-    async fn run_rebuild(&self) -> Result<(bool, String)> {
+    /// A verb of the coordinator that ends by itself: whether it succeeded, and what it printed.
+    pub async fn coordinator_verb(&self, verb: &[&'static str]) -> Result<(bool, String)> {
         let mut settings = self.settings();
         settings.extend([("CFX_LOG", "warn".to_owned()), ("RUST_LOG", "warn".to_owned())]);
-        let mut rebuild = Child::spawn("coordinator", ["rebuild"], settings)?;
-        let status = rebuild.wait(PATIENCE).await;
-        Ok((status.success(), rebuild.output()))
+        let mut child = Child::spawn("coordinator", verb.iter().copied(), settings)?;
+        let status = child.wait(PATIENCE).await;
+        Ok((status.success(), child.output()))
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {

@@ -5,20 +5,21 @@ use super::Context;
 use super::result_list::{self, Wanted};
 use crate::{exit, output};
 use anyhow::{Context as _, Result, bail};
-use domain::Digest;
+use domain::{Digest, OutputFormat};
 use futures_util::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use wire::http::v1::EditResult;
+use wire::http::v1::{EditResult, Job};
 
 const PARALLEL: usize = 8;
 
 pub async fn run(at: &Context, job: &str, to: &Path, wanted: &Wanted, reconstructions: bool) -> Result<u8> {
+    let format = at.client.get::<Job>(&format!("/v1/jobs/{job}")).await?.spec.output.format;
     let results = result_list::all(at, job, wanted, 0).await?;
     std::fs::create_dir_all(to).with_context(|| format!("{} cannot be created", to.display()))?;
     let bar = if at.json { ProgressBar::hidden() } else { ProgressBar::new(results.len() as u64) };
-    let mut downloads = stream::iter(results.iter().map(|r| fetch(at, r, to, reconstructions))).buffered(PARALLEL);
+    let mut downloads = stream::iter(results.iter().map(|r| fetch(at, r, format, to, reconstructions))).buffered(PARALLEL);
     let mut lines = Vec::new();
     let mut fetched = 0_usize;
     while let Some(done) = downloads.next().await {
@@ -53,8 +54,14 @@ struct Files {
     new: bool,
 }
 
-async fn fetch(at: &Context, result: &EditResult, to: &Path, reconstructions: bool) -> Result<Files> {
-    let image = PathBuf::from(&result.edit).join(file_name(result));
+async fn fetch(
+    at: &Context,
+    result: &EditResult,
+    format: OutputFormat,
+    to: &Path,
+    reconstructions: bool,
+) -> Result<Files> {
+    let image = PathBuf::from(&result.edit).join(file_name(result, format));
     let new = fetch_one(at, result, result.image, &to.join(&image)).await?;
     let reconstruction = if reconstructions {
         let file = PathBuf::from("reconstructions").join(format!("{:06}-{}.png", result.ordinal, stem(result)));
@@ -82,11 +89,11 @@ async fn fetch_one(at: &Context, result: &EditResult, digest: Digest, path: &Pat
     Ok(true)
 }
 
-/// `<ordinal>-<source name>[-x<strength>][-seed<seed>].png`: sorts by source, says what it is.
-fn file_name(result: &EditResult) -> String {
+/// `<ordinal>-<source name>[-x<strength>][-seed<seed>].<ending>`: sorts by source, says what it is.
+fn file_name(result: &EditResult, format: OutputFormat) -> String {
     let strength = if result.strength == 1.0 { String::new() } else { format!("-x{}", result.strength) };
     let seed = if result.seed == 0 { String::new() } else { format!("-seed{}", result.seed) };
-    format!("{:06}-{}{strength}{seed}.png", result.ordinal, stem(result))
+    format!("{:06}-{}{strength}{seed}.{}", result.ordinal, stem(result), format.extension())
 }
 
 /// The source's name without extension and without characters that some file system refuses.

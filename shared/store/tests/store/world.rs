@@ -124,6 +124,7 @@ impl World {
             inversion: Inversion::default(),
             priority: 0,
             limits: Limits::default(),
+            output: Default::default(),
         };
         let new_edit = |spec: EditSpec| NewEdit {
             slug: spec.slug(),
@@ -263,7 +264,7 @@ pub fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
 pub fn source(ordinal: i64) -> SourceRow {
     SourceRow {
         sha256: Digest::of(format!("source {ordinal}")),
-        uri: None,
+        uri: format!("faces/{ordinal:03}.png"),
         bytes: 1000 + ordinal,
         labels: BTreeMap::from([("hair".to_owned(), "brown".to_owned())]),
         masks: BTreeMap::new(),
@@ -337,7 +338,7 @@ fn record(fence: Fence, key: StageKey) -> Record {
             source: SourceFacts {
                 sha256: digest,
                 raster_sha256: digest,
-                uri: "faces/000.png".to_owned(),
+                uri: None,
                 size: [64, 64],
                 format: "png".to_owned(),
                 conversions: vec![],
@@ -401,7 +402,7 @@ fn record(fence: Fence, key: StageKey) -> Record {
             project: "lab".into(),
             dataset: "set".into(),
             source: 0,
-            source_uri: Some(format!("faces/{ordinal:03}.png")),
+            source_uri: Some("faces/000.png".to_owned()),
             parents: Vec::new(),
             pack: None,
             license: None,
