@@ -18,7 +18,7 @@ const PARALLEL: usize = 8;
 /// Tries of a download that breaks off or arrives damaged.
 const TRIES: u32 = 3;
 /// Bytes of sources that are kept for the edits that follow.
-const KEPT: usize = 64 << 20;
+const KEPT: usize = 16 << 20;
 /// Images of a folder at most, three of a number: file systems, and hubs of datasets, want few files in one folder.
 const FOLDER: i64 = 1_000;
 
