@@ -235,7 +235,7 @@ fn a_record_is_as_its_published_schema_says() {
         ("refined.png", vec!["--method", "styleclip", "--steps", "1", "--refine", "2", "--strength-search"]),
     ] {
         let out = folder.path().join(name);
-        let output = edit(&demo("faces/source/002.png"), "a face with blue hair", &out, &more);
+        let output = edit(&demo("faces/source/002.png"), "a face with green hair", &out, &more);
         assert!(output.status.success(), "{}", said(&output));
         let (_, text) = credentials::extract_record(&std::fs::read(&out).expect("an output")).expect("a record");
         let mut record: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
