@@ -88,7 +88,8 @@ async fn an_output_is_proven_on_every_level_online_and_off() -> Result<()> {
     cluster.cfx(["job", "seal", &id.to_string(), "--to", &text(&folder.join("seal"))]).await?.expect_code(0);
     let offline = [&text(&folder), "--offline", "--anchors", &text(&anchors), "--pack", &demo()];
     for report in verify(&cluster, &offline, 0).await? {
-        let proven = findings(&report).iter().filter(|(level, _, _)| *level <= 3).all(|(_, _, result)| result == "pass");
+        let proven =
+            findings(&report).iter().filter(|(level, _, _)| *level <= 3).all(|(_, _, result)| result == "pass");
         assert!(proven, "{report:#}");
     }
     // and whoever has no anchor learns that nobody vouches for the signer
@@ -144,13 +145,18 @@ async fn what_leaves_with_an_image_is_what_its_job_allows_and_a_recipe_is_asked_
 
     // the same for other images, from the picture alone
     cluster.dataset("others", &faces(4)?[2..]).await?.expect_code(0);
-    let again = cluster.cfx(["--json", "job", "submit", "--like", &text(&files[0]), "--dataset", "others"]).await?.expect_code(0);
+    let again = cluster
+        .cfx(["--json", "job", "submit", "--like", &text(&files[0]), "--dataset", "others"])
+        .await?
+        .expect_code(0);
     let again: wire::http::v1::Job = serde_json::from_str(&again.stdout)?;
     assert_eq!(cluster.ended(again.id).await.state, JobState::Succeeded);
     let made = fetched(&cluster, again.id, &cluster.folder().join("like")).await?;
     let (record, _) = credentials::extract_record(&std::fs::read(&made[0])?)?;
     assert_eq!(serde_json::to_value(&record.recipe.edit)?, inspected["recipe"]["edit"]);
-    let told = cluster.cfx(["job", "submit", "--like", &text(&cluster.folder().join("minimal")), "--dataset", "others"]).await?;
+    let told = cluster
+        .cfx(["job", "submit", "--like", &text(&cluster.folder().join("minimal")), "--dataset", "others"])
+        .await?;
     assert_ne!(told.code, 0, "{told:?}");
     Ok(())
 }

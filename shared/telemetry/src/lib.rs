@@ -102,7 +102,8 @@ const CANCEL_BUCKETS: [f64; 11] = [0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.
 pub fn init(service: &'static str, config: &LogConfig) -> Result<Guard, TelemetryError> {
     // The client libraries talk at info about every reconnection attempt, which our own supervisors already report.
     // A returned message is the publisher's answer, told where it matters.
-    let quiet = format!("{},lapin=warn,lapin::returned_messages=error,aws_config=warn,hyper=warn,c2pa=error", config.filter);
+    let quiet =
+        format!("{},lapin=warn,lapin::returned_messages=error,aws_config=warn,hyper=warn,c2pa=error", config.filter);
     let filter = EnvFilter::try_new(&quiet)
         .map_err(|source| TelemetryError::Filter { filter: config.filter.clone(), source })?;
     let registry = tracing_subscriber::registry().with(filter);

@@ -19,7 +19,8 @@ pub async fn run(at: &Context, job: &str, to: &Path, wanted: &Wanted, reconstruc
     let results = result_list::all(at, job, wanted, 0).await?;
     std::fs::create_dir_all(to).with_context(|| format!("{} cannot be created", to.display()))?;
     let bar = if at.json { ProgressBar::hidden() } else { ProgressBar::new(results.len() as u64) };
-    let mut downloads = stream::iter(results.iter().map(|r| fetch(at, r, format, to, reconstructions))).buffered(PARALLEL);
+    let mut downloads =
+        stream::iter(results.iter().map(|r| fetch(at, r, format, to, reconstructions))).buffered(PARALLEL);
     let mut lines = Vec::new();
     let mut fetched = 0_usize;
     while let Some(done) = downloads.next().await {

@@ -55,7 +55,7 @@ impl<'a> Inputs<'a> {
             }
             _ => {}
         }
-        self.from_server("source", expected).await
+        self.ask_server("source", expected).await
     }
 
     async fn model(&mut self, role: &str, expected: Digest) -> Finding {
@@ -76,7 +76,7 @@ impl<'a> Inputs<'a> {
                 Err(error) => fail(format!("{} cannot be read: {error}", path.display())),
             },
             Some(None) => fail(format!("the pack has no file for the role '{role}'")),
-            None => self.from_server(&name, expected).await,
+            None => self.ask_server(&name, expected).await,
         };
         self.known.insert(key, finding.clone());
         finding
@@ -87,12 +87,12 @@ impl<'a> Inputs<'a> {
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
-        let finding = self.from_server(name, expected).await;
+        let finding = self.ask_server(name, expected).await;
         self.known.insert(key, finding.clone());
         finding
     }
 
-    async fn from_server(&self, name: &str, expected: Digest) -> Finding {
+    async fn ask_server(&self, name: &str, expected: Digest) -> Finding {
         let skip = |detail| Finding::new(Level::Inputs, name, Check::Skipped { detail });
         if self.args.offline {
             return skip("not on this machine, and --offline was given".to_owned());

@@ -110,7 +110,8 @@ impl<'a> Replays<'a> {
         if self.by_pack.is_empty() {
             return Ok(Vec::new());
         }
-        let worker = crate::audit::classify::worker(self.args.worker.as_deref()).context("--replay renders with the worker")?;
+        let worker =
+            crate::audit::classify::worker(self.args.worker.as_deref()).context("--replay renders with the worker")?;
         let mut replayed = Vec::new();
         for (digest, outputs) in &self.by_pack {
             match self.pack(*digest).await {
@@ -174,11 +175,10 @@ impl<'a> Replays<'a> {
         }
         command.args(outputs.iter().map(|(_, file)| file)).stdin(Stdio::null()).stderr(Stdio::inherit());
         let said = command.output().with_context(|| format!("{} cannot be run", worker.display()))?;
-        let lines: Vec<Value> = String::from_utf8_lossy(&said.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        let by_file = |file: &Path| lines.iter().find(|line| line["file"].as_str().is_some_and(|f| Path::new(f) == file));
+        let lines: Vec<Value> =
+            String::from_utf8_lossy(&said.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let by_file =
+            |file: &Path| lines.iter().find(|line| line["file"].as_str().is_some_and(|f| Path::new(f) == file));
         let each = outputs.iter().map(|(index, file)| {
             let told = by_file(file).cloned();
             let finding = match &told {
@@ -205,9 +205,12 @@ fn finding(told: &Value, tolerance: u8) -> Finding {
     };
     let differing = told["environment"].as_array().into_iter().flatten();
     let fields: Vec<String> = differing
-        .map(|field| format!("{} was {} and is {}", field["field"].as_str().unwrap_or("?"), field["recorded"], field["here"]))
+        .map(|field| {
+            format!("{} was {} and is {}", field["field"].as_str().unwrap_or("?"), field["recorded"], field["here"])
+        })
         .collect();
-    let why = if fields.is_empty() { "nothing recorded of the environment differs".to_owned() } else { fields.join("; ") };
+    let why =
+        if fields.is_empty() { "nothing recorded of the environment differs".to_owned() } else { fields.join("; ") };
     let detail = format!("rendered again, the picture differs {far}; {why}");
     Finding::new(Level::Replay, "replay", Check::Fail { detail })
 }

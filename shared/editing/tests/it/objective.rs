@@ -25,7 +25,8 @@ fn objectives() -> [(&'static str, Objective<'static>, Negatives); 5] {
 }
 
 fn text_of(with: &Tensor, without: &Tensor) -> EditText {
-    let facts = TextFacts { target: "t".into(), neutral: "n".into(), templates: 5, expanded: Digest::of(b""), tokens: None };
+    let facts =
+        TextFacts { target: "t".into(), neutral: "n".into(), templates: 5, expanded: Digest::of(b""), tokens: None };
     EditText::from_features(with, without, facts).unwrap()
 }
 

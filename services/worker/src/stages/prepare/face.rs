@@ -123,7 +123,13 @@ mod tests {
 
     fn upright(width: u32, height: u32) -> Upright {
         let rgb = RgbImage::from_fn(width, height, |x, y| image::Rgb([(x % 251) as u8, (y % 241) as u8, 90]));
-        Upright { rgb, original_size: [width, height], format: "png", conversions: vec!["grey-to-rgb".to_owned()], origin: Origin::default() }
+        Upright {
+            rgb,
+            original_size: [width, height],
+            format: "png",
+            conversions: vec!["grey-to-rgb".to_owned()],
+            origin: Origin::default(),
+        }
     }
 
     fn face(points: [[f64; 2]; 5]) -> FaceFacts {
