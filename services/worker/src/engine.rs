@@ -15,8 +15,9 @@ use packs::Manifest;
 use packs::manifest as said;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A pack whose files are on this machine, with their digests verified.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct LocalPack {
     pub config: EngineConfig,
     /// Where each file lies, and its name in the pack.
     files: Vec<(PathBuf, String)>,
+    /// What is in them, once it was asked for.
+    tensors: Arc<OnceLock<BTreeMap<String, Digest>>>,
     /// Open files whose locks keep them where they are.
     _kept: Arc<Vec<File>>,
 }
@@ -39,7 +42,7 @@ impl LocalPack {
         let paths: BTreeMap<_, _> = manifest.files().iter().map(|file| (file.role, path(file))).collect();
         let config = config(&manifest, |role| paths.get(&role).cloned().unwrap_or_default());
         let files = manifest.files().iter().map(|file| (path(file), file.file.to_owned())).collect();
-        Self { digest: manifest.digest(), config, files, manifest, _kept: Arc::default() }
+        Self { digest: manifest.digest(), config, files, manifest, tensors: Arc::default(), _kept: Arc::default() }
     }
 
     /// The same, which keeps these files of a shared cache from being evicted while it lives.
@@ -60,6 +63,25 @@ impl LocalPack {
     /// Every file's role and digest, for the record.
     pub fn models(&self) -> BTreeMap<String, Digest> {
         self.manifest.files().iter().map(|file| (file.role.key().to_owned(), file.sha256)).collect()
+    }
+
+    /// What is in each file, by role, for the record. The first call reads all of them; run it where blocking is allowed.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn tensors(&self) -> io::Result<BTreeMap<String, Digest>> {
+        if let Some(known) = self.tensors.get() {
+            return Ok(known.clone());
+        }
+        let roles = self.manifest.files().into_iter().map(|file| file.role);
+        let mut tensors = BTreeMap::new();
+        for (role, (path, _)) in roles.zip(&self.files) {
+            // Files of other kinds, such as a tokenizer's merges, have none.
+            if let Ok(found) = packs::weights::inspect(path)?.tensors {
+                tensors.insert(role.key().to_owned(), packs::weights::tensor_digest(&found));
+            }
+        }
+        Ok(self.tensors.get_or_init(|| tensors).clone())
     }
 
     /// How its judge reads edits to `text`.

@@ -69,8 +69,10 @@ pub fn run(args: &EditArgs) -> Result<()> {
     let note = read_note(&inverted.latent).map_err(failure)?;
     let raster = mask.as_ref().map(|(_, raster)| raster.as_slice());
     let (text, ends) = bench.edit(&spec, mapper.clone(), &inverted, &note, raster, args)?;
+    let tensors = bench.pack.tensors().context("the pack's files cannot be read")?;
     let context = Context {
         pack: &bench.pack,
+        tensors: &tensors,
         environment: &device::environment(device),
         text: &text,
         inversion: &inversion,

@@ -62,6 +62,10 @@ pub struct Recipe {
     pub pack: Digest,
     /// Every weights file: role (generator, clip, ...) to its file digest.
     pub models: BTreeMap<String, Digest>,
+    /// What is in each of them, by role: over names, types, shapes and bytes of its tensors in the order of their names, so that it
+    /// stays the same when a file is packed again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tensors: BTreeMap<String, Digest>,
     /// The texts as the text encoder saw them.
     pub text: TextFacts,
     /// How the latent was found.

@@ -116,7 +116,7 @@ async fn two_hundred_tasks_end_once_each_whatever_workers_say_twice_or_late() ->
     let one = &results[0];
     for (path, words) in [
         (format!("/jobs/{id}/gallery?edit=green&reason=target-missed"), "state reject".to_owned()),
-        (format!("/results/{}", one.task), "counterfactory/record/1".to_owned()),
+        (format!("/results/{}", one.task), "counterfactory/record/2".to_owned()),
         ("/workers".to_owned(), "double".to_owned()),
         (format!("/jobs/{id}"), "100 %".to_owned()),
         (format!("/jobs/{id}"), "<b>50.0 %</b>".to_owned()),

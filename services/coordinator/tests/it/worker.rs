@@ -206,6 +206,7 @@ fn record(boot: BootId, batch: &WorkBatch, item: &EditItem, image: Digest, recon
             },
             pack: batch.pack.digest,
             models: BTreeMap::new(),
+            tensors: BTreeMap::new(),
             text: TextFacts {
                 target: edit.text.clone(),
                 neutral: edit.neutral.clone(),

@@ -19,6 +19,7 @@ use domain::{Digest, Output};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
 use wire::broker::v1::{self, EditItem, Outcome};
 
 /// What the batch asks for.
@@ -35,6 +36,11 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
         Ok(open) => open,
         Err(ended) => return all_ended(items.len(), &ended),
     };
+    // Beside the staging: the first batch of a pack reads all of its files.
+    let reading = spawn_blocking({
+        let pack = Arc::clone(&pack);
+        move || pack.tensors()
+    });
     let staged = fetch::all(0..items.len(), async |index: usize| {
         let item = &items[index];
         let object = item.key.image_key(desk.batch.job, item.fence.task.no);
@@ -70,8 +76,16 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
             return join(ends, places.into_iter().map(told));
         }
     };
+    let tensors = match reading.await.map_err(Ended::internal).and_then(|read| read.map_err(Ended::internal)) {
+        Ok(tensors) => tensors,
+        Err(ended) => {
+            let told = |place| (place, Told { result: Err(ended.clone()), gpu_ms });
+            return join(ends, places.into_iter().map(told));
+        }
+    };
     let context = Context {
         pack: &pack,
+        tensors: &tensors,
         environment: line.gpu.environment(),
         text: &text,
         inversion: asked.inversion,

@@ -299,6 +299,7 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
         },
         pack: desk.batch.pack.digest,
         models: BTreeMap::new(),
+        tensors: BTreeMap::new(),
         text: TextFacts {
             target: edit.text.clone(),
             neutral: edit.neutral.clone(),

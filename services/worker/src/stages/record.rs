@@ -27,6 +27,8 @@ pub const PRECISION: &str = "fp32";
 pub struct Context<'a> {
     /// The pack.
     pub pack: &'a LocalPack,
+    /// What is in its files, by role.
+    pub tensors: &'a BTreeMap<String, Digest>,
     /// The machine.
     pub environment: &'a Environment,
     /// The texts as the text encoder saw them.
@@ -117,6 +119,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
         source: SourceFacts { uri: None, ..item.note.source.clone() },
         pack: context.pack.digest,
         models: context.pack.models(),
+        tensors: context.tensors.clone(),
         text: context.text.clone(),
         inversion: context.inversion.clone(),
         // Neither the edit's name nor its selection decides the result: equal recipes are equal work.

@@ -42,6 +42,7 @@ pub fn record(png: &[u8]) -> Record {
         },
         pack: digest,
         models: BTreeMap::from([("generator".into(), digest)]),
+        tensors: BTreeMap::new(),
         text: TextFacts { target: "t".into(), neutral: "n".into(), templates: 1, expanded: digest, tokens: None },
         inversion: Inversion::default(),
         edit: EditSpec {

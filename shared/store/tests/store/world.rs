@@ -346,6 +346,7 @@ fn record(fence: Fence, key: StageKey) -> Record {
             },
             pack: digest,
             models: BTreeMap::new(),
+            tensors: BTreeMap::new(),
             text: TextFacts { target: "t".into(), neutral: "n".into(), templates: 1, expanded: digest, tokens: None },
             inversion: Inversion::default(),
             edit: edit_spec(0, Method::ClipNce(Default::default())),
