@@ -3,19 +3,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-venv=.local/interop/venv
-wanted=tests/interop/requirements.txt
-if ! cmp --silent "$wanted" "$venv/installed.txt"; then
-    echo "==> Python packages"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
-    cp "$wanted" "$venv/installed.txt"
-fi
+# shellcheck source=venv.sh
+source tests/interop/venv.sh
 
 echo "==> exports of a small job"
 kept=$(mktemp --directory)
 trap 'rm -rf "$kept"' EXIT
-CFX_EXPORTS_TO="$kept" OMP_NUM_THREADS=1 cargo test --workspace --test stories -- an_ended_job_becomes_a_dataset --quiet
+CFX_EXPORTS_TO="$kept" OMP_NUM_THREADS=1 cargo test --quiet --workspace --test stories -- an_ended_job_becomes_a_dataset --quiet
 
 echo "==> read by others"
 # nothing is to be looked up in the network
