@@ -3,14 +3,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-venv=.local/interop/venv
-wanted=tests/interop/requirements.txt
-if ! cmp --silent "$wanted" "$venv/installed.txt"; then
-    echo "==> Python packages"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
-    cp "$wanted" "$venv/installed.txt"
-fi
+# shellcheck source=venv.sh
+source tests/interop/venv.sh
 
 echo "==> exports of a small job"
 kept=$(mktemp --directory)

@@ -5,6 +5,7 @@ mod broker_loss;
 mod cancel;
 mod exports;
 mod framing;
+mod interop;
 mod late_messages;
 mod limits;
 mod main_job;

@@ -26,10 +26,10 @@ pub(super) fn put(png: &[u8], part: Part, body: &[u8]) -> Result<Vec<u8>, EmbedE
     let head = head(part);
     let mut out = without(png, |c| is_text(png, c, &head))?;
     let all = chunks(&out)?;
-    // Readers look for XMP before the pixels, and what is at the end costs a reader of pixels nothing.
+    // Readers may stop looking for text where the pixels begin, and some (ExifTool) warn of what comes later.
     let at = match part {
         Part::Xmp => all.first().map(|c| c.whole.end),
-        Part::Record => all.last().map(|c| c.whole.start),
+        Part::Record => all.iter().find(|c| c.kind == *b"IDAT").map(|c| c.whole.start),
     };
     let at = at.ok_or_else(|| damaged(out.len()))?;
     out.splice(at..at, text_chunk(&head, body));

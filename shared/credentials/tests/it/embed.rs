@@ -1,6 +1,6 @@
 //! A record goes into a file and comes out again; every kind of tampering is found and named.
 
-use crate::fixture::{picture, record, written};
+use crate::fixture::{dressed, picture, record, written};
 use credentials::{Check, EmbedError, check_file, embed_record, extract_record, raster_digest, strip_record};
 use domain::record::{Detail, WrittenRecord};
 use domain::{Digest, canonical_json};
@@ -26,6 +26,16 @@ fn a_record_goes_in_and_comes_out_and_leaves_the_picture_alone() {
     );
     let (findings, _) = check_file(&signed);
     assert!(findings.iter().all(|f| f.result == Check::Pass), "{findings:?}");
+}
+
+#[test]
+fn what_is_put_into_a_png_stands_before_its_pixels() {
+    let plain = picture(1);
+    let file = dressed(&plain, &written(&record(&plain)), Detail::Full);
+    let places =
+        |kind: &[u8]| file.windows(4).enumerate().filter(|(_, at)| *at == kind).map(|(n, _)| n).collect::<Vec<_>>();
+    let (texts, pixels) = (places(b"iTXt"), places(b"IDAT"));
+    assert!(texts.len() == 2 && texts.iter().all(|text| *text < pixels[0]), "{texts:?} {pixels:?}");
 }
 
 #[test]
