@@ -25,7 +25,7 @@ fn harmless(json: &str) -> String {
 
 /// True for what does not show but changes how the rest shows: control characters, line and paragraph separators, and the marks that
 /// turn the direction of a line (UAX #9), by which a file name can pose as another.
-pub const fn steers(c: char) -> bool {
+pub fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
