@@ -9,8 +9,24 @@ use std::io::{ErrorKind, Write as _};
 
 /// One value as pretty JSON on stdout.
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
-    line(serde_json::to_string_pretty(value)?);
+    line(harmless(&serde_json::to_string_pretty(value)?));
     Ok(())
+}
+
+/// JSON in which what would steer a terminal is escaped. JSON itself asks for that of the first 32 characters only.
+fn harmless(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // A line break is never inside a text here, and every one of these has four digits.
+        if c != '\n' && steers(c) { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
+    }
+    out
+}
+
+/// True for what does not show but changes how the rest shows: control characters, line and paragraph separators, and the marks that
+/// turn the direction of a line (UAX #9), by which a file name can pose as another.
+pub fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// One line on stdout. Ends the process when nobody can read it.

@@ -17,6 +17,9 @@ pub enum ChainError {
     /// A key of another kind.
     #[error("the certificate of '{0}' is for neither a P-256 nor an Ed25519 key")]
     Algorithm(String),
+    /// A key that was not made for signing.
+    #[error("the certificate of '{0}' is not for signing: {1}")]
+    Purpose(String, &'static str),
 }
 
 /// A chain: the signing key's own certificate, then those that vouch for it.
@@ -50,6 +53,9 @@ pub enum Distrust {
         /// Its last.
         to: String,
     },
+    /// Its authority vouches for the key, but for another purpose.
+    #[error("the certificate of '{0}' is not for signing: {1}")]
+    Purpose(String, &'static str),
 }
 
 impl Certificates {
@@ -116,6 +122,15 @@ impl Certificates {
         pem::encode(&pem::Pem::new("PUBLIC KEY", spki))
     }
 
+    /// Whether the key is for signing, as C2PA 2.2 §14.5.1 understands it.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn for_signing(&self) -> Result<(), ChainError> {
+        let lacking = purpose(&certificate(&self.der[0])?);
+        lacking.map_or(Ok(()), |why| Err(ChainError::Purpose(self.subject.clone(), why)))
+    }
+
     /// Whether `signature`, in the raw form of [`Algorithm`], is this key's over `message`.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let key: UnparsedPublicKey<&[u8]> = match self.algorithm {
@@ -133,6 +148,9 @@ impl Certificates {
         let given: Vec<_> = self.der.iter().chain(&anchors.der).filter_map(|der| certificate(der).ok()).collect();
         let own = self.der.len();
         let mut current = &given[0];
+        if let Some(why) = purpose(current) {
+            return Err(Distrust::Purpose(self.subject.clone(), why));
+        }
         for _ in 0..given.len() {
             holds(current, at)?;
             let issued = |issuer: &&X509Certificate<'_>| {
@@ -149,6 +167,22 @@ impl Certificates {
             }
         }
         Err(Distrust::NoAnchor(self.subject.clone()))
+    }
+}
+
+/// What a certificate lacks to be one for signing. An authority that vouches for keys of many kinds must not make each of them a signer.
+fn purpose(leaf: &X509Certificate<'_>) -> Option<&'static str> {
+    let (usage, extended) = (leaf.key_usage().ok().flatten(), leaf.extended_key_usage().ok().flatten());
+    if leaf.is_ca() {
+        Some("it is an authority's own")
+    } else if !usage.is_some_and(|usage| usage.value.digital_signature()) {
+        Some("its key usage lacks digitalSignature")
+    } else if !extended.is_some_and(|extended| extended.value.email_protection) {
+        Some(
+            "its extended key usage lacks emailProtection, the one purpose that verifiers of C2PA accept without being told so",
+        )
+    } else {
+        None
     }
 }
 

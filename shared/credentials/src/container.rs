@@ -7,6 +7,8 @@ mod jpeg;
 mod png;
 mod webp;
 
+use domain::record::RECORD_SCHEMA;
+
 /// What can be put into a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Part {
@@ -50,6 +52,19 @@ pub enum EmbedError {
     /// More than one record.
     #[error("the file carries {0} records; exactly one is allowed")]
     Several(usize),
+    /// A record that this version cannot read, because a later one wrote it.
+    #[error(
+        "the record inside the file has the schema '{0}', which this program does not know; it reads up to '{RECORD_SCHEMA}'"
+    )]
+    Schema(String),
+    /// More than a file of this format can hold.
+    #[error("{bytes} bytes of metadata do not fit into a {format}")]
+    TooLong {
+        /// The format.
+        format: &'static str,
+        /// How many there were.
+        bytes: usize,
+    },
     /// What should be a record is none.
     #[error("the record inside the file cannot be read")]
     Unreadable(#[source] serde_json::Error),

@@ -68,9 +68,10 @@ impl Issuer {
     /// Signs with `signer`.
     ///
     /// # Errors
-    /// When the library refuses its settings.
+    /// When its certificate is not for signing, or the library refuses its settings.
     pub fn new(signer: Signer) -> Result<Self, CredentialError> {
         let certificates = signer.certificates();
+        certificates.for_signing().map_err(KeyError::Chain)?;
         let algorithm = match certificates.algorithm() {
             Algorithm::Es256 => c2pa::SigningAlg::Es256,
             Algorithm::Ed25519 => c2pa::SigningAlg::Ed25519,

@@ -3,7 +3,7 @@
 
 use crate::container::{Container, EmbedError, Part};
 use domain::Digest;
-use domain::record::{Detail, EXCERPT_SCHEMA, Excerpt, Record, WrittenRecord};
+use domain::record::{Detail, EXCERPT_SCHEMA, Excerpt, READABLE_SCHEMAS, Record, WrittenRecord};
 use serde::Deserialize;
 
 /// What a file says of its record.
@@ -51,20 +51,35 @@ pub fn embed_record(file: &[u8], record: &WrittenRecord, detail: Detail) -> Resu
 /// # Errors
 /// When it says nothing, says it more than once, or is unreadable.
 pub fn read_told(file: &[u8]) -> Result<Told, EmbedError> {
-    let found = Container::of(file)?.get(file, Part::Record)?;
-    let [text] = found.as_slice() else {
-        return Err(if found.is_empty() { EmbedError::NoRecord } else { EmbedError::Several(found.len()) });
-    };
+    told_by(told_text(file)?)
+}
+
+/// What the text of a record or an excerpt says.
+pub(crate) fn told_by(text: Vec<u8>) -> Result<Told, EmbedError> {
     #[derive(Deserialize)]
     struct Schema {
         schema: String,
     }
-    let told: Schema = serde_json::from_slice(text).map_err(EmbedError::Unreadable)?;
+    let told: Schema = serde_json::from_slice(&text).map_err(EmbedError::Unreadable)?;
     if told.schema == EXCERPT_SCHEMA {
-        return serde_json::from_slice(text).map(Told::Excerpt).map_err(EmbedError::Unreadable);
+        return serde_json::from_slice(&text).map(Told::Excerpt).map_err(EmbedError::Unreadable);
     }
-    let record = serde_json::from_slice(text).map_err(EmbedError::Unreadable)?;
-    Ok(Told::Record { record, text: text.clone() })
+    match serde_json::from_slice(&text) {
+        Ok(record) => Ok(Told::Record { record, text }),
+        // What is missing from it by this version's lights says nothing of what is wrong.
+        Err(_) if !READABLE_SCHEMAS.contains(&told.schema.as_str()) => Err(EmbedError::Schema(told.schema)),
+        Err(error) => Err(EmbedError::Unreadable(error)),
+    }
+}
+
+/// The exact bytes that [`read_told`] reads.
+pub(crate) fn told_text(file: &[u8]) -> Result<Vec<u8>, EmbedError> {
+    let mut found = Container::of(file)?.get(file, Part::Record)?;
+    match (found.pop(), found.len()) {
+        (Some(text), 0) => Ok(text),
+        (Some(_), others) => Err(EmbedError::Several(others + 1)),
+        (None, _) => Err(EmbedError::NoRecord),
+    }
 }
 
 /// The whole record inside `file`, with the exact bytes it was read from.

@@ -4,11 +4,11 @@
 
 use crate::chain::Anchors;
 use crate::credential::{Credential, CredentialError, State, read_credential};
-use crate::embed::{Told, read_told, strip_record};
-use crate::raster::raster_digest;
-use domain::record::{READABLE_SCHEMAS, RECORD_SCHEMA, Record};
+use crate::embed::{Told, strip_record, told_by, told_text};
+use crate::raster::decode;
+use domain::record::{EXCERPT_SCHEMA, READABLE_SCHEMAS, RECORD_SCHEMA, Record};
 use domain::{Digest, digest_of};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What a finding is about.
@@ -80,39 +80,36 @@ impl Finding {
 /// Checks that need nothing but the file: the record is there and canonical, its recipe has the digest it claims, the pixels
 /// and the file without what was put into it are those it was written for. What the file says comes back when it could be read.
 pub fn check_file(file: &[u8]) -> (Vec<Finding>, Option<Told>) {
-    let told = match read_told(file) {
-        Ok(told) => told,
+    let (told, text) = match told_text(file).and_then(|text| Ok((told_by(text.clone())?, text))) {
+        Ok(both) => both,
         Err(error) => return (vec![Finding::new(Level::Bytes, "record", fail(chain(&error)))], None),
     };
-    let findings = match &told {
-        Told::Record { record, text } => {
-            let mut findings = vec![Finding::new(Level::Bytes, "record", canonical(text))];
-            findings.extend(check_against(file, record));
-            findings
+    let mut findings = vec![Finding::new(Level::Bytes, "record", canonical(&text))];
+    match &told {
+        Told::Record { record, .. } => findings.extend(check_against(file, record, &text)),
+        Told::Excerpt(excerpt) if excerpt.recipe.is_some() || excerpt.recipe_digest.is_some() => {
+            findings.push(Finding::new(Level::Bytes, "recipe", recipe_digest(&text)));
         }
-        Told::Excerpt(excerpt) => {
-            let mut findings = Vec::new();
-            if let (Some(recipe), Some(claimed)) = (&excerpt.recipe, excerpt.recipe_digest) {
-                findings.push(Finding::new(Level::Bytes, "recipe", recipe_digest(recipe, claimed)));
-            }
-            findings
-        }
-    };
+        Told::Excerpt(_) => {}
+    }
     (findings, Some(told))
 }
 
-/// Holds a file against a record that was found elsewhere, or inside it.
-pub fn check_against(file: &[u8], record: &Record) -> Vec<Finding> {
-    let raster = match raster_digest(file) {
-        Ok(digest) => same("raster", record.outcome.raster_sha256, digest),
+/// Holds a file against a record that was found elsewhere, or inside it, and that was read from `text`.
+pub fn check_against(file: &[u8], record: &Record, text: &[u8]) -> Vec<Finding> {
+    let raster = match decode(file) {
+        Ok((width, height, _)) if [width, height] != record.outcome.size => {
+            let [w, h] = record.outcome.size;
+            fail(format!("the raster has {width} x {height} pixels, the record says {w} x {h}"))
+        }
+        Ok((_, _, pixels)) => same("raster", record.outcome.raster_sha256, Digest::of(pixels)),
         Err(error) => fail(chain(&error)),
     };
     let bare = match strip_record(file) {
         Ok(bytes) => same("file without what was put into it", record.outcome.unsigned_sha256, Digest::of(bytes)),
         Err(error) => fail(chain(&error)),
     };
-    let recipe = recipe_digest(&record.recipe, record.recipe_digest);
-    let named = [("recipe", recipe), ("raster", raster), ("file", bare)];
+    let named = [("recipe", recipe_digest(text)), ("raster", raster), ("file", bare)];
     named.into_iter().map(|(name, check)| Finding::new(Level::Bytes, name, check)).collect()
 }
 
@@ -123,7 +120,7 @@ pub fn canonical(text: &[u8]) -> Check {
         Err(error) => return fail(format!("the record is no JSON: {error}")),
     };
     let schema = value["schema"].as_str().unwrap_or_default();
-    if !READABLE_SCHEMAS.contains(&schema) {
+    if schema != EXCERPT_SCHEMA && !READABLE_SCHEMAS.contains(&schema) {
         return fail(format!(
             "the record's schema is '{schema}', which this program does not know; it reads up to '{RECORD_SCHEMA}'"
         ));
@@ -182,9 +179,19 @@ pub fn check_digest(name: &str, expected: Digest, found: Digest) -> Finding {
     Finding::new(Level::Inputs, name, same(name, expected, found))
 }
 
-fn recipe_digest(recipe: &domain::record::Recipe, claimed: Digest) -> Check {
-    match digest_of(recipe) {
-        Ok(digest) => same("recipe", claimed, digest),
+/// The recipe as it is written, not as this version reads it: what was added to it, or left out because it is the default, counts.
+fn recipe_digest(text: &[u8]) -> Check {
+    #[derive(Deserialize)]
+    struct Claim {
+        recipe: Value,
+        recipe_digest: Digest,
+    }
+    let claim: Claim = match serde_json::from_slice(text) {
+        Ok(claim) => claim,
+        Err(error) => return fail(format!("the recipe cannot be read: {error}")),
+    };
+    match digest_of(&claim.recipe) {
+        Ok(digest) => same("recipe", claim.recipe_digest, digest),
         Err(error) => fail(chain(&error)),
     }
 }

@@ -1,5 +1,7 @@
 //! SHA-256 digests and canonical JSON (RFC 8785), the two ways in which anything here is named by its content.
 
+mod finite;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{fmt, str::FromStr};
@@ -91,6 +93,7 @@ pub struct CanonicalError(#[source] pub(crate) serde_json::Error);
 /// # Errors
 /// When a number is not finite: such a value must be written as `null` with a warning beside it.
 pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, CanonicalError> {
+    finite::check(value).map_err(CanonicalError)?;
     serde_jcs::to_vec(value).map_err(CanonicalError)
 }
 
@@ -120,5 +123,13 @@ mod tests {
         let a: serde_json::Value = serde_json::from_str(r#"{"b":1.0,"a":[1e2,"é"]}"#).unwrap();
         assert_eq!(String::from_utf8(canonical_json(&a).unwrap()).unwrap(), r#"{"a":[100,"é"],"b":1}"#);
         assert!(canonical_json(&f64::NAN).is_err());
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let map = std::collections::BTreeMap::from([("a", Some(number))]);
+            assert!(canonical_json(&map).is_err() && canonical_json(&[[1.0, number]]).is_err(), "{number}");
+            assert!(canonical_json(&(1, "a", number)).is_err() && canonical_json(&Ok::<_, ()>(number)).is_err());
+            // safe to narrow: what is no number stays none
+            assert!(canonical_json(&vec![number as f32]).is_err());
+        }
+        assert_eq!(canonical_json(&[Some(1.5), None]).unwrap(), b"[1.5,null]");
     }
 }

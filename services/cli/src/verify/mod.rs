@@ -60,7 +60,10 @@ pub async fn all(at: &Context, args: &VerifyArgs) -> Result<Vec<Report>> {
         let (mut findings, told) = check_file(&bytes);
         let Some(told) = told else {
             bare.insert(reports.len(), Digest::of(&bytes));
-            reports.push(report(name, findings, None));
+            // Whose credential it is tells what became of the file; where there is none, the missing record says enough.
+            let (of_credential, credential) = check_credential(&bytes, None, &anchors);
+            findings.extend(credential.is_some().then_some(of_credential).into_iter().flatten());
+            reports.push(report(name, findings, credential));
             continue;
         };
         let (credential_findings, credential) = check_credential(&bytes, Some(&told), &anchors);
@@ -142,7 +145,7 @@ pub fn print(report: &Report) {
     }
 }
 
-/// Text from a file without what would move a terminal's cursor.
+/// Text from a file without what would move a terminal's cursor or turn the line around.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if output::steers(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -27,7 +27,7 @@ pub async fn find(at: &Context, args: &VerifyArgs, file: &[u8], told: Told) -> (
         Err(error) => return fail(format!("the record {digest} cannot be read: {error}")),
     };
     let mut findings = vec![Finding::new(Level::Record, "record", canonical(&text))];
-    findings.extend(check_against(file, &record));
+    findings.extend(check_against(file, &record, &text));
     (Some(Found { record, digest }), findings)
 }
 

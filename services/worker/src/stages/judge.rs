@@ -31,6 +31,8 @@ pub struct Scores {
     pub verdict: Option<Verdict>,
     /// The rules that are missed.
     pub rejected_for: Vec<RejectReason>,
+    /// Scores that are left out because they are no numbers.
+    pub warnings: Vec<String>,
 }
 
 /// Scores edited images `after` against their reconstructions `before`, both `[B, 3, R, R]` on the levels of a byte. `regions`
@@ -54,7 +56,7 @@ pub fn score(
         .collect();
     let mut put = |name: &str, values: Vec<Option<f64>>| {
         for (scores, value) in all.iter_mut().zip(values) {
-            scores.metrics.extend(value.filter(|value| value.is_finite()).map(|value| (name.to_owned(), value)));
+            scores.metrics.extend(value.map(|value| (name.to_owned(), value)));
         }
     };
     if let Some(regions) = regions {
@@ -94,7 +96,20 @@ impl Scores {
         self.metrics.extend(probability.map(|p| (metric::TARGET_PROBABILITY.to_owned(), p)));
     }
 
+    /// Leaves out what a record cannot hold, and says so: a rule on a score that is missing is not met.
+    fn keep_finite(&mut self) {
+        let Self { metrics, warnings, .. } = self;
+        metrics.retain(|name, value| {
+            let finite = value.is_finite();
+            if !finite {
+                warnings.push(format!("the score '{name}' is {value} and is left out"));
+            }
+            finite
+        });
+    }
+
     fn decide(&mut self, rubric: &Rubric<'_>) {
+        self.keep_finite();
         if let Some(reasons) = rubric.accept.verdict(&self.metrics, rubric.goal.is_some()) {
             self.verdict = Some(if reasons.is_empty() { Verdict::Accept } else { Verdict::Reject });
             self.rejected_for = reasons;
@@ -104,4 +119,25 @@ impl Scores {
 
 fn to_host(values: &Tensor) -> Result<Vec<f64>, EditError> {
     Ok(Vec::try_from(values.f_to_device(tch::Device::Cpu)?.f_to_kind(tch::Kind::Double)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_that_is_no_number_is_left_out_with_a_warning_and_meets_no_rule() {
+        let accept = Acceptance { min_identity: Some(0.1), max_change: Some(9.0), ..Acceptance::default() };
+        let rubric = Rubric { goal: None, accept: &accept, target: &[] };
+        let metrics = [(metric::IDENTITY, f64::NAN), (metric::MEAN_CHANGE, f64::NEG_INFINITY), ("second_clip", 0.5)];
+        let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).into();
+        let mut scores = Scores { metrics, ..Scores::default() };
+        scores.decide(&rubric);
+        assert_eq!(scores.metrics, BTreeMap::from([("second_clip".to_owned(), 0.5)]));
+        let warnings =
+            ["the score 'identity' is NaN and is left out", "the score 'mean_change' is -inf and is left out"];
+        assert_eq!(scores.warnings, warnings);
+        assert_eq!(scores.verdict, Some(Verdict::Reject));
+        assert_eq!(scores.rejected_for, [RejectReason::IdentityLost, RejectReason::ChangedTooMuch]);
+    }
 }

@@ -180,7 +180,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
             judged: scores.judged.clone(),
             verdict: scores.verdict,
             rejected_for: scores.rejected_for.clone(),
-            warnings: Vec::new(),
+            warnings: scores.warnings.clone(),
         },
         links: Links {
             parents: item.note.origin.and_then(|origin| origin.parent).into_iter().collect(),

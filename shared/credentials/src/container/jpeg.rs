@@ -10,6 +10,9 @@ const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 const LARGEST: usize = 65_533;
 
 pub(super) fn put(file: &[u8], part: Part, body: &[u8]) -> Result<Vec<u8>, EmbedError> {
+    if part == Part::Xmp && XMP.len() + body.len() > LARGEST {
+        return Err(EmbedError::TooLong { format: "JPEG", bytes: body.len() });
+    }
     let mut jpeg = read(file)?;
     jpeg.segments_mut().retain(|segment| !is(segment, part));
     let segments = match part {

@@ -3,12 +3,16 @@
 use chrono::{DateTime, Utc};
 use credentials::{Authority, Container, Issued, Issuer, LocalKey, put_xmp, raster_digest, strip_record};
 use domain::Digest;
+use domain::StageKey;
+use domain::accept::RejectReason;
 use domain::digest_of;
-use domain::edit::{EditSpec, Method, Selection};
+use domain::edit::{EditSpec, Method, Selection, StrengthSearch};
 use domain::ids::{BatchId, BootId, JobId, TaskId};
 use domain::inversion::Inversion;
+use domain::landmarks::Landmarks;
 use domain::record::{
-    Detail, Execution, Links, MicroBatch, Outcome, RECORD_SCHEMA, Recipe, Record, SourceFacts, TextFacts, WrittenRecord,
+    Detail, Determinism, Execution, FaceFacts, LandmarkOrigin, Links, MicroBatch, Outcome, RECORD_SCHEMA, Recipe,
+    Record, SourceFacts, TextFacts, Verdict, WrittenRecord,
 };
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -29,6 +33,7 @@ pub fn picture(first: u8) -> Vec<u8> {
 /// A record of it.
 pub fn record(png: &[u8]) -> Record {
     let digest = Digest::of("x");
+    let (width, height, _) = credentials::raster::decode(png).unwrap();
     let recipe = Recipe {
         numerics: 1,
         source: SourceFacts {
@@ -94,7 +99,7 @@ pub fn record(png: &[u8]) -> Record {
             watermark: Some(domain::record::NO_WATERMARK.into()),
             rendered_sha256: None,
             detail: None,
-            size: [4, 4],
+            size: [width, height],
             latent: digest,
             reconstruction: digest,
             loss: vec![1.5, 0.25],
@@ -118,6 +123,42 @@ pub fn record(png: &[u8]) -> Record {
             submitter: None,
         },
     }
+}
+
+/// A record of it in which every field has something.
+pub fn full(png: &[u8]) -> Record {
+    let digest = Digest::of("y");
+    let mut record = record(png);
+    record.recipe.source.face = Some(FaceFacts {
+        landmarks: Landmarks::new(vec![[1.5, 2.0], [3.0, 2.0], [2.0, 3.0], [1.0, 4.0], [3.0, 4.0]]).unwrap(),
+        origin: LandmarkOrigin::Detected { faces: 2, probability: 0.75 },
+    });
+    record.recipe.source.conversions = vec!["exif-orientation".into(), "frame-ffhq".into()];
+    record.recipe.models.insert("judge".into(), digest);
+    record.recipe.text.tokens = Some(digest);
+    record.recipe.inversion = Inversion::Hybrid(Default::default());
+    record.recipe.edit.strength_search = Some(StrengthSearch { probability: 0.9, ..Default::default() });
+    record.recipe.edit.accept.max_change = Some(12.5);
+    record.recipe.determinism = Some(Determinism::Exact);
+    (record.recipe.mapper, record.recipe.mask) = (Some(digest), Some(digest));
+    record.recipe_digest = digest_of(&record.recipe).unwrap();
+    let named = |names: [&str; 2]| names.map(|name| (name.to_owned(), "1.2".to_owned())).into();
+    record.execution.build = named(["rustc", "cargo_lock"]);
+    record.execution.environment = named(["driver", "CUBLAS_WORKSPACE_CONFIG"]);
+    record.execution.milliseconds = [("edit".to_owned(), 12.25)].into();
+    record.execution.peak_memory = Some(1 << 30);
+    record.outcome.key = Some(StageKey(digest));
+    (record.outcome.rendered_sha256, record.outcome.detail) = (Some(digest), Some(Detail::Full));
+    record.outcome.metrics = [("identity".to_owned(), 0.5), ("target_reached".to_owned(), 0.0)].into();
+    record.outcome.judged = [("hair".to_owned(), ["brown".to_owned(), "green".to_owned()])].into();
+    record.outcome.verdict = Some(Verdict::Reject);
+    record.outcome.rejected_for = vec![RejectReason::TargetMissed];
+    record.outcome.warnings = vec!["a warning".into()];
+    record.links.parents = vec![digest];
+    record.links.pack = Some("pack 1".into());
+    record.links.license = Some("MIT".into());
+    record.links.submitter = Some("me".into());
+    record
 }
 
 /// With its text.
