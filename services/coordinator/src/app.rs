@@ -119,7 +119,7 @@ impl App {
         start.every(sweep::FoldDeltas { app: self.clone() }, slow);
         start.every(sweep::Measure { app: self.clone() }, slow.max(Duration::from_secs(5)));
         start.every(sweep::Forget { app: self.clone() }, slow.max(Duration::from_secs(60)));
-        start.every(signing::NoticeKeys { app: self.clone() }, slow.max(Duration::from_secs(2)));
+        start.every(signing::NoticeKeys::new(self.clone()), slow.max(Duration::from_secs(2)));
         tracker.spawn(signing::run(self.clone(), soft.clone()));
         if let Some(teller) = lineage {
             start.every(sweep::TellLineage { app: self.clone(), teller }, slow);

@@ -6,6 +6,7 @@
 //! archive/v1/packs/<name>.json                         digest, manifest
 //! archive/v1/datasets/<id>/dataset.json                name, project
 //! archive/v1/datasets/<id>/sources/<from>-<digest>     JSON lines, one a source
+//! archive/v1/keys/<key id>.json                        certificates and anchor of a key that signs, never the key
 //! archive/v1/jobs/<id>/job.json                        number, specification, edits
 //! archive/v1/jobs/<id>/cancelled.json                  there if it was cancelled
 //! ```
@@ -25,7 +26,7 @@ use domain::job::JobSpec;
 use domain::{DatasetId, Digest, JobId, Landmarks, ProjectId, StageKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use store::{Gate, JobRow, PackRow, Project, Source, Store};
+use store::{Gate, JobRow, PackRow, Project, PublicKey, Source, Store};
 
 /// Where the archive lies.
 pub const PREFIX: &str = "archive/v1/";
@@ -158,6 +159,27 @@ pub enum MapperDocument {
 pub struct CancelDocument {
     /// The job.
     pub id: JobId,
+}
+
+/// `keys/<key id>.json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KeyDocument {
+    /// SHA-256 of the public key.
+    pub key_id: Digest,
+    /// Its certificates, PEM.
+    pub certificates: String,
+    /// The root that vouches for it, for an installation's own authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<String>,
+}
+
+/// Archives what verifies a key's signatures.
+///
+/// # Errors
+/// When the bucket fails.
+pub async fn key(artifacts: &Artifacts, key: &PublicKey) -> Result<(), LoopError> {
+    let PublicKey { key_id, certificates, anchor, .. } = key.clone();
+    put(artifacts, &format!("keys/{key_id}.json"), &KeyDocument { key_id, certificates, anchor }).await
 }
 
 /// Archives the pack.

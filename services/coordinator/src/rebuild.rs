@@ -10,7 +10,8 @@
 //! served. **After a crash** it is run again: what is there is left as it is.
 
 use crate::archive::{
-    CancelDocument, DatasetDocument, JobDocument, MapperDocument, PREFIX, PackDocument, ProjectDocument, SourceLine,
+    CancelDocument, DatasetDocument, JobDocument, KeyDocument, MapperDocument, PREFIX, PackDocument, ProjectDocument,
+    SourceLine,
 };
 use crate::enqueue;
 use anyhow::{Context as _, bail, ensure};
@@ -123,6 +124,10 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Writes what the archive holds. Returns the jobs in the order of their numbers, and those of them that are cancelled.
     async fn archive(&self, report: &mut Report) -> anyhow::Result<(Vec<JobDocument>, BTreeMap<i64, CancelDocument>)> {
+        for object in self.list(&format!("{PREFIX}keys/")).await? {
+            let KeyDocument { key_id, certificates, anchor } = self.document(&object).await?;
+            self.store.restore_signing_key(key_id, &certificates, anchor.as_deref()).await?;
+        }
         for object in self.list(&format!("{PREFIX}projects/")).await? {
             let document: ProjectDocument = self.document(&object).await?;
             let ProjectDocument { id, name, weight, quota_ms_per_day, max_batches, tasks_per_minute } = document;

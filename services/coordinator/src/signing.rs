@@ -2,6 +2,7 @@
 //! by all coordinators through the database. It signs images of workers that hold no key, and the seals of ended jobs.
 
 use crate::app::App;
+use crate::archive;
 use crate::config;
 use crate::error::LoopError;
 use crate::sweep::Reconciler;
@@ -12,7 +13,9 @@ use broker::topology::is_control_queue;
 use broker::{Message, PublishError, Verdict};
 use chrono::Utc;
 use credentials::{Authority, Certificates, KeyError, LocalKey, Sign as _, Signer};
-use std::sync::{Arc, PoisonError, RwLock};
+use domain::Digest;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use store::{OwnAuthority, OwnKey, Store};
 use tokio_util::sync::CancellationToken;
 use wire::broker::v1::{Claim, Control, SignAnswer, SignRequest};
@@ -108,17 +111,33 @@ pub async fn rotate(store: &Store) -> anyhow::Result<Certificates> {
     Ok(Certificates::read(&key.certificates)?)
 }
 
-/// The loop that notices new keys.
+/// The loop that notices new keys, and archives what verifies their signatures.
 pub struct NoticeKeys {
-    /// What it works with.
-    pub app: App,
+    app: App,
+    /// Those that this process has archived.
+    archived: Mutex<BTreeSet<Digest>>,
+}
+
+impl NoticeKeys {
+    /// Nothing is archived yet.
+    pub fn new(app: App) -> Self {
+        Self { app, archived: Mutex::default() }
+    }
 }
 
 impl Reconciler for NoticeKeys {
     const NAME: &'static str = "notice_keys";
 
     async fn run_once(&self) -> Result<u64, LoopError> {
-        Ok(u64::from(self.app.signing.refresh(&self.app.store).await?))
+        let another = self.app.signing.refresh(&self.app.store).await?;
+        for key in self.app.store.signing_keys().await? {
+            let known = self.archived.lock().unwrap_or_else(PoisonError::into_inner).contains(&key.key_id);
+            if !known {
+                archive::key(&self.app.artifacts, &key).await?;
+                self.archived.lock().unwrap_or_else(PoisonError::into_inner).insert(key.key_id);
+            }
+        }
+        Ok(u64::from(another))
     }
 }
 

@@ -91,6 +91,26 @@ impl Store {
         Ok(())
     }
 
+    /// Brings back what verifies the signatures of a key whose secret was lost with its database: it is known, and signs no more. Safe to
+    /// repeat.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.restore_signing_key", skip_all)]
+    pub async fn restore_signing_key(
+        &self,
+        key_id: Digest,
+        certificates: &str,
+        anchor: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let sql = "-- restore_signing_key
+            INSERT INTO signing_keys (key_id, origin, certificates, anchor, retired_at)
+            VALUES ($1, 'configured', $2, $3, now()) ON CONFLICT DO NOTHING";
+        let query = sqlx::query(sql).bind(key_id.as_bytes().as_slice()).bind(certificates).bind(anchor);
+        query.execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// The installation's own key that signs now, if it has one.
     ///
     /// # Errors
