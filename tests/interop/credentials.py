@@ -254,7 +254,7 @@ def inside(root: Path) -> str:
         if output.detail == "minimal":
             for secret in (b"a face with", b"clip-nce", b"faces", b"file:"):
                 assert secret not in output.bytes, (output.path, secret)
-    return f"{count} PNGs"
+    return f"{count} in PNG"
 
 
 def key_of(signature: dict, anchors: Path, job: Path) -> ec.EllipticCurvePublicKey:

@@ -28,7 +28,7 @@ fi
 echo "==> outputs, records and seals of small jobs"
 kept=$(mktemp --directory)
 trap 'rm -rf "$kept"' EXIT
-CFX_PROOF_TO="$kept" OMP_NUM_THREADS=1 cargo test --quiet --workspace --test stories -- an_output_that_is_edited_again --quiet
+CFX_PROOF_TO="$kept" OMP_NUM_THREADS=1 cargo test --workspace --test stories -- an_output_that_is_edited_again --quiet
 
 echo "==> read by others"
 "$venv/bin/python" tests/interop/credentials.py "$kept"

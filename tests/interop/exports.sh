@@ -9,7 +9,7 @@ source tests/interop/venv.sh
 echo "==> exports of a small job"
 kept=$(mktemp --directory)
 trap 'rm -rf "$kept"' EXIT
-CFX_EXPORTS_TO="$kept" OMP_NUM_THREADS=1 cargo test --quiet --workspace --test stories -- an_ended_job_becomes_a_dataset --quiet
+CFX_EXPORTS_TO="$kept" OMP_NUM_THREADS=1 cargo test --workspace --test stories -- an_ended_job_becomes_a_dataset --quiet
 
 echo "==> read by others"
 # nothing is to be looked up in the network

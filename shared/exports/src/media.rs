@@ -25,7 +25,8 @@ pub fn media_type(name: &str) -> &'static str {
         "jsonl" => "application/jsonlines",
         "json" => "application/json",
         "jsonld" => "application/ld+json",
-        "parquet" => "application/vnd.apache.parquet",
+        // the name that Croissant and its readers know it by, not the registered application/vnd.apache.parquet
+        "parquet" => "application/x-parquet",
         "tar" => "application/x-tar",
         "md" => "text/markdown",
         _ => "application/octet-stream",
@@ -39,6 +40,7 @@ mod tests {
     #[test]
     fn first_bytes_tell_the_extension_and_that_the_type() {
         assert_eq!(media_type(extension(b"\x89PNG\r\n\x1a\n")), "image/png");
+        assert_eq!(media_type("records.parquet"), "application/x-parquet");
         assert_eq!(media_type(extension(b"RIFF\x10\0\0\0WEBPVP8 ")), "image/webp");
         assert_eq!(media_type(extension(b"\xff\xd8\xff\xe0")), "image/jpeg");
         assert_eq!(media_type(extension(b"source 17")), "application/octet-stream");

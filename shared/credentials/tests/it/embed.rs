@@ -32,7 +32,8 @@ fn a_record_goes_in_and_comes_out_and_leaves_the_picture_alone() {
 fn what_is_put_into_a_png_stands_before_its_pixels() {
     let plain = picture(1);
     let file = dressed(&plain, &written(&record(&plain)), Detail::Full);
-    let places = |kind: &[u8]| file.windows(4).enumerate().filter(|(_, at)| *at == kind).map(|(n, _)| n).collect::<Vec<_>>();
+    let places =
+        |kind: &[u8]| file.windows(4).enumerate().filter(|(_, at)| *at == kind).map(|(n, _)| n).collect::<Vec<_>>();
     let (texts, pixels) = (places(b"iTXt"), places(b"IDAT"));
     assert!(texts.len() == 2 && texts.iter().all(|text| *text < pixels[0]), "{texts:?} {pixels:?}");
 }
