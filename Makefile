@@ -81,7 +81,7 @@ quality: install libtorch facesjs ## every method against the drawn truth, hours
 full-size: install libtorch up ## networks of true size on the CPU, their memory and time: tests/bench/FULL_SIZE.md (10 GB of disk)
 	@tests/bench/full_size.sh
 
-interop: install libtorch build up ## exports, credentials and seals read by programs that nobody here wrote (PyPI, 1 GB; exiftool)
+interop: install libtorch build up ## exports, credentials and seals read by programs that nobody here wrote (PyPI, 700 MB; exiftool)
 	@tests/interop/exports.sh
 	@tests/interop/credentials.sh
 

@@ -180,7 +180,7 @@ fn what_is_sound_is_proven_to_its_level_and_every_forged_seal_is_seen() {
 }
 
 #[test]
-fn a_picture_that_carries_anothers_record_is_seen() {
+fn a_picture_that_carries_the_record_of_another_is_seen() {
     let desk = Desk::new();
     let [one, two] = [0, 1].map(|i| std::fs::read(&desk.files[i]).unwrap());
     let (record, _) = credentials::extract_record(&two).unwrap();
