@@ -1,6 +1,7 @@
 //! Bytes that nobody promised to be an image: a verdict, never a panic, and never a proof.
 
 use crate::fixture::{dressed, full, issuer, keys, picture, pictures, record, written};
+use credentials::credential::credential_of_source;
 use credentials::dsse::{self, STATEMENT_TYPE, Statement};
 use credentials::{
     Anchors, Certificates, Check, Container, EmbedError, Finding, Ingredient, LocalKey, State, check_credential,
@@ -195,6 +196,32 @@ fn a_credential_that_was_changed_anywhere_ends_in_a_verdict() {
             let claim = |file: &[u8]| read_credential(file, &anchors).unwrap().record;
             prop_assert_eq!(claim(&changed), claim(file));
         }
+        Ok(())
+    });
+    run.unwrap();
+}
+
+/// Sources come from anywhere, and in formats that no output has.
+#[test]
+fn a_source_of_any_kind_is_looked_at_without_harm() {
+    let image = image::RgbImage::from_fn(24, 20, |x, y| image::Rgb([x as u8 * 9, y as u8 * 9, 128]));
+    let mut sources: Vec<(&str, Vec<u8>)> = Vec::new();
+    for (kind, format) in [("image/gif", image::ImageFormat::Gif), ("image/tiff", image::ImageFormat::Tiff)] {
+        let mut file = std::io::Cursor::new(Vec::new());
+        image::DynamicImage::from(image.clone()).write_to(&mut file, format).unwrap();
+        sources.push((kind, file.into_inner()));
+    }
+    sources.extend(outputs().1.into_iter().map(|(container, file)| (container.media_type(), file)));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let kinds =
+        ["image/gif", "image/tiff", "image/png", "image/jpeg", "image/webp", "image/bmp", "image/avif", "image/heic"];
+    let strategy = (0..sources.len(), edits(), 0..2 * kinds.len());
+    let run = proptest::test_runner::TestRunner::new(config).run(&strategy, |(which, edits, kind)| {
+        let (own, file) = &sources[which];
+        let changed = edited(file, &edits);
+        // under its own name mostly, and at times under another's
+        let (_, parent) = credential_of_source(&changed, kinds.get(kind).unwrap_or(own));
+        prop_assert!(parent.is_none() || file.windows(4).any(|part| part == b"jumb"));
         Ok(())
     });
     run.unwrap();
