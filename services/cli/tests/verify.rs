@@ -72,7 +72,8 @@ impl Desk {
 
     /// Signs an output and gives it a line of the manifest.
     fn put(&mut self, name: &str, plain: &[u8], record: &WrittenRecord) {
-        let file = issuer(&self.issued).issue(&dressed(plain, record, Detail::Full), record, Detail::Full, SOURCE).unwrap();
+        let file =
+            issuer(&self.issued).issue(&dressed(plain, record, Detail::Full), record, Detail::Full, SOURCE).unwrap();
         self.lines.push(format!("{}\n", json!({ "record_digest": record.digest(), "sha256": Digest::of(&file) })));
         self.files.push(self.path(name));
         std::fs::write(self.path(name), file).unwrap();
@@ -113,7 +114,8 @@ struct Verdict {
 
 impl Verdict {
     fn of(output: &Output) -> Self {
-        let reports: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let reports: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
         Self { code: output.status.code(), report: reports[0].clone() }
     }
 
@@ -162,7 +164,8 @@ fn what_is_sound_is_proven_to_its_level_and_every_forged_seal_is_seen() {
     let record = |line: &str| serde_json::from_str::<Value>(line).unwrap()["record_digest"].clone();
     let image = |line: &str| serde_json::from_str::<Value>(line).unwrap()["sha256"].clone();
     let [a, b] = [&desk.lines[0], &desk.lines[1]];
-    let swapped = [(a, b), (b, a)].map(|(r, i)| format!("{}\n", json!({ "record_digest": record(r), "sha256": image(i) })));
+    let swapped =
+        [(a, b), (b, a)].map(|(r, i)| format!("{}\n", json!({ "record_digest": record(r), "sha256": image(i) })));
     desk.seal(&swapped.concat());
     fails(&["3 seal"], "another file for this record");
     // by a stranger's key, and broken in itself
@@ -191,7 +194,8 @@ fn a_picture_that_carries_anothers_record_is_seen() {
     let stranger = Desk { issued: keys().1, ..Desk::new() };
     let plain = picture(9);
     let record = self::record(&plain);
-    let his = issuer(&stranger.issued).issue(&dressed(&plain, &record, Detail::Full), &record, Detail::Full, SOURCE).unwrap();
+    let his =
+        issuer(&stranger.issued).issue(&dressed(&plain, &record, Detail::Full), &record, Detail::Full, SOURCE).unwrap();
     std::fs::write(desk.path("his.png"), his).unwrap();
     let verdict = desk.verify(&desk.path("his.png"));
     assert_eq!(verdict.that("fail"), ["1 trust", "3 seal"], "{verdict:#?}");
@@ -206,7 +210,10 @@ fn sources_and_weights_that_are_others_are_named() {
     assert_eq!((verdict.that("fail"), verdict.code), (vec!["4 source".to_owned()], Some(4)), "{verdict:#?}");
     std::fs::remove_file(desk.path("source.png")).unwrap();
     let verdict = desk.verify(&desk.files[0]);
-    assert!(verdict.that("fail") == ["4 source"] && verdict.detail("source").contains("cannot be read"), "{verdict:#?}");
+    assert!(
+        verdict.that("fail") == ["4 source"] && verdict.detail("source").contains("cannot be read"),
+        "{verdict:#?}"
+    );
     std::fs::write(desk.path("source.png"), SOURCE_BYTES).unwrap();
     // one role after the other
     let plain = picture(4);
@@ -243,6 +250,33 @@ fn sources_and_weights_that_are_others_are_named() {
     assert!(verdict.detail("replay").contains("the mapper"), "{verdict:#?}");
 }
 
+#[test]
+fn a_replay_without_what_it_needs_says_so_and_proves_nothing() {
+    let desk = Desk::new();
+    let replay = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cfx"));
+        command.env_remove("CFX_SERVER").args(["--json", "verify", "--offline", "--replay", "--worker", "/bin/true"]);
+        let output =
+            command.args(more).arg("--anchors").arg(desk.path("anchor.pem")).arg(&desk.files[0]).output().unwrap();
+        Verdict::of(&output)
+    };
+    let source = desk.path("source.png").to_string_lossy().into_owned();
+    let nothing = replay(&[]);
+    assert!(nothing.detail("replay").contains("the source"), "{nothing:#?}");
+    let without_pack = replay(&["--source", &source]);
+    assert!(without_pack.detail("replay").contains("the pack"), "{without_pack:#?}");
+    // a worker that says nothing has rendered nothing
+    let silent = replay(&["--source", &source, "--pack", &demo().to_string_lossy()]);
+    assert!(silent.detail("replay").contains("said nothing"), "{silent:#?}");
+    for (verdict, proven) in [(nothing, 3), (without_pack, 3), (silent, 4)] {
+        assert!(
+            verdict.that("fail").is_empty() && verdict.that("skipped").contains(&"5 replay".to_owned()),
+            "{verdict:#?}"
+        );
+        assert_eq!((verdict.code, &verdict.report["proven"]), (Some(0), &json!(proven)));
+    }
+}
+
 /// A server that answers every request with these bytes.
 fn answering(body: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -274,7 +308,8 @@ fn texts_steer_no_terminal_and_what_is_no_output_gets_a_verdict() {
     odd.outcome.warnings = vec![nasty.to_owned()];
     desk.put("odd.png", &plain, &finished(odd));
     let steers = |text: &str| {
-        let odd = |c: &char| c.is_control() && *c != '\n' || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let odd =
+            |c: &char| c.is_control() && *c != '\n' || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         text.chars().find(odd)
     };
     for arguments in [&["verify", "--offline"][..], &["--json", "verify", "--offline"]] {
@@ -295,7 +330,11 @@ fn texts_steer_no_terminal_and_what_is_no_output_gets_a_verdict() {
     for (name, bytes) in [("empty.png", &b""[..]), ("text.png", b"text"), ("half.png", &sound[..sound.len() / 2])] {
         std::fs::write(desk.path(name), bytes).unwrap();
         let verdict = desk.verify(&desk.path(name));
-        assert_eq!((verdict.code, verdict.that("fail")), (Some(4), vec!["0 record".to_owned()]), "{name}: {verdict:#?}");
+        assert_eq!(
+            (verdict.code, verdict.that("fail")),
+            (Some(4), vec!["0 record".to_owned()]),
+            "{name}: {verdict:#?}"
+        );
         assert!(verdict.report["proven"].is_null());
         let inspected = Command::new(env!("CARGO_BIN_EXE_cfx")).arg("inspect").arg(desk.path(name)).output().unwrap();
         assert_eq!(inspected.status.code(), Some(1), "{inspected:?}");

@@ -109,6 +109,51 @@ fn a_file_with_two_records_is_refused() {
     }
 }
 
+/// The credential's part of a file.
+fn credential_part(container: Container, file: &[u8]) -> std::ops::Range<usize> {
+    let find = |mark: &[u8]| file.windows(mark.len()).position(|part| part == mark).unwrap();
+    let number = |at: usize| -> [u8; 4] { file[at..at + 4].try_into().unwrap() };
+    match container {
+        Container::Png => {
+            let at = find(b"caBX") - 4;
+            at..at + 12 + u32::from_be_bytes(number(at)) as usize
+        }
+        Container::Jpeg => {
+            let at = find(b"\xff\xeb");
+            at..at + 2 + usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]))
+        }
+        Container::WebP => {
+            let at = find(b"C2PA");
+            let size = u32::from_le_bytes(number(at + 4)) as usize;
+            at..at + 8 + size + size % 2
+        }
+    }
+}
+
+#[test]
+fn credentials_that_are_doubled_or_transplanted_hold_for_nothing() {
+    let (anchors, files) = outputs();
+    let (_, others) = outputs();
+    let sized = |container: Container, mut file: Vec<u8>| {
+        if container == Container::WebP {
+            let length = u32::try_from(file.len() - 8).unwrap().to_le_bytes();
+            file[4..8].copy_from_slice(&length);
+        }
+        file
+    };
+    for ((container, file), (_, other)) in files.into_iter().zip(others) {
+        let (own, foreign) = (credential_part(container, &file), credential_part(container, &other));
+        let with = |parts: &[&[u8]]| sized(container, [&file[..own.start], &parts.concat(), &file[own.end..]].concat());
+        let (ours, theirs) = (&file[own.clone()], &other[foreign]);
+        assert_eq!(with(&[ours]), file);
+        for forged in [with(&[ours, ours]), with(&[ours, theirs]), with(&[theirs, ours]), with(&[theirs]), with(&[])] {
+            let (findings, _) = check_credential(&forged, None, &anchors);
+            assert!(findings.iter().any(Finding::failed), "{}: {findings:?}", container.name());
+            assert!(check_file(&forged).0.iter().all(|f| !f.failed()), "what it says of itself is still true");
+        }
+    }
+}
+
 fn heads() -> impl Strategy<Value = Vec<u8>> {
     prop::sample::select(vec![
         b"".to_vec(),
