@@ -250,6 +250,33 @@ fn sources_and_weights_that_are_others_are_named() {
     assert!(verdict.detail("replay").contains("the mapper"), "{verdict:#?}");
 }
 
+#[test]
+fn a_replay_without_what_it_needs_says_so_and_proves_nothing() {
+    let desk = Desk::new();
+    let replay = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cfx"));
+        command.env_remove("CFX_SERVER").args(["--json", "verify", "--offline", "--replay", "--worker", "/bin/true"]);
+        let output =
+            command.args(more).arg("--anchors").arg(desk.path("anchor.pem")).arg(&desk.files[0]).output().unwrap();
+        Verdict::of(&output)
+    };
+    let source = desk.path("source.png").to_string_lossy().into_owned();
+    let nothing = replay(&[]);
+    assert!(nothing.detail("replay").contains("the source"), "{nothing:#?}");
+    let without_pack = replay(&["--source", &source]);
+    assert!(without_pack.detail("replay").contains("the pack"), "{without_pack:#?}");
+    // a worker that says nothing has rendered nothing
+    let silent = replay(&["--source", &source, "--pack", &demo().to_string_lossy()]);
+    assert!(silent.detail("replay").contains("said nothing"), "{silent:#?}");
+    for (verdict, proven) in [(nothing, 3), (without_pack, 3), (silent, 4)] {
+        assert!(
+            verdict.that("fail").is_empty() && verdict.that("skipped").contains(&"5 replay".to_owned()),
+            "{verdict:#?}"
+        );
+        assert_eq!((verdict.code, &verdict.report["proven"]), (Some(0), &json!(proven)));
+    }
+}
+
 /// A server that answers every request with these bytes.
 fn answering(body: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,6 +1,7 @@
 //! Bytes that nobody promised to be an image: a verdict, never a panic, and never a proof.
 
 use crate::fixture::{dressed, full, issuer, keys, picture, pictures, record, written};
+use credentials::credential::credential_of_source;
 use credentials::dsse::{self, STATEMENT_TYPE, Statement};
 use credentials::{
     Anchors, Certificates, Check, Container, EmbedError, Finding, Ingredient, LocalKey, State, check_credential,
@@ -108,6 +109,51 @@ fn a_file_with_two_records_is_refused() {
     }
 }
 
+/// The credential's part of a file.
+fn credential_part(container: Container, file: &[u8]) -> std::ops::Range<usize> {
+    let find = |mark: &[u8]| file.windows(mark.len()).position(|part| part == mark).unwrap();
+    let number = |at: usize| -> [u8; 4] { file[at..at + 4].try_into().unwrap() };
+    match container {
+        Container::Png => {
+            let at = find(b"caBX") - 4;
+            at..at + 12 + u32::from_be_bytes(number(at)) as usize
+        }
+        Container::Jpeg => {
+            let at = find(b"\xff\xeb");
+            at..at + 2 + usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]))
+        }
+        Container::WebP => {
+            let at = find(b"C2PA");
+            let size = u32::from_le_bytes(number(at + 4)) as usize;
+            at..at + 8 + size + size % 2
+        }
+    }
+}
+
+#[test]
+fn credentials_that_are_doubled_or_transplanted_hold_for_nothing() {
+    let (anchors, files) = outputs();
+    let (_, others) = outputs();
+    let sized = |container: Container, mut file: Vec<u8>| {
+        if container == Container::WebP {
+            let length = u32::try_from(file.len() - 8).unwrap().to_le_bytes();
+            file[4..8].copy_from_slice(&length);
+        }
+        file
+    };
+    for ((container, file), (_, other)) in files.into_iter().zip(others) {
+        let (own, foreign) = (credential_part(container, &file), credential_part(container, &other));
+        let with = |parts: &[&[u8]]| sized(container, [&file[..own.start], &parts.concat(), &file[own.end..]].concat());
+        let (ours, theirs) = (&file[own.clone()], &other[foreign]);
+        assert_eq!(with(&[ours]), file);
+        for forged in [with(&[ours, ours]), with(&[ours, theirs]), with(&[theirs, ours]), with(&[theirs]), with(&[])] {
+            let (findings, _) = check_credential(&forged, None, &anchors);
+            assert!(findings.iter().any(Finding::failed), "{}: {findings:?}", container.name());
+            assert!(check_file(&forged).0.iter().all(|f| !f.failed()), "what it says of itself is still true");
+        }
+    }
+}
+
 fn heads() -> impl Strategy<Value = Vec<u8>> {
     prop::sample::select(vec![
         b"".to_vec(),
@@ -195,6 +241,32 @@ fn a_credential_that_was_changed_anywhere_ends_in_a_verdict() {
             let claim = |file: &[u8]| read_credential(file, &anchors).unwrap().record;
             prop_assert_eq!(claim(&changed), claim(file));
         }
+        Ok(())
+    });
+    run.unwrap();
+}
+
+/// Sources come from anywhere, and in formats that no output has.
+#[test]
+fn a_source_of_any_kind_is_looked_at_without_harm() {
+    let image = image::RgbImage::from_fn(24, 20, |x, y| image::Rgb([x as u8 * 9, y as u8 * 9, 128]));
+    let mut sources: Vec<(&str, Vec<u8>)> = Vec::new();
+    for (kind, format) in [("image/gif", image::ImageFormat::Gif), ("image/tiff", image::ImageFormat::Tiff)] {
+        let mut file = std::io::Cursor::new(Vec::new());
+        image::DynamicImage::from(image.clone()).write_to(&mut file, format).unwrap();
+        sources.push((kind, file.into_inner()));
+    }
+    sources.extend(outputs().1.into_iter().map(|(container, file)| (container.media_type(), file)));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let kinds =
+        ["image/gif", "image/tiff", "image/png", "image/jpeg", "image/webp", "image/bmp", "image/avif", "image/heic"];
+    let strategy = (0..sources.len(), edits(), 0..2 * kinds.len());
+    let run = proptest::test_runner::TestRunner::new(config).run(&strategy, |(which, edits, kind)| {
+        let (own, file) = &sources[which];
+        let changed = edited(file, &edits);
+        // under its own name mostly, and at times under another's
+        let (_, parent) = credential_of_source(&changed, kinds.get(kind).unwrap_or(own));
+        prop_assert!(parent.is_none() || file.windows(4).any(|part| part == b"jumb"));
         Ok(())
     });
     run.unwrap();
