@@ -1,5 +1,5 @@
 //! What provenance costs an image: bytes that its record, its XMP and its credential add, and milliseconds to put them in and to check
-//! them, with a key in this process. `cargo run --release --example cost -- FILE...`; of outputs that are named it says what share of
+//! them, with a key in this process. `cargo run --release -p credentials --example cost -- FILE...`; of outputs that are named it says what share of
 //! the time in their own records that is. Prints Markdown; the figures kept are in `tests/bench/PROVENANCE.md`.
 #![expect(clippy::unwrap_used, reason = "an example fails by panicking")]
 #![expect(clippy::print_stdout, reason = "an example talks on stdout")]
