@@ -37,7 +37,7 @@ fn demo() -> PathBuf {
 /// A record of `plain` whose weights are the demo pack's, and whose source is [`SOURCE_BYTES`].
 fn record(plain: &[u8]) -> WrittenRecord {
     let mut record = full(plain);
-    let pack = packs::Pack::open(&demo()).unwrap();
+    let pack = packs::Pack::open(demo()).unwrap();
     record.recipe.models = pack.manifest().files().into_iter().map(|f| (f.role.key().to_owned(), f.sha256)).collect();
     record.recipe.pack = pack.manifest().digest();
     record.recipe.source.sha256 = Digest::of(SOURCE_BYTES);
