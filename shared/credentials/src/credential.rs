@@ -5,6 +5,7 @@
 
 use crate::chain::{Anchors, Certificates};
 use crate::container::Container;
+use crate::jumbf;
 use crate::keys::{Algorithm, KeyError, Signer};
 use domain::Digest;
 use domain::record::{Detail, TRAINED_ALGORITHMIC_MEDIA, WrittenRecord};
@@ -162,7 +163,9 @@ impl Issuer {
             "relationship": "inputTo",
             "label": SOURCE,
         });
-        match source.credentialed {
+        // Whoever prepared the source may have been less careful.
+        let safe = |bytes: &&[u8]| jumbf::check_embedded(bytes, source.media_type).is_ok();
+        match source.credentialed.filter(safe) {
             Some(bytes) => {
                 let media_type = source.media_type;
                 builder
@@ -262,6 +265,7 @@ pub struct RecordClaim {
 /// [`CredentialError::None`] when there is none; [`CredentialError::Failed`] when it cannot even be taken apart.
 pub fn read_credential(file: &[u8], anchors: &Anchors) -> Result<Credential, CredentialError> {
     let container = Container::of(file).map_err(|error| CredentialError::Failed(error.to_string()))?;
+    jumbf::check_embedded(file, container.media_type()).map_err(refused)?;
     let context = reading(anchors)?;
     let reader = c2pa::Reader::from_context(context).with_stream(container.media_type(), Cursor::new(file));
     reader.map(|reader| told(&reader)).map_err(absent)
@@ -277,6 +281,7 @@ pub fn read_credential_beside(
     manifest: &[u8],
     anchors: &Anchors,
 ) -> Result<Credential, CredentialError> {
+    jumbf::check(manifest).map_err(refused)?;
     let reader = c2pa::Reader::from_context(reading(anchors)?);
     let reader = reader.with_manifest_data_and_stream(manifest, media_type, Cursor::new(file));
     reader.map(|reader| told(&reader)).map_err(absent)
@@ -285,6 +290,10 @@ pub fn read_credential_beside(
 /// Whether a source image, of any format, carries a credential, and the record that it names if it is one of our outputs.
 pub fn credential_of_source(file: &[u8], media_type: &str) -> (bool, Option<Digest>) {
     let Ok(context) = reading(&Anchors::default()) else { return (false, None) };
+    // It could not be kept inside the output's: who signs that would have to read it.
+    if jumbf::check_embedded(file, media_type).is_err() {
+        return (false, None);
+    }
     match c2pa::Reader::from_context(context).with_stream(media_type, Cursor::new(file)) {
         Ok(reader) => (true, told(&reader).record.map(|claim| claim.record_digest)),
         Err(c2pa::Error::JumbfNotFound | c2pa::Error::UnsupportedType) => (false, None),
@@ -337,6 +346,10 @@ fn reading(anchors: &Anchors) -> Result<c2pa::Context, CredentialError> {
 fn context(settings: &Value) -> Result<c2pa::Context, CredentialError> {
     let settings = c2pa::settings::Settings::new().with_json(&settings.to_string()).map_err(failed)?;
     c2pa::Context::new().with_settings(settings).map_err(failed)
+}
+
+fn refused(why: &'static str) -> CredentialError {
+    CredentialError::Failed(why.to_owned())
 }
 
 fn absent(error: c2pa::Error) -> CredentialError {

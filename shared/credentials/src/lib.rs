@@ -15,6 +15,7 @@ mod container;
 pub mod credential;
 pub mod dsse;
 pub mod embed;
+mod jumbf;
 pub mod keys;
 pub mod raster;
 pub mod verify;

@@ -246,6 +246,29 @@ fn a_credential_that_was_changed_anywhere_ends_in_a_verdict() {
     run.unwrap();
 }
 
+#[test]
+fn a_credential_that_claims_more_than_it_has_costs_nothing() {
+    let (anchors, files) = outputs();
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).map(|line| line.replace(" kB", ""));
+        line.map_or(0, |line| line.trim().parse::<u64>().unwrap())
+    };
+    let before = peak();
+    for (container, file) in files {
+        // the text after the key of our assertion's schema becomes a string of three gigabytes
+        let at = file.windows(23).position(|part| part == b"counterfactory/assertio").unwrap() - 2;
+        let mut greedy = file.clone();
+        greedy[at..at + 5].copy_from_slice(b"\x5a\xc0\0\0\0");
+        let greedy = if container == Container::Png { summed(greedy) } else { greedy };
+        let (findings, credential) = check_credential(&greedy, None, &anchors);
+        let Check::Fail { detail } = &findings[0].result else { panic!("{findings:?}") };
+        assert!(detail.contains("more bytes than there are") && credential.is_none(), "{detail}");
+        assert_eq!(credential_of_source(&greedy, container.media_type()), (false, None));
+    }
+    assert!(peak() < before + (1 << 20), "more than a gigabyte, kB: {}", peak() - before);
+}
+
 /// Sources come from anywhere, and in formats that no output has.
 #[test]
 fn a_source_of_any_kind_is_looked_at_without_harm() {
