@@ -24,10 +24,7 @@ use domain::edit::EditSpec;
 use domain::record::Verdict;
 use domain::task_state::TaskState;
 use domain::{Digest, Output};
-use exports::{
-    Columns, ExportError, Failure, JsonLines, Manifested, Row, TRAINED_ALGORITHMIC_MEDIA, Table, Written,
-    column_of_metric,
-};
+use exports::{Columns, ExportError, Failure, JsonLines, Made, Manifested, Row, Table, Written, column_of_metric};
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read as _, Seek as _};
@@ -298,39 +295,28 @@ impl Pages {
 /// A result as a row; its files are named by where they lie in the bucket.
 fn row(job: &JobRow, edits: &[EditSpec], result: &ResultRow, facts: &PairFacts) -> Row {
     let edit = usize::try_from(result.edit_no).ok().and_then(|no| edits.get(no));
-    let (neutral, text) = edit.map_or(("", ""), |edit| (edit.neutral.as_str(), edit.text.as_str()));
-    let source_id = format!("{:06}", result.ordinal);
-    Row {
-        sample_id: result.task.to_string(),
-        pair_id: format!("{source_id}-{}", result.edit_slug),
-        source_id,
-        edit_id: result.edit_slug.clone(),
+    let split = facts.labels.get("split").cloned().unwrap_or_else(|| job.dataset_name.clone());
+    let made = Made {
+        task: result.task,
+        ordinal: result.ordinal,
+        edit: &result.edit_slug,
         strength: result.strength,
-        // safe: a seed is at most 2^53 - 1
-        seed: result.seed.cast_signed(),
-        split: facts.labels.get("split").cloned().unwrap_or_else(|| job.dataset_name.clone()),
+        seed: result.seed,
+        steps: facts.steps,
+        verdict: result.verdict,
+        rejected_for: &result.rejected_for,
+        source: result.source_sha256,
+        image: result.image,
+        reconstruction: Some(result.reconstruction),
+        record: result.record,
+        metrics: &result.metrics,
+        labels: &facts.labels,
+    };
+    Row {
         source_file_name: result.source_sha256.cas_key(),
         edited_file_name: result.image.cas_key(),
         recon_file_name: Some(result.reconstruction.cas_key()),
-        source_caption: neutral.to_owned(),
-        target_caption: text.to_owned(),
-        edit_prompt: text.to_owned(),
-        steps: facts.steps,
-        status: "succeeded".to_owned(),
-        verdict: match result.verdict {
-            Some(Verdict::Accept) => "accepted",
-            Some(Verdict::Reject) => "rejected",
-            None => "unjudged",
-        }
-        .to_owned(),
-        rejected_for: result.rejected_for.iter().map(|reason| reason.name().to_owned()).collect(),
-        digital_source_type: TRAINED_ALGORITHMIC_MEDIA.to_owned(),
-        source_sha256: result.source_sha256,
-        edited_sha256: result.image,
-        recon_sha256: Some(result.reconstruction),
-        record_digest: result.record,
-        metrics: result.metrics.iter().map(|(name, value)| (column_of_metric(name), *value)).collect(),
-        labels: facts.labels.clone(),
+        ..Row::of(&made, edit, split)
     }
 }
 

@@ -27,7 +27,7 @@ pub use hashed::{Hashed, Written};
 pub use lines::{Failure, JsonLines, Manifested};
 pub use media::{extension, media_type};
 pub use prov::{Activity, Prov};
-pub use row::{Column, Columns, Kind, Row, TRAINED_ALGORITHMIC_MEDIA, Value, column_of_metric};
+pub use row::{Column, Columns, Kind, Made, Row, Value, column_of_metric};
 pub use shard::{Shard, safe_key};
 pub use split::{SplitError, Splits};
 pub use table::Table;

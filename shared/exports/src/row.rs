@@ -1,14 +1,13 @@
 //! One pair and its columns, by the names that users of paired datasets know.
 
-use domain::Digest;
-use domain::accept::metric;
+use domain::accept::{RejectReason, metric};
+use domain::edit::EditSpec;
+use domain::record::{TRAINED_ALGORITHMIC_MEDIA, Verdict};
+use domain::{Digest, TaskId};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// `digital_source_type` of an image that a generator made as a whole, as all of ours are (IPTC's vocabulary).
-pub const TRAINED_ALGORITHMIC_MEDIA: &str = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
 
 /// One output beside its source.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -61,6 +60,78 @@ pub struct Row {
     pub metrics: BTreeMap<String, f64>,
     /// Labels of the source, by their own names.
     pub labels: BTreeMap<String, String>,
+}
+
+/// What is known of an output, wherever it was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'a> {
+    /// The task whose result it is.
+    pub task: TaskId,
+    /// Ordinal of the source in its dataset.
+    pub ordinal: i64,
+    /// Short name of the edit.
+    pub edit: &'a str,
+    /// Factor on the edit's change.
+    pub strength: f64,
+    /// Seed, at most 2^53 - 1.
+    pub seed: u64,
+    /// Steps that were taken, where they are known.
+    pub steps: Option<i64>,
+    /// Whether the counterfactual holds, where that was judged.
+    pub verdict: Option<Verdict>,
+    /// Rules that are missed.
+    pub rejected_for: &'a [RejectReason],
+    /// SHA-256 of the source's file.
+    pub source: Digest,
+    /// SHA-256 of the output's file.
+    pub image: Digest,
+    /// SHA-256 of the reconstruction's file, where it belongs to the table.
+    pub reconstruction: Option<Digest>,
+    /// Digest of the provenance record.
+    pub record: Digest,
+    /// Scores by our own names.
+    pub metrics: &'a BTreeMap<String, f64>,
+    /// Labels of the source.
+    pub labels: &'a BTreeMap<String, String>,
+}
+
+impl Row {
+    /// The row of an output of `edit` in a split, without the names of files.
+    pub fn of(made: &Made<'_>, edit: Option<&EditSpec>, split: String) -> Self {
+        let (neutral, text) = edit.map_or(("", ""), |edit| (edit.neutral.as_str(), edit.text.as_str()));
+        let source_id = format!("{:06}", made.ordinal);
+        let verdict = match made.verdict {
+            Some(Verdict::Accept) => "accepted",
+            Some(Verdict::Reject) => "rejected",
+            None => "unjudged",
+        };
+        Self {
+            sample_id: made.task.to_string(),
+            pair_id: format!("{source_id}-{}", made.edit),
+            source_id,
+            edit_id: made.edit.to_owned(),
+            strength: made.strength,
+            seed: made.seed.cast_signed(),
+            split,
+            source_file_name: String::new(),
+            edited_file_name: String::new(),
+            recon_file_name: None,
+            source_caption: neutral.to_owned(),
+            target_caption: text.to_owned(),
+            edit_prompt: text.to_owned(),
+            steps: made.steps,
+            status: "succeeded".to_owned(),
+            verdict: verdict.to_owned(),
+            rejected_for: made.rejected_for.iter().map(|reason| reason.name().to_owned()).collect(),
+            digital_source_type: TRAINED_ALGORITHMIC_MEDIA.to_owned(),
+            source_sha256: made.source,
+            edited_sha256: made.image,
+            recon_sha256: made.reconstruction,
+            record_digest: made.record,
+            metrics: made.metrics.iter().map(|(name, value)| (column_of_metric(name), *value)).collect(),
+            labels: made.labels.clone(),
+        }
+    }
 }
 
 /// What a column holds. Every value may be absent.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use domain::edit::EditSpec;
 use domain::{Digest, JobId};
-use exports::{Rai, Row, Splits, TRAINED_ALGORITHMIC_MEDIA, column_of_metric};
+use exports::{Made, Rai, Row, Splits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use wire::http::v1::{Job, Pair};
@@ -215,40 +215,23 @@ impl Plan {
     pub fn row(&self, pair: &Pair) -> Row {
         let Pair { result, labels, steps } = pair;
         let edit = self.job.spec.edits.iter().find(|edit| edit.slug() == result.edit);
-        let (neutral, text) = edit.map_or(("", ""), |edit| (edit.neutral.as_str(), edit.text.as_str()));
-        let source_id = format!("{:06}", result.ordinal);
-        Row {
-            sample_id: result.task.to_string(),
-            pair_id: format!("{source_id}-{}", result.edit),
-            source_id,
-            edit_id: result.edit.clone(),
+        let made = Made {
+            task: result.task,
+            ordinal: result.ordinal,
+            edit: &result.edit,
             strength: result.strength,
-            // safe: a seed is at most 2^53 - 1
-            seed: result.seed.cast_signed(),
-            split: self.split(pair),
-            source_file_name: String::new(),
-            edited_file_name: String::new(),
-            recon_file_name: None,
-            source_caption: neutral.to_owned(),
-            target_caption: text.to_owned(),
-            edit_prompt: text.to_owned(),
+            seed: result.seed,
             steps: *steps,
-            status: "succeeded".to_owned(),
-            verdict: match result.verdict {
-                Some(domain::record::Verdict::Accept) => "accepted",
-                Some(domain::record::Verdict::Reject) => "rejected",
-                None => "unjudged",
-            }
-            .to_owned(),
-            rejected_for: result.rejected_for.iter().map(|reason| reason.name().to_owned()).collect(),
-            digital_source_type: TRAINED_ALGORITHMIC_MEDIA.to_owned(),
-            source_sha256: result.source,
-            edited_sha256: result.image,
-            recon_sha256: self.reconstructions().then_some(result.reconstruction),
-            record_digest: result.record,
-            metrics: result.metrics.iter().map(|(name, value)| (column_of_metric(name), *value)).collect(),
-            labels: labels.clone(),
-        }
+            verdict: result.verdict,
+            rejected_for: &result.rejected_for,
+            source: result.source,
+            image: result.image,
+            reconstruction: self.reconstructions().then_some(result.reconstruction),
+            record: result.record,
+            metrics: &result.metrics,
+            labels,
+        };
+        Row::of(&made, edit, self.split(pair))
     }
 
     /// A short name for folders: equal for equal places only.

@@ -9,6 +9,16 @@ use domain::record::Record;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Where a record's source lies on this machine: as it was given by hand, or registered from.
+pub fn source_path(args: &VerifyArgs, record: &Record) -> Option<PathBuf> {
+    let uri = record.source_uri();
+    match &args.source {
+        Some(path) if path.is_dir() => Some(path.join(uri.rsplit('/').next().unwrap_or_default())),
+        Some(path) => Some(path.clone()),
+        None => uri.strip_prefix("file://").map(PathBuf::from),
+    }
+}
+
 /// What records name, hashed once for all files.
 pub struct Inputs<'a> {
     at: &'a Context,
@@ -39,15 +49,8 @@ impl<'a> Inputs<'a> {
 
     async fn source(&self, record: &Record) -> Finding {
         let expected = record.recipe.source.sha256;
-        let uri = record.source_uri();
-        let name = uri.rsplit('/').next().unwrap_or_default();
-        let local = match &self.args.source {
-            Some(path) if path.is_dir() => Some(path.join(name)),
-            Some(path) => Some(path.clone()),
-            None => uri.strip_prefix("file://").map(PathBuf::from),
-        };
         // a path given by hand must be there; one remembered from registration may be on another machine
-        match local.map(|path| (std::fs::read(&path), path)) {
+        match source_path(self.args, record).map(|path| (std::fs::read(&path), path)) {
             Some((Ok(bytes), _)) => return check_object("source", expected, &bytes),
             Some((Err(error), path)) if self.args.source.is_some() => {
                 let detail = format!("{} cannot be read: {error}", path.display());

@@ -2,6 +2,7 @@
 //! together in a temporary folder first, from this machine or the server.
 
 use super::Found;
+use super::inputs::source_path;
 use crate::args::VerifyArgs;
 use crate::commands::Context;
 use crate::output;
@@ -61,14 +62,7 @@ impl<'a> Replays<'a> {
 
     async fn bring(&self, index: usize, name: &Path, bytes: &[u8], found: &Found) -> Result<PathBuf> {
         let recipe = &found.record.recipe;
-        let uri = found.record.source_uri();
-        let own_name = uri.rsplit('/').next().unwrap_or_default();
-        let local = match &self.args.source {
-            Some(path) if path.is_dir() => Some(path.join(own_name)),
-            Some(path) => Some(path.clone()),
-            None => uri.strip_prefix("file://").map(PathBuf::from),
-        };
-        let local = local.and_then(|path| std::fs::read(path).ok());
+        let local = source_path(self.args, &found.record).and_then(|path| std::fs::read(path).ok());
         self.object("sources", "source", recipe.source.sha256, local).await?;
         for (folder, what, digest) in [("mappers", "mapper", recipe.mapper), ("masks", "mask", recipe.mask)] {
             if let Some(digest) = digest {

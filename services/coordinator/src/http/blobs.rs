@@ -108,13 +108,9 @@ fn missing(digest: Digest) -> ApiError {
 
 /// The media type by the first bytes; only types that a browser shows without running anything.
 fn content_type(bytes: &[u8]) -> &'static str {
+    let image = exports::media_type(exports::extension(bytes));
     match bytes {
-        [0x89, b'P', b'N', b'G', ..] => "image/png",
-        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
-        [b'G', b'I', b'F', b'8', ..] => "image/gif",
-        [b'B', b'M', ..] => "image/bmp",
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "image/tiff",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        _ if image.starts_with("image/") => image,
         // safetensors: eight bytes of header length, then the header, which is JSON
         [_, _, _, _, _, _, _, _, b'{', ..] if bytes[4..8] == [0; 4] => "application/octet-stream",
         [b'{', ..] if std::str::from_utf8(bytes).is_ok() => "application/json",
