@@ -29,6 +29,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
+from safetensors.numpy import load_file
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
@@ -199,19 +200,47 @@ def credentials(root: Path) -> str:
 
 
 def beside(root: Path) -> str:
-    folder = root / "beside"
-    latent, manifest = (folder / "latent.safetensors").read_bytes(), (folder / "latent.c2pa").read_bytes()
-    ours, kind = context((folder / "anchors.pem").read_text()), "application/octet-stream"
-    state, failed, report = read(latent, kind, ours, manifest)
-    assert (state, failed) == ("Trusted", []), (state, failed)
-    active = report["manifests"][report["active_manifest"]]
-    assert assertion(active, RECORD)["record_digest"] == (folder / "record_digest.txt").read_text()
-    assert read(latent, kind, context(None), manifest)[:2] == ("Valid", ["signingCredential.untrusted"])
-    state, failed, _ = read(flipped(latent, len(latent) // 2), kind, ours, manifest)
-    assert state == "Invalid" and "assertion.dataHash.mismatch" in failed, (state, failed)
-    state, failed, _ = read(latent, kind, ours, flipped(manifest, a_byte_of_the_claim(manifest)))
-    assert state == "Invalid" and "claimSignature.mismatch" in failed, (state, failed)
-    return f"{len(manifest)} bytes beside {len(latent)}"
+    """Reconstructions, with a credential inside, and latents, with one beside them."""
+    ours, nobodys = context((root / "anchors.pem").read_text()), context(None)
+    pictures = latents = 0
+    for folder, chained in ((root / "beside", False), (root / "beside-again", True)):
+        results = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+        named: dict[str, set[str]] = {}
+        for result in results:
+            record = json.loads((root / f"png-{'again' if chained else 'full'}/records/{result['record']}.json").read_text())
+            for digest in (record["outcome"]["reconstruction"], record["outcome"]["latent"], record["recipe"]["source_latent"]):
+                named.setdefault(digest, set()).add(result["record"])
+        files = sorted({result[key] for result in results for key in ("reconstruction_file", "latent_file", "source_latent_file")})
+        for name in files:
+            path = folder / name
+            data, picture = path.read_bytes(), path.suffix == ".png"
+            kind = "image/png" if picture else "application/octet-stream"
+            manifest = None if picture else path.with_suffix(".c2pa").read_bytes()
+            state, failed, report = read(data, kind, ours, manifest)
+            assert (state, failed) == ("Trusted", []), (path, state, failed)
+            assert read(data, kind, nobodys, manifest)[:2] == ("Valid", ["signingCredential.untrusted"]), path
+            active = report["manifests"][report["active_manifest"]]
+            claim = assertion(active, RECORD)
+            assert claim["record_digest"] in named[claim["sha256"]], (path, claim)
+            actions = assertion(active, "c2pa.actions.v2")["actions"]
+            types = [IPTC if picture else "http://c2pa.org/digitalsourcetype/trainedAlgorithmicData"]
+            assert [action["digitalSourceType"] for action in actions] == types, actions
+            assert "description" not in actions[0]["parameters"], actions
+            (ingredient,) = active["ingredients"]
+            assert ("active_manifest" in ingredient) == chained, (path, ingredient)
+            if picture:
+                pictures += 1
+                changes = [(flipped(data, a_byte_of_the_pixels(data, kind)), None), (flipped(data, a_byte_of_the_claim(data)), None)]
+            else:
+                latents += 1
+                assert sha256(data) == claim["sha256"], path
+                assert load_file(path)["w_plus"].ndim == 2, path
+                changes = [(flipped(data, len(data) // 2), manifest), (data, flipped(manifest, a_byte_of_the_claim(manifest)))]
+            for (data, manifest), code in zip(changes, ("assertion.dataHash.mismatch", "claimSignature.mismatch"), strict=True):
+                state, failed, _ = read(data, kind, ours, manifest)
+                assert state == "Invalid" and code in failed, (path, state, failed)
+    assert pictures and latents, root
+    return f"{pictures} reconstructions, {latents} latents"
 
 
 def records(root: Path) -> str:
@@ -411,7 +440,7 @@ def main() -> None:
     root = Path(sys.argv[1])
     steps = {
         f"credentials: c2pa (library {c2pa.sdk_version()})": credentials,
-        "a credential beside a latent: c2pa": beside,
+        "what leaves beside outputs: c2pa, safetensors": beside,
         "records: jsonschema and rfc8785": records,
         "what leaves inside: pillow": inside,
         "seals: securesystemslib, cryptography, openssl, in-toto-attestation": seals,

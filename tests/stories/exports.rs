@@ -126,6 +126,18 @@ async fn an_ended_job_becomes_a_dataset_in_every_form() -> Result<()> {
     assert_eq!(lines(&folder.join("manifest.jsonl"))?.len(), 18);
     assert!(!folder.join(".cfx-export").exists(), "nothing is left behind");
 
+    // the seal lies beside it, so that all of it is proven without this installation
+    let anchors = path("anchors.pem");
+    cluster.cfx(["keys", "export", &anchors]).await?.expect_code(0);
+    let verify = ["--json", "verify", &path("imagefolder"), "--offline", "--anchors", &anchors];
+    let reports = cluster.cfx(verify).await?;
+    let reports: Value = reports.json()?;
+    let of = |part: &str| {
+        let named = |report: &&Value| text(report, "file").contains(part);
+        reports.as_array().into_iter().flatten().filter(named).map(|r| r["proven"].as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!((of(".edited."), of(".recon.")), (vec![Some(3); 18], vec![Some(2); 6]), "{reports:#}");
+
     // again: it is whole; as something else: refused
     assert_eq!(export(&cluster, id, "imagefolder", &path("imagefolder"), &["--reconstructions"]).await?, told);
     let other = ["job", "export", &id.to_string(), "--format", "parquet", "--to", &path("imagefolder")];

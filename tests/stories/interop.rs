@@ -2,12 +2,11 @@
 //! at every detail, their seals, records and anchor, for `tests/interop`.
 
 use anyhow::{Context as _, Result};
-use credentials::{Anchors, Authority, Ingredient, Issuer, LocalKey, State, read_credential};
+use credentials::{Anchors, State, read_credential};
 use domain::job_state::JobState;
-use domain::record::{Detail, Record, WrittenRecord};
+use domain::record::Record;
 use domain::{Digest, JobId};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use stories::{Cluster, PATIENCE, Picture, faces, pictures_of_every_trouble};
 use testkit::wait_until;
 use wire::http::v1::{EditResult, JobSeals};
@@ -68,24 +67,6 @@ fn record(cluster: &Cluster, digest: Digest) -> Result<Record> {
     Ok(serde_json::from_slice(&object(cluster, digest)?)?)
 }
 
-/// A latent of the job with a credential beside it, by a key of its own: workers sign images alone.
-fn keep_latent(cluster: &Cluster, of: &EditResult, to: &Path) -> Result<()> {
-    let record = record(cluster, of.record)?;
-    let latent = object(cluster, record.outcome.latent)?;
-    let authority = Authority::create(chrono::Utc::now())?;
-    let issued = authority.issue(chrono::Utc::now())?;
-    let issuer = Issuer::new(Arc::new(LocalKey::new(&issued.private_key, &issued.chain)?))?;
-    let source = Ingredient { media_type: "image/png", credentialed: None };
-    let record = WrittenRecord::new(record)?;
-    let beside = issuer.issue_beside(&latent, "application/octet-stream", &record, Detail::Standard, source)?;
-    std::fs::create_dir_all(to)?;
-    std::fs::write(to.join("latent.safetensors"), latent)?;
-    std::fs::write(to.join("latent.c2pa"), beside)?;
-    std::fs::write(to.join("record_digest.txt"), of.record.to_string())?;
-    std::fs::write(to.join("anchors.pem"), authority.anchor)?;
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_is_edited_again_names_what_it_was_made_of() -> Result<()> {
     let cluster = Cluster::start(1).await?;
@@ -131,7 +112,14 @@ async fn an_output_that_is_edited_again_names_what_it_was_made_of() -> Result<()
                 assert_eq!(keep(&cluster, id, &to.join(&name)).await?.len(), 4);
             }
         }
-        keep_latent(&cluster, &made[0], &to.join("beside"))?;
+        // what leaves beside outputs: of pictures, and of outputs that were edited again
+        for (id, name) in [(first, "beside"), (again, "beside-again")] {
+            let to = text(&to.join(name));
+            cluster
+                .cfx(["result", "fetch", &id.to_string(), "--to", &to, "--reconstructions", "--latents"])
+                .await?
+                .expect_code(0);
+        }
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Submit, and everything is edited, recorded and verifiable.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use domain::JobId;
 use domain::job_state::JobState;
+use std::path::{Path, PathBuf};
 use stories::{Cluster, by_state, faces};
 use wire::http::v1::{EditResult, Page};
 
@@ -41,18 +43,7 @@ async fn a_dataset_and_its_texts_become_edited_images_with_records() -> Result<(
     let page: Page<EditResult> =
         serde_json::from_str(&cluster.get(&format!("/v1/jobs/{id}/results?limit=500")).await?)?;
     assert!(page.items.iter().all(|r| r.verdict.is_some() && r.metrics.contains_key("preservation")), "judged");
-    // reconstructions carry no record: those of the edits beside them speak for them, and notice when one is another picture
-    let both = cluster.folder().join("both");
-    let flags = ["result", "fetch", &id.to_string(), "--to", &both.to_string_lossy(), "--reconstructions"];
-    cluster.cfx(flags).await?.expect_code(0);
-    cluster.cfx(["verify", &both.to_string_lossy(), "--offline"]).await?.expect_code(0);
-    let mut reconstructions = std::fs::read_dir(both.join("reconstructions"))?.filter_map(Result::ok).map(|e| e.path());
-    let (one, other) = (reconstructions.next().expect("one"), reconstructions.next().expect("another"));
-    std::fs::write(&one, &pictures[0].bytes)?;
-    let answer = cluster.cfx(["verify", &both.to_string_lossy(), "--offline"]).await?.expect_code(4);
-    let told = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    assert!(answer.stdout.contains(&format!("FAIL {}", told(&one))), "{answer:?}");
-    assert!(answer.stdout.contains(&format!("ok   {}", told(&other))), "{answer:?}");
+    what_leaves_beside_them(&cluster, id, &pictures[0].bytes).await?;
     // the picture says by itself how it was made
     let inspected = cluster.cfx(["inspect", &files[0].to_string_lossy()]).await?.expect_code(0);
     assert!(inspected.stdout.contains("counterfactory/record/2") && inspected.stdout.contains("generator"));
@@ -103,4 +94,75 @@ fn find_text<'a>(value: &'a serde_json::Value, key: &str) -> Option<&'a str> {
     let fields = value.as_object()?;
     let here = fields.get(key).and_then(serde_json::Value::as_str);
     here.or_else(|| fields.values().find_map(|value| find_text(value, key)))
+}
+
+/// Reconstructions and latents leave with credentials, which are held against the records of the edits beside them, or of the server.
+async fn what_leaves_beside_them(cluster: &Cluster, id: JobId, stranger: &[u8]) -> Result<()> {
+    let folder = cluster.folder().join("beside");
+    let told = |path: &Path| path.to_string_lossy().into_owned();
+    let fetch = ["result", "fetch", &id.to_string(), "--to", &told(&folder), "--reconstructions", "--latents"];
+    cluster.cfx(fetch).await?.expect_code(0);
+    let anchors = told(&cluster.folder().join("anchors.pem"));
+    cluster.cfx(["keys", "export", &anchors]).await?.expect_code(0);
+    let all = ["--json", "verify", &told(&folder), "--offline", "--anchors", &anchors];
+    let reports: serde_json::Value = cluster.cfx(all).await?.expect_code(0).json()?;
+    let reports = reports.as_array().context("reports")?;
+    let proven = |part: &str| {
+        let of_part = reports.iter().filter(|r| r["file"].as_str().is_some_and(|file| file.contains(part)));
+        of_part.map(|report| report["proven"].as_u64()).collect::<Vec<_>>()
+    };
+    // 32 outputs of 12 sources: each has an edited latent, and each source a reconstruction and a latent
+    assert_eq!(proven("/reconstructions/"), [Some(2); 12], "{reports:#?}");
+    assert_eq!(proven("/latents/"), [Some(2); 32 + 12], "{reports:#?}");
+
+    // fetched again, nothing is signed again: the bytes are the same
+    let bytes = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
+    let files = |part: &str| -> Result<Vec<PathBuf>> {
+        let mut files: Vec<_> = std::fs::read_dir(folder.join(part))?.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
+        files.sort();
+        Ok(files)
+    };
+    let (reconstructions, latents) = (files("reconstructions")?, files("latents/sources")?);
+    let (one, other) = (&reconstructions[0], &reconstructions[1]);
+    let before = bytes(one)?;
+    std::fs::remove_file(one)?;
+    cluster.cfx(fetch).await?.expect_code(0);
+    assert!(bytes(one)? == before, "signed once");
+
+    // alone, the record that names it is the server's; offline there is none, and nothing is claimed
+    let alone = cluster.folder().join("alone.png");
+    std::fs::copy(one, &alone)?;
+    let report: serde_json::Value = cluster.cfx(["--json", "verify", &told(&alone)]).await?.expect_code(0).json()?;
+    assert_eq!(report[0]["proven"], 2, "{report}");
+    let report: serde_json::Value =
+        cluster.cfx(["--json", "verify", &told(&alone), "--offline"]).await?.expect_code(0).json()?;
+    assert_eq!(report[0]["proven"], 0, "{report}");
+
+    // another picture, another latent, a credential of another latent, none
+    let (latent, another) = (&latents[0], &latents[2]);
+    assert!(latent.extension().is_some_and(|e| e == "c2pa") && another.extension() == latent.extension());
+    std::fs::write(one, stranger)?;
+    std::fs::copy(another, latent)?;
+    let answer = cluster.cfx(["verify", &told(&folder), "--offline"]).await?.expect_code(4);
+    let changed = latent.with_extension("safetensors");
+    for (path, verdict) in
+        [(one, "FAIL"), (other, "ok  "), (&changed, "FAIL"), (&another.with_extension("safetensors"), "ok  ")]
+    {
+        assert!(answer.stdout.contains(&format!("{verdict} {}", told(path))), "{verdict} {path:?}: {answer:?}");
+    }
+    std::fs::write(latent, b"no credential")?;
+    let answer = cluster.cfx(["verify", &told(&changed), "--offline"]).await?.expect_code(4);
+    assert!(answer.stdout.contains("the credential beside the file cannot be read"), "{answer:?}");
+    std::fs::remove_file(latent)?;
+    let answer = cluster.cfx(["verify", &told(&changed), "--offline"]).await?.expect_code(1);
+    assert!(answer.stderr.contains("has no credential"), "{answer:?}");
+
+    let page: Page<EditResult> = serde_json::from_str(&cluster.get(&format!("/v1/jobs/{id}/results?limit=1")).await?)?;
+    let task = page.items[0].task;
+    assert!(page.items[0].signed_reconstruction.is_some());
+    let address = format!("http://{}/v1/results/{task}/companions/soul", cluster.server());
+    let refused = reqwest::get(address).await?;
+    assert_eq!(refused.status(), 404);
+    assert!(refused.text().await?.contains("reconstruction, latent, source-latent"));
+    Ok(())
 }

@@ -503,6 +503,9 @@ pub enum ResultCommand {
         /// Also fetch each source's reconstruction: the unedited render that edits are compared with.
         #[arg(long)]
         reconstructions: bool,
+        /// Also fetch the latents before and after each edit: safetensors, `w_plus [n_latent, w_dim]`, each with its credential beside it.
+        #[arg(long)]
+        latents: bool,
     },
 }
 

@@ -1,11 +1,13 @@
 //! The one place that speaks HTTP: addresses, retries while the coordinator restarts, problems as errors.
 
+use credentials::Companion;
+use domain::TaskId;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wire::http::v1::{Page, Problem};
+use wire::http::v1::{EditResult, Page, Problem, SignedCompanion};
 
 /// A request that brought no answer of the kind asked for.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +125,19 @@ impl Client {
     ) -> Result<T, ClientError> {
         let build = || self.request(Method::POST, path).header("idempotency-key", key).json(body);
         self.read(path, self.send(path, build).await?).await
+    }
+
+    /// The output's reconstruction as it may leave, with a credential inside: signed for this, unless it was before.
+    pub async fn signed_reconstruction(&self, result: &EditResult) -> Result<domain::Digest, ClientError> {
+        match result.signed_reconstruction {
+            Some(signed) => Ok(signed),
+            None => Ok(self.companion(result.task, Companion::Reconstruction).await?.sha256),
+        }
+    }
+
+    /// A file that the output's record names, as it may leave.
+    pub async fn companion(&self, task: TaskId, companion: Companion) -> Result<SignedCompanion, ClientError> {
+        self.get(&format!("/v1/results/{task}/companions/{}", companion.name())).await
     }
 
     /// True if the object of this digest is in the bucket.

@@ -2,8 +2,8 @@
 //!
 //! What a record names is proven before anything is computed: source, mask, mapper and weights by their digests, the prepared source by
 //! its raster's. Kernels may sum in another order in a batch of another size, so an output is computed in its recorded slot of a batch of
-//! the recorded size, whose other slots hold copies. Two things a record does not tell are found by trying: the size of the batch that its
-//! source was inverted in, and which of its batch's items were one edit (several strengths of an edit are computed once).
+//! the recorded size, whose other slots hold copies; and so is its inversion. Records of earlier versions do not tell the batch of the
+//! inversion, nor which of a batch's items were one edit (several strengths of an edit are computed once): there both are found by trying.
 
 mod compare;
 mod inputs;
@@ -106,7 +106,7 @@ struct Replayer<'a> {
     sources: Objects,
     mappers: Objects,
     masks: Objects,
-    /// The latest inverted sources, by source and inversion.
+    /// The latest inverted sources, by recorded latent and inversion.
     inverted: VecDeque<((Digest, Digest), Inverted)>,
     /// The batch size that inverted the last source as recorded.
     inversion_size: usize,
@@ -150,7 +150,11 @@ impl Replayer<'_> {
         };
         let expected = output.expected();
         let mut rendered: Option<(Edited, Option<&'static str>)> = None;
-        for (run, groups) in arrangements(size as usize, self.run) {
+        let tries = match record.execution.edit_batch {
+            Some(distinct) => vec![(self.run, arrangement(size, slot, distinct)?)],
+            None => arrangements(size as usize, self.run),
+        };
+        for (run, groups) in tries {
             let batch = batch(&input, slot as usize, &groups);
             let (bench, _) = self.bench.as_mut().context("no pack is open")?;
             let (text, mut ends) = bench.edit_batch(&recipe.edit, mapper.clone(), &batch)?;
@@ -173,7 +177,12 @@ impl Replayer<'_> {
         Ok(Outcome {
             difference: Difference::of(&edited.raster, expected, output.raster.as_deref()),
             departs_at: departs.filter(|_| Digest::of(&edited.raster) != expected),
-            environment: compare::environment(&output.json, environment, bench.pack.digest, edited.micro_batch),
+            environment: compare::environment(
+                &output.json,
+                environment,
+                bench.pack.digest,
+                (edited.micro_batch, edited.edit_batch),
+            ),
         })
     }
 
@@ -238,14 +247,33 @@ impl Replayer<'_> {
         raster.map_err(|reject| anyhow!("the mask: {reject}"))
     }
 
-    /// The source inverted, in a batch of the size that gives the recorded latent if there is one; else one whose reconstruction is as
-    /// recorded; else by itself.
+    /// The source inverted in its recorded slot of a batch of the recorded size. Where none is recorded: in a batch of the size that gives
+    /// the recorded latent if there is one; else one whose reconstruction is as recorded; else by itself.
     fn invert(&mut self, record: &Record, source: Source) -> Result<Inverted> {
         let inversion: &Inversion = &record.recipe.inversion;
-        let key = (source.facts.sha256, domain::digest_of(inversion)?);
+        let key = (record.recipe.source_latent, domain::digest_of(inversion)?);
         if let Some((_, known)) = self.inverted.iter().find(|(known, _)| *known == key) {
             return Ok(known.clone());
         }
+        let (bench, _) = self.bench.as_mut().context("no pack is open")?;
+        let inverted = match record.execution.inversion_batch {
+            Some(MicroBatch { size, slot }) => {
+                if slot >= size {
+                    bail!("the record names slot {slot} of an inversion of {size}");
+                }
+                bench.invert_batch(inversion, &vec![source; size as usize]).swap_remove(slot as usize)?
+            }
+            None => self.invert_by_trying(record, &source)?,
+        };
+        if self.inverted.len() == KEPT {
+            self.inverted.pop_front();
+        }
+        self.inverted.push_back((key, inverted.clone()));
+        Ok(inverted)
+    }
+
+    fn invert_by_trying(&mut self, record: &Record, source: &Source) -> Result<Inverted> {
+        let inversion: &Inversion = &record.recipe.inversion;
         let (bench, _) = self.bench.as_mut().context("no pack is open")?;
         let mut sizes = vec![self.inversion_size];
         sizes.extend(INVERSION_SIZES.into_iter().filter(|size| *size != self.inversion_size));
@@ -264,13 +292,29 @@ impl Replayer<'_> {
             }
             alone.get_or_insert(inverted);
         }
-        let inverted = best.or(alone).context("nothing was inverted")?;
-        if self.inverted.len() == KEPT {
-            self.inverted.pop_front();
-        }
-        self.inverted.push_back((key, inverted.clone()));
-        Ok(inverted)
+        best.or(alone).context("nothing was inverted")
     }
+}
+
+/// A batch of `size` with as many distinct edits as the recorded one, in which that at `slot` has its recorded place among them: each
+/// item's group, numbered as they first appear.
+fn arrangement(size: u32, slot: u32, distinct: MicroBatch) -> Result<Vec<usize>> {
+    let MicroBatch { size: groups, slot: own } = distinct;
+    let mut next = 0;
+    let mut arranged = Vec::with_capacity(size as usize);
+    for place in 0..size {
+        if place == slot {
+            arranged.push(own as usize);
+            next = next.max(own + 1);
+        } else {
+            arranged.push(next.min(groups.saturating_sub(1)) as usize);
+            next = (next + 1).min(groups);
+        }
+    }
+    if own > slot || next != groups {
+        bail!("the record names edit {own} of {groups} at slot {slot} of a batch of {size}, which cannot be");
+    }
+    Ok(arranged)
 }
 
 /// The ways in which the items of a batch of `size` may have been one edit: each item's group, from 0, in runs of 1, 2, ... strengths,
@@ -322,6 +366,41 @@ mod tests {
             let sources: std::collections::BTreeSet<_> = batch.iter().map(|item| item.source).collect();
             assert_eq!((batch.len(), sources.len()), (size, distinct));
             assert_eq!(batch[slot].source, input.source);
+        }
+    }
+
+    #[test]
+    fn a_recorded_batch_has_one_arrangement() {
+        let arranged = |size, slot, groups, own| arrangement(size, slot, MicroBatch { size: groups, slot: own }).ok();
+        assert_eq!(arranged(1, 0, 1, 0), Some(vec![0]));
+        assert_eq!(arranged(3, 2, 2, 0), Some(vec![0, 1, 0]), "A B A");
+        assert_eq!(arranged(3, 2, 2, 1), Some(vec![0, 1, 1]), "A A B is computed as A B B is");
+        assert_eq!(arranged(4, 1, 4, 1), Some(vec![0, 1, 2, 3]));
+        assert_eq!(arranged(4, 0, 1, 0), Some(vec![0; 4]));
+        // every batch of up to five items has one, with its slot's place and its number of groups
+        for size in 1..=5_u32 {
+            let mut batches = vec![vec![0_usize]];
+            for _ in 1..size {
+                let longer = |batch: &Vec<usize>| {
+                    let most = batch.iter().max().map_or(0, |most| most + 1);
+                    (0..=most).map(|group| [batch.clone(), vec![group]].concat()).collect::<Vec<_>>()
+                };
+                batches = batches.iter().flat_map(longer).collect();
+            }
+            for batch in batches {
+                let groups = batch.iter().max().map_or(0, |most| most + 1);
+                for (slot, own) in batch.iter().enumerate() {
+                    let found = arranged(size, slot as u32, groups as u32, *own as u32).unwrap();
+                    let mut firsts = found.clone();
+                    firsts.sort_unstable();
+                    firsts.dedup();
+                    assert_eq!((found[slot], firsts), (*own, (0..groups).collect()), "{batch:?} at {slot}");
+                }
+            }
+        }
+        for impossible in [(2, 0, 2, 1), (2, 1, 3, 0), (2, 1, 0, 0), (3, 1, 2, 2)] {
+            let (size, slot, groups, own) = impossible;
+            assert_eq!(arranged(size, slot, groups, own), None, "{impossible:?}");
         }
     }
 

@@ -85,9 +85,7 @@ pub fn run(args: &EditArgs) -> Result<()> {
         output: &output,
         watermarker: &Watermarker::None,
     };
-    if let Some(path) = &args.reconstruction {
-        write(path, &inverted.reconstruction)?;
-    }
+    let mut reconstruction = args.reconstruction.as_deref();
     for (&strength, end) in args.strengths.iter().zip(ends) {
         let edited = end.map_err(failure)?;
         let drawn = draw(context.draw(&edited))?;
@@ -100,6 +98,12 @@ pub fn run(args: &EditArgs) -> Result<()> {
             Some(issuer) => issuer.issue(&file, &record, output.detail, ingredient)?,
             None => file,
         };
+        // the first record speaks for it
+        if let Some(path) = reconstruction.take() {
+            let plain = &inverted.reconstruction;
+            let signed = issuer.as_ref().map(|issuer| issuer.issue_reconstruction(plain, &record, ingredient));
+            write(path, &signed.transpose()?.unwrap_or_else(|| plain.clone()))?;
+        }
         let digest = Digest::of(&file);
         let out = args.out_of(strength);
         write(&out, &file)?;

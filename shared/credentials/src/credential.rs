@@ -4,6 +4,7 @@
 //! keeps the credential and drops the rest still tells which record is meant.
 
 use crate::chain::{Anchors, Certificates};
+use crate::companion::Companion;
 use crate::container::Container;
 use crate::jumbf;
 use crate::keys::{Algorithm, KeyError, Signer};
@@ -19,10 +20,13 @@ use std::sync::Arc;
 /// Label of the assertion that holds the record's digest.
 pub const RECORD_ASSERTION: &str = "org.counterfactory.record";
 
+/// Schema of that assertion.
+pub(crate) const ASSERTION_SCHEMA: &str = "counterfactory/assertion/1";
+
 /// Room for a signature and its header beside the certificates, bytes.
 const SIGNATURE_ROOM: usize = 256;
 /// How the definition of a credential names the source.
-const SOURCE: &str = "source";
+pub(crate) const SOURCE: &str = "source";
 
 thread_local! {
     /// Why the key did not sign, on its way around the library, which keeps but the text of it.
@@ -119,44 +123,26 @@ impl Issuer {
     ) -> Result<Vec<u8>, CredentialError> {
         let container = Container::of(file).map_err(|error| CredentialError::Failed(error.to_string()))?;
         let mut out = Cursor::new(Vec::with_capacity(file.len() + (16 << 10)));
-        let mut builder = self.builder(container.media_type(), record, detail, source)?;
-        builder.save_to_stream(container.media_type(), &mut Cursor::new(file), &mut out).map_err(failed)?;
-        Ok(out.into_inner())
-    }
-
-    /// A credential for `file`, of any kind, that travels beside it (`.c2pa`).
-    ///
-    /// # Errors
-    /// As [`Issuer::issue`].
-    pub fn issue_beside(
-        &self,
-        file: &[u8],
-        media_type: &str,
-        record: &WrittenRecord,
-        detail: Detail,
-        source: Ingredient<'_>,
-    ) -> Result<Vec<u8>, CredentialError> {
-        let mut builder = self.builder(media_type, record, detail, source)?;
-        builder.set_no_embed(true);
-        let mut unchanged = Cursor::new(Vec::with_capacity(file.len()));
-        builder.save_to_stream(media_type, &mut Cursor::new(file), &mut unchanged).map_err(failed)
-    }
-
-    fn builder(
-        &self,
-        media_type: &str,
-        record: &WrittenRecord,
-        detail: Detail,
-        source: Ingredient<'_>,
-    ) -> Result<c2pa::Builder, CredentialError> {
-        let definition = definition(media_type, record, detail);
-        let mut builder = c2pa::Builder::from_shared_context(&self.context)
-            .with_definition(definition.to_string().as_str())
-            .map_err(failed)?;
         let title = match detail {
             Detail::Full => record.source_uri().rsplit('/').next().filter(|name| !name.is_empty()),
             Detail::Minimal | Detail::Standard => None,
         };
+        let definition = definition(container.media_type(), record, detail);
+        let mut builder = self.builder(&definition, title, source)?;
+        builder.save_to_stream(container.media_type(), &mut Cursor::new(file), &mut out).map_err(failed)?;
+        Ok(out.into_inner())
+    }
+
+    /// A builder of `definition` with the source, called `title`, as its ingredient [`SOURCE`].
+    pub(crate) fn builder(
+        &self,
+        definition: &Value,
+        title: Option<&str>,
+        source: Ingredient<'_>,
+    ) -> Result<c2pa::Builder, CredentialError> {
+        let mut builder = c2pa::Builder::from_shared_context(&self.context)
+            .with_definition(definition.to_string().as_str())
+            .map_err(failed)?;
         let ingredient = json!({
             "title": title.unwrap_or(SOURCE),
             "format": source.media_type,
@@ -183,11 +169,11 @@ impl Issuer {
 /// The manifest's definition: the picture was created as a whole by a trained model, from the source, and then says which record
 /// tells more.
 fn definition(media_type: &str, record: &WrittenRecord, detail: Detail) -> Value {
-    let agent = json!({ "name": "Counterfactory", "version": record.execution.version });
+    let agent = agent(record);
     let source_type = record.outcome.digital_source_type.as_deref().unwrap_or(TRAINED_ALGORITHMIC_MEDIA);
     let mut parameters = json!({ "ingredientIds": [SOURCE] });
     let mut assertion = json!({
-        "schema": "counterfactory/assertion/1",
+        "schema": ASSERTION_SCHEMA,
         "record_schema": record.schema,
         "record_digest": record.digest(),
         "raster_sha256": record.outcome.raster_sha256,
@@ -215,6 +201,11 @@ fn definition(media_type: &str, record: &WrittenRecord, detail: Detail) -> Value
             { "label": RECORD_ASSERTION, "data": assertion },
         ],
     })
+}
+
+/// The program that made the picture.
+pub(crate) fn agent(record: &WrittenRecord) -> Value {
+    json!({ "name": "Counterfactory", "version": record.execution.version })
 }
 
 /// What a credential says, and what became of the checks of it.
@@ -253,10 +244,29 @@ pub enum State {
 pub struct RecordClaim {
     /// SHA-256 of the record's canonical JSON.
     pub record_digest: Digest,
-    /// SHA-256 of the decoded picture.
-    pub raster_sha256: Digest,
     /// How much of the record left with the file.
     pub detail: Detail,
+    /// What the file is to the record.
+    #[serde(flatten)]
+    pub role: Role,
+}
+
+/// What a file with a credential is to the record that the credential names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Role {
+    /// A file of another kind that the record names by its digest.
+    Companion {
+        /// Which.
+        role: Companion,
+        /// SHA-256 of the file before anything was put into it: what the record calls it.
+        sha256: Digest,
+    },
+    /// The output that the record was written for.
+    Output {
+        /// SHA-256 of the decoded picture.
+        raster_sha256: Digest,
+    },
 }
 
 /// Reads and checks the credential of an image.
@@ -359,7 +369,7 @@ fn absent(error: c2pa::Error) -> CredentialError {
     }
 }
 
-fn failed(error: c2pa::Error) -> CredentialError {
+pub(crate) fn failed(error: c2pa::Error) -> CredentialError {
     match REFUSAL.take() {
         Some(error) => CredentialError::Key(error),
         None => CredentialError::Failed(error.to_string()),

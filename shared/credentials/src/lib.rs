@@ -1,7 +1,7 @@
 //! How an image says how it was made, and proves it.
 //!
 //! **Owns** what travels inside an output ([`embed`]: the record or an excerpt of it; [`xmp`]: the unsigned statement that it was
-//! generated; [`credential`]: the signed Content Credential), keys and the certificates that vouch for them ([`keys`], [`chain`],
+//! generated; [`credential`]: the signed Content Credential; [`companion`]: that of its reconstruction and latents), keys and the certificates that vouch for them ([`keys`], [`chain`],
 //! [`authority`]), the seal of a finished job ([`dsse`]), and the checks that hold a file against all that ([`verify`]).
 //!
 //! **Never** talks to a service or opens a file by itself: bytes in, findings out, so that everything here works offline. (A key may
@@ -11,6 +11,7 @@
 
 pub mod authority;
 pub mod chain;
+pub mod companion;
 mod container;
 pub mod credential;
 pub mod dsse;
@@ -23,8 +24,9 @@ pub mod xmp;
 
 pub use authority::{Authority, Issued};
 pub use chain::{Anchors, Certificates, ChainError, Distrust};
+pub use companion::{Accompanied, Companion, check_companion, check_named};
 pub use container::{Container, EmbedError, RECORD_KEYWORD};
-pub use credential::{Credential, CredentialError, Ingredient, Issuer, RecordClaim, State, read_credential};
+pub use credential::{Credential, CredentialError, Ingredient, Issuer, RecordClaim, Role, State, read_credential};
 pub use embed::{Told, embed_record, extract_record, read_told, strip_record};
 pub use keys::{Algorithm, CommandKey, KeyError, KeyId, LocalKey, Sign, Signer};
 pub use raster::{RasterError, raster_digest};

@@ -3,7 +3,7 @@
 //! Findings have levels, each of which rests on those before: see [`Level`].
 
 use crate::chain::Anchors;
-use crate::credential::{Credential, CredentialError, State, read_credential};
+use crate::credential::{Credential, CredentialError, Role, State, read_credential};
 use crate::embed::{Told, strip_record, told_by, told_text};
 use crate::raster::decode;
 use domain::record::{EXCERPT_SCHEMA, READABLE_SCHEMAS, RECORD_SCHEMA, Record};
@@ -141,7 +141,19 @@ pub fn check_credential(file: &[u8], told: Option<&Told>, anchors: &Anchors) -> 
             return (vec![Finding::new(Level::Credential, "credential", fail(chain(&error)))], None);
         }
     };
-    let mut findings = Vec::new();
+    let mut findings = credential_findings(&credential, anchors);
+    if let (Some(told), Some(claim)) = (told, &credential.record) {
+        let named = match claim.role {
+            Role::Output { .. } => same("record", claim.record_digest, told.digest()),
+            Role::Companion { role, .. } => fail(format!("the credential is for a {}, not for an output", role.name())),
+        };
+        findings.push(Finding::new(Level::Record, "digest", named));
+    }
+    (findings, Some(credential))
+}
+
+/// Whether the credential holds (`credential`), and an anchor vouches for its signer (`trust`).
+pub(crate) fn credential_findings(credential: &Credential, anchors: &Anchors) -> Vec<Finding> {
     let holds = match (credential.state, &credential.record) {
         (State::Invalid, _) => fail(format!("the credential does not hold: {}", credential.failures.join("; "))),
         (_, None) => fail(format!(
@@ -150,7 +162,6 @@ pub fn check_credential(file: &[u8], told: Option<&Told>, anchors: &Anchors) -> 
         )),
         (State::Valid | State::Trusted, Some(_)) => Check::Pass,
     };
-    findings.push(Finding::new(Level::Credential, "credential", holds));
     let signer = credential.signed_by.as_deref().unwrap_or("somebody unnamed");
     let trust = match credential.state {
         State::Trusted => Check::Pass,
@@ -161,12 +172,7 @@ pub fn check_credential(file: &[u8], told: Option<&Told>, anchors: &Anchors) -> 
         }
         State::Valid => fail(format!("none of the given anchors vouches for its signer '{signer}'")),
     };
-    findings.push(Finding::new(Level::Credential, "trust", trust));
-    if let (Some(told), Some(claim)) = (told, &credential.record) {
-        let named = same("record", claim.record_digest, told.digest());
-        findings.push(Finding::new(Level::Record, "digest", named));
-    }
-    (findings, Some(credential))
+    vec![Finding::new(Level::Credential, "credential", holds), Finding::new(Level::Credential, "trust", trust)]
 }
 
 /// Holds the bytes of something the record names (a source, a weights file) against the digest it names it by.
@@ -197,7 +203,7 @@ fn recipe_digest(text: &[u8]) -> Check {
 }
 
 /// Equal, or a failure that names both.
-fn same(what: &str, recorded: Digest, found: Digest) -> Check {
+pub(crate) fn same(what: &str, recorded: Digest, found: Digest) -> Check {
     if recorded == found {
         return Check::Pass;
     }
@@ -209,7 +215,7 @@ const fn fail(detail: String) -> Check {
 }
 
 /// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

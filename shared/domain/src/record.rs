@@ -195,6 +195,12 @@ pub struct Execution {
     pub epoch: Epoch,
     /// Items in the micro-batch and this item's slot in it.
     pub micro_batch: MicroBatch,
+    /// The distinct edits that were computed in that pass, and this item's: several strengths of one image are one edit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit_batch: Option<MicroBatch>,
+    /// The pass that the source was inverted in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inversion_batch: Option<MicroBatch>,
     /// Start and end, RFC 3339, by the worker's clock (informative: no decision rests on it).
     pub started_at: chrono::DateTime<chrono::Utc>,
     /// End.

@@ -21,6 +21,7 @@
 mod archive;
 mod audit;
 mod columns;
+mod companions;
 mod counts;
 mod datasets;
 mod dispatch;
@@ -55,6 +56,7 @@ mod workers;
 
 pub use archive::DatasetArchive;
 pub use audit::AuditEntry;
+pub use companions::CompanionRow;
 pub use counts::{Count, Mismatch, Phase, ReasonCount};
 pub use datasets::{Added, Dataset, Duplicate, Import, Source, SourceRow};
 pub use dispatch::{

@@ -37,6 +37,8 @@ pub struct ResultRow {
     pub image: Digest,
     /// The reconstruction's PNG.
     pub reconstruction: Digest,
+    /// The same with a credential inside, if it has been signed.
+    pub signed_reconstruction: Option<Digest>,
     /// Digest of the record.
     pub record: Digest,
     /// Scores by networks that were not optimised against.
@@ -91,6 +93,7 @@ struct Row {
     key: Vec<u8>,
     image: Vec<u8>,
     reconstruction: Vec<u8>,
+    signed_reconstruction: Option<Vec<u8>>,
     record: Vec<u8>,
     metrics: Value,
     verdict: Option<String>,
@@ -119,6 +122,10 @@ impl TryFrom<Row> for ResultRow {
             key: at.key("key", &row.key)?,
             image: at.digest("image", &row.image)?,
             reconstruction: at.digest("reconstruction", &row.reconstruction)?,
+            signed_reconstruction: row
+                .signed_reconstruction
+                .map(|bytes| at.digest("its reconstruction as signed", &bytes))
+                .transpose()?,
             record: at.digest("record", &row.record)?,
             metrics: at.json("metrics", row.metrics)?,
             verdict: row.verdict.map(|v| at.json("verdict", Value::String(v))).transpose()?,
@@ -140,7 +147,9 @@ macro_rules! select_results {
         concat!(
             "-- results
             SELECT r.job_seq, r.no, r.edit_no, e.slug, r.ordinal, s.sha256 AS source_sha256, s.uri AS source_uri, r.strength, r.seed,
-                   r.key, r.image, r.reconstruction, r.record, r.metrics, r.verdict, r.rejected_for, r.gpu_ms, r.epoch, r.boot, r.created_at
+                   r.key, r.image, r.reconstruction, r.record, r.metrics, r.verdict, r.rejected_for, r.gpu_ms, r.epoch, r.boot, r.created_at,
+                   (SELECT c.signed FROM companions c WHERE c.artifact = r.reconstruction AND c.kind = 'reconstruction')
+                       AS signed_reconstruction
             FROM ",
             $from,
             " JOIN jobs j ON j.seq = r.job_seq

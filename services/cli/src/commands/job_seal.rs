@@ -1,10 +1,9 @@
 //! `cfx job seal`: what a job came to, signed; with `--to`, as files that `cfx verify` and other programs read.
 
 use super::Context;
-use crate::verify::seals::{ATTESTATION, FOLDER};
+use crate::verify::seals::{self, ATTESTATION, FOLDER};
 use crate::{exit, output};
 use anyhow::{Context as _, Result, bail};
-use domain::Digest;
 use std::path::Path;
 use wire::http::v1::{JobSeal, JobSeals};
 
@@ -32,21 +31,12 @@ pub async fn run(at: &Context, job: &str, to: Option<&Path>) -> Result<u8> {
 /// Writes a seal's files, the attestation last.
 pub async fn write(at: &Context, seal: &JobSeal, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be created", folder.display()))?;
-    let files = seal.files.iter().map(|file| (file.name.as_str(), file.sha256));
-    for (name, digest) in files.chain([(ATTESTATION, seal.attestation)]) {
-        anyhow::ensure!(
-            !name.contains(['/', '\\']) && name != "..",
-            "the seal names a file '{name}' outside of its folder"
-        );
-        let bytes = at.client.blob(digest).await?;
-        if Digest::of(&bytes) != digest {
-            bail!("{name} arrived damaged; run the command again");
-        }
+    for (name, bytes) in seals::files(&at.client, seal).await? {
         let path = folder.join(name);
         std::fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     output::note(format!(
-        "the seal is in {}; an export of the job is verified with it in its '{FOLDER}' folder",
+        "the seal is in {}; `cfx verify` finds it in a folder '{FOLDER}' beside the images",
         folder.display()
     ));
     Ok(())

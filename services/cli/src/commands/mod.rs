@@ -84,10 +84,11 @@ pub async fn run(args: Args) -> Result<u8> {
             let wanted = result_list::Wanted { edit, verdict, reason };
             result_list::run(&at, &job, &wanted, limit).await
         }
-        Command::Result(ResultCommand::Fetch { job, to, edit, accepted, reconstructions }) => {
+        Command::Result(ResultCommand::Fetch { job, to, edit, accepted, reconstructions, latents }) => {
             let verdict = accepted.then(|| "accepted".to_owned());
             let wanted = result_list::Wanted { edit, verdict, reason: None };
-            result_fetch::run(&at, &job, &to, &wanted, reconstructions).await
+            let beside = result_fetch::Beside { reconstructions, latents };
+            result_fetch::run(&at, &job, &to, &wanted, beside).await
         }
         Command::Project(ProjectCommand::List) => project::list(&at).await,
         Command::Project(ProjectCommand::Set(args)) => project::set(&at, &args).await,

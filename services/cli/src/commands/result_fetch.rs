@@ -1,10 +1,13 @@
-//! `cfx result fetch`: images into `TO/<edit>/`, one line per result in `TO/results.jsonl`. Files that are already there with
-//! the right bytes are not fetched again, so an interrupted fetch goes on where it stopped.
+//! `cfx result fetch`: images into `TO/<edit>/`, one line per result in `TO/results.jsonl`; on demand reconstructions and latents, each
+//! with its credential. Files that are already there with the right bytes are not fetched again, so an interrupted fetch goes on where
+//! it stopped.
 
 use super::Context;
 use super::result_list::{self, Wanted};
+use crate::verify::CREDENTIAL;
 use crate::{exit, output};
 use anyhow::{Context as _, Result, bail};
+use credentials::Companion;
 use domain::{Digest, OutputFormat};
 use futures_util::{StreamExt as _, stream};
 use indicatif::ProgressBar;
@@ -14,21 +17,29 @@ use wire::http::v1::{EditResult, Job};
 
 const PARALLEL: usize = 8;
 
-pub async fn run(at: &Context, job: &str, to: &Path, wanted: &Wanted, reconstructions: bool) -> Result<u8> {
+/// What is fetched beside the outputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// The unedited renders, `reconstructions/`.
+    pub reconstructions: bool,
+    /// The latents before and after the edit, `latents/`.
+    pub latents: bool,
+}
+
+pub async fn run(at: &Context, job: &str, to: &Path, wanted: &Wanted, beside: Beside) -> Result<u8> {
     let format = at.client.get::<Job>(&format!("/v1/jobs/{job}")).await?.spec.output.format;
     let results = result_list::all(at, job, wanted, 0).await?;
     std::fs::create_dir_all(to).with_context(|| format!("{} cannot be created", to.display()))?;
     let bar = if at.json { ProgressBar::hidden() } else { ProgressBar::new(results.len() as u64) };
-    let mut downloads =
-        stream::iter(results.iter().map(|r| fetch(at, r, format, to, reconstructions))).buffered(PARALLEL);
+    let mut downloads = stream::iter(results.iter().map(|r| fetch(at, r, format, to, beside))).buffered(PARALLEL);
     let mut lines = Vec::new();
     let mut fetched = 0_usize;
     while let Some(done) = downloads.next().await {
         let files = done?;
         let mut line = serde_json::to_value(&results[lines.len()])?;
         line["file"] = files.image.to_string_lossy().into();
-        if let Some(reconstruction) = &files.reconstruction {
-            line["reconstruction_file"] = reconstruction.to_string_lossy().into();
+        for (name, file) in &files.beside {
+            line[*name] = file.to_string_lossy().into();
         }
         lines.push(line);
         fetched += usize::from(files.new);
@@ -51,27 +62,42 @@ pub async fn run(at: &Context, job: &str, to: &Path, wanted: &Wanted, reconstruc
 
 struct Files {
     image: PathBuf,
-    reconstruction: Option<PathBuf>,
+    /// Companions, by their names in the index.
+    beside: Vec<(&'static str, PathBuf)>,
     new: bool,
 }
 
-async fn fetch(
-    at: &Context,
-    result: &EditResult,
-    format: OutputFormat,
-    to: &Path,
-    reconstructions: bool,
-) -> Result<Files> {
-    let image = PathBuf::from(&result.edit).join(file_name(result, format));
+async fn fetch(at: &Context, result: &EditResult, format: OutputFormat, to: &Path, wanted: Beside) -> Result<Files> {
+    let name = file_name(result, format);
+    let source = format!("{:06}-{}", result.ordinal, stem(result));
+    let mut beside = Vec::new();
+    if wanted.reconstructions {
+        let file = PathBuf::from("reconstructions").join(format!("{source}.png"));
+        fetch_one(at, result, at.client.signed_reconstruction(result).await?, &to.join(&file)).await?;
+        beside.push(("reconstruction_file", file));
+    }
+    if wanted.latents {
+        let latents = Path::new("latents");
+        let edited = latents.join(&result.edit).join(&name).with_extension("safetensors");
+        fetch_latent(at, result, Companion::Latent, &to.join(&edited)).await?;
+        beside.push(("latent_file", edited));
+        let found = latents.join("sources").join(format!("{source}.safetensors"));
+        fetch_latent(at, result, Companion::SourceLatent, &to.join(&found)).await?;
+        beside.push(("source_latent_file", found));
+    }
+    let image = PathBuf::from(&result.edit).join(name);
     let new = fetch_one(at, result, result.image, &to.join(&image)).await?;
-    let reconstruction = if reconstructions {
-        let file = PathBuf::from("reconstructions").join(format!("{:06}-{}.png", result.ordinal, stem(result)));
-        fetch_one(at, result, result.reconstruction, &to.join(&file)).await?;
-        Some(file)
-    } else {
-        None
-    };
-    Ok(Files { image, reconstruction, new })
+    Ok(Files { image, beside, new })
+}
+
+/// A latent, and its credential beside it.
+async fn fetch_latent(at: &Context, result: &EditResult, companion: Companion, path: &Path) -> Result<()> {
+    let signed = at.client.companion(result.task, companion).await?;
+    fetch_one(at, result, signed.sha256, path).await?;
+    if let Some(credential) = signed.credential {
+        fetch_one(at, result, credential, &path.with_extension(CREDENTIAL)).await?;
+    }
+    Ok(())
 }
 
 /// True if the file had to be fetched.

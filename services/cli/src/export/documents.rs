@@ -4,6 +4,8 @@ use super::card::{self, Facts};
 use super::plan::{Format, Identity};
 use super::staging::{Staged, State, sync, written};
 use super::{Sink, Work};
+use crate::output;
+use crate::verify::seals;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use domain::Digest;
@@ -12,10 +14,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufWriter;
-use wire::http::v1::{Dataset, Pack, Page, Task};
+use std::time::{Duration, Instant};
+use wire::http::v1::{Dataset, JobSeals, Pack, Page, Task};
 
 /// The last file of an export: what it is, and that it is whole.
 const REPORT: &str = "export.json";
+/// How long a seal is waited for.
+const UNSEALED: Duration = Duration::from_secs(20);
 /// Rows between two looks at whether somebody wants to end the command.
 const BREATH: u64 = 500;
 
@@ -117,17 +122,16 @@ pub async fn run(work: &Work<'_>, state: &State) -> Result<Report> {
         described.push(card::file(&document.name, whole, document.table));
         files.insert(document.name, whole);
     }
-    let mut put = async |name: &str, text: String| -> Result<()> {
-        let whole = Written::of(text.as_bytes());
-        files.insert(name.to_owned(), whole);
-        work.sink.put(name, text.into(), whole.sha256).await
-    };
     if work.plan.format() == Format::Croissant {
         let document = exports::croissant(&card::dataset(work.plan, &facts, state, described, &images))?;
-        put("croissant.json", format!("{document:#}\n")).await?;
+        put_bytes(work, &mut files, "croissant.json", format!("{document:#}\n").into()).await?;
     }
     if work.plan.format() != Format::Prov {
-        put("README.md", card::readme(work.plan, state)).await?;
+        put_bytes(work, &mut files, "README.md", card::readme(work.plan, state).into()).await?;
+    }
+    let seal = seal(work).await?;
+    for (name, bytes) in &seal {
+        put_bytes(work, &mut files, &format!("{}/{name}", seals::FOLDER), bytes.clone()).await?;
     }
     let identity = work.plan.identity.clone();
     let report = Report { identity, pairs: state.pairs, failures, splits: state.splits.clone(), files };
@@ -135,6 +139,32 @@ pub async fn run(work: &Work<'_>, state: &State) -> Result<Report> {
     let digest = Digest::of(&text);
     work.sink.put(REPORT, text, digest).await?;
     Ok(report)
+}
+
+async fn put_bytes(work: &Work<'_>, files: &mut BTreeMap<String, Written>, name: &str, bytes: Bytes) -> Result<()> {
+    let whole = Written::of(&bytes);
+    work.sink.put(name, bytes, whole.sha256).await?;
+    files.insert(name.to_owned(), whole);
+    Ok(())
+}
+
+/// The files of the job's seal, which `cfx verify` finds beside the images. A job is sealed within seconds of its end, which may have
+/// been a moment ago; an installation that seals nothing must not keep anybody waiting for long.
+async fn seal(work: &Work<'_>) -> Result<Vec<(String, Bytes)>> {
+    let path = format!("/v1/jobs/{}/seals", work.plan.job.id);
+    let began = Instant::now();
+    loop {
+        let found: JobSeals = work.client.get(&path).await?;
+        let ended = work.plan.job.finished_at;
+        match found.seals.into_iter().find(|seal| Some(seal.finished_at) == ended) {
+            Some(seal) => return seals::files(work.client, &seal).await,
+            None if began.elapsed() > UNSEALED => {
+                output::note("the job has no seal: the export has none either".to_owned());
+                return Ok(Vec::new());
+            }
+            None => tokio::time::sleep(Duration::from_millis(500)).await,
+        }
+    }
 }
 
 /// An empty staged file that will be called `name`.

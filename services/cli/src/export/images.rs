@@ -106,15 +106,18 @@ async fn place_edited(work: &Work<'_>, pair: &Pair, extension: &str, check: bool
     let folder = format!("{}/", row.split);
     let number = pair.result.task.no;
     row.source_file_name = source_name(pair.result.ordinal, extension);
-    row.edited_file_name = format!("images/{:04}/{number:08}.edited.png", i64::from(number) / FOLDER);
+    let ending = work.plan.ending();
+    row.edited_file_name = format!("images/{:04}/{number:08}.edited.{ending}", i64::from(number) / FOLDER);
     let task = pair.result.task;
     put_once(work, &format!("{folder}{}", row.edited_file_name), pair.result.image, ("edited image", task), check)
         .await?;
-    if let Some(digest) = row.recon_sha256 {
+    if let Some(artifact) = row.recon_sha256 {
+        let signed = work.client.signed_reconstruction(&pair.result).await?;
         // Edits of one source share it, unless they were computed in batches of other shapes: then they differ in rounding.
-        let (ordinal, hex) = (pair.result.ordinal, digest.to_string());
+        let (ordinal, hex) = (pair.result.ordinal, artifact.to_string());
         let name = format!("images/{:04}/{ordinal:06}-{}.recon.png", ordinal / FOLDER, &hex[..8]);
-        put_once(work, &format!("{folder}{name}"), digest, ("reconstruction", task), true).await?;
+        put_once(work, &format!("{folder}{name}"), signed, ("reconstruction", task), true).await?;
+        row.recon_sha256 = Some(signed);
         row.recon_file_name = Some(name);
     }
     Ok(Staged { folder, row })
@@ -188,10 +191,13 @@ async fn sample(client: &Client, plan: &Plan, recent: &Recent, pair: &Pair) -> R
     let mut files = vec![(format!("source.{}", extension(&source)), source)];
     row.source_file_name = format!("{key}.{}", files[0].0);
     let edited = fetch(client, result.image, "edited image", task).await?;
-    files.push(("edited.png".to_owned(), edited));
-    row.edited_file_name = format!("{key}.edited.png");
-    if let Some(digest) = row.recon_sha256 {
-        files.push(("recon.png".to_owned(), fetch(client, digest, "reconstruction", task).await?));
+    let ending = plan.ending();
+    files.push((format!("edited.{ending}"), edited));
+    row.edited_file_name = format!("{key}.edited.{ending}");
+    if row.recon_sha256.is_some() {
+        let signed = client.signed_reconstruction(result).await?;
+        files.push(("recon.png".to_owned(), fetch(client, signed, "reconstruction", task).await?));
+        row.recon_sha256 = Some(signed);
         row.recon_file_name = Some(format!("{key}.recon.png"));
     }
     Ok(Sample { key, row, files })

@@ -206,6 +206,11 @@ impl Plan {
         self.identity.edit.is_none() || edit.is_none() || edit == self.identity.edit.as_deref()
     }
 
+    /// How the names of edited images end.
+    pub const fn ending(&self) -> &'static str {
+        self.job.spec.output.format.extension()
+    }
+
     /// The split of a pair.
     pub fn split(&self, pair: &Pair) -> String {
         self.splits.of(&pair.result.source, pair.labels.get("split").map(String::as_str))
@@ -213,7 +218,7 @@ impl Plan {
 
     /// The pair's row, without the names of files.
     pub fn row(&self, pair: &Pair) -> Row {
-        let Pair { result, labels, steps } = pair;
+        let Pair { result, labels, steps, .. } = pair;
         let edit = self.job.spec.edits.iter().find(|edit| edit.slug() == result.edit);
         let made = Made {
             task: result.task,

@@ -1,6 +1,7 @@
 //! Verification of images, level by level (see [`credentials::Level`]): what can be proven offline is; the rest is looked for on this
 //! machine, then at the server, and else reported as skipped. Skipped is not proven: nothing here calls it so.
 
+mod companions;
 mod inputs;
 mod records;
 mod replay;
@@ -8,10 +9,13 @@ pub mod seals;
 mod subjects;
 pub mod trust;
 
+pub use subjects::CREDENTIAL;
+
 use crate::args::VerifyArgs;
 use crate::commands::Context;
 use crate::output;
 use anyhow::{Result, bail};
+use companions::Companions;
 use credentials::{Check, Credential, Finding, Level, check_credential, check_file};
 use domain::Digest;
 use domain::record::Record;
@@ -20,7 +24,6 @@ use replay::{Replayed, Replays};
 use seals::Seals;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use subjects::Subject;
 
@@ -53,13 +56,23 @@ pub async fn all(at: &Context, args: &VerifyArgs) -> Result<Vec<Report>> {
     let mut inputs = Inputs::new(at, args)?;
     let mut replays = args.replay.then(|| Replays::new(at, args)).transpose()?;
     let mut reports = Vec::new();
-    let (mut reconstructions, mut bare) = (BTreeSet::new(), BTreeMap::new());
+    let mut companions = Companions::default();
     let mut subjects = subjects::of(at, args)?;
     while let Some(subject) = subjects.next().await? {
-        let Subject { name, bytes } = subject;
+        let Subject { name, bytes, beside } = subject;
         let (mut findings, told) = check_file(&bytes);
         let Some(told) = told else {
-            bare.insert(reports.len(), Digest::of(&bytes));
+            if companions.take(reports.len(), &bytes, beside.as_deref(), &anchors) {
+                reports.push(Report { file: name, ..Report::default() });
+                continue;
+            }
+            if beside.is_some() {
+                let detail = "the credential beside the file cannot be read, or is not for a latent".to_owned();
+                let unreadable = Finding::new(Level::Credential, "credential", Check::Fail { detail });
+                reports.push(report(name, vec![unreadable], None));
+                continue;
+            }
+            companions.wait(reports.len(), &bytes);
             // Whose credential it is tells what became of the file; where there is none, the missing record says enough.
             let (of_credential, credential) = check_credential(&bytes, None, &anchors);
             findings.extend(credential.is_some().then_some(of_credential).into_iter().flatten());
@@ -73,9 +86,8 @@ pub async fn all(at: &Context, args: &VerifyArgs) -> Result<Vec<Report>> {
         if let Some(record) = record {
             findings.push(seals.check(&name, &bytes, &record).await);
             findings.extend(inputs.check(&record.record).await);
-            // what a changed record names proves nothing
             if !findings.iter().any(Finding::failed) {
-                reconstructions.insert(record.record.outcome.reconstruction);
+                companions.note(&record);
                 if let Some(replays) = &mut replays {
                     findings.extend(replays.note(reports.len(), &name, &bytes, &record).await);
                 }
@@ -83,13 +95,7 @@ pub async fn all(at: &Context, args: &VerifyArgs) -> Result<Vec<Report>> {
         }
         reports.push(report(name, findings, credential));
     }
-    // Reconstructions carry no record of their own: the records of the edits made of them name them.
-    for (index, digest) in bare {
-        if reconstructions.contains(&digest) {
-            let named = Finding::new(Level::Bytes, "reconstruction", Check::Pass);
-            reports[index] = report(std::mem::take(&mut reports[index].file), vec![named], None);
-        }
-    }
+    companions.settle(at, args, &mut reports).await;
     if let Some(replays) = replays {
         for Replayed { index, finding, told } in replays.run().await? {
             let Report { file, mut findings, credential, .. } = std::mem::take(&mut reports[index]);

@@ -32,7 +32,7 @@ pub async fn find(at: &Context, args: &VerifyArgs, file: &[u8], told: Told) -> (
 }
 
 /// The record's text: `records/<digest>.json` beside the seal, or what the server has.
-async fn text(at: &Context, args: &VerifyArgs, digest: Digest) -> Result<Vec<u8>, String> {
+pub async fn text(at: &Context, args: &VerifyArgs, digest: Digest) -> Result<Vec<u8>, String> {
     if let Some(folder) = &args.seal {
         let path = folder.join("records").join(format!("{digest}.json"));
         if let Ok(text) = std::fs::read(&path) {

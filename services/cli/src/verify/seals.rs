@@ -2,14 +2,16 @@
 
 use super::Found;
 use crate::args::VerifyArgs;
+use crate::client::Client;
 use crate::commands::Context;
+use bytes::Bytes;
 use credentials::dsse::{self, Sealed};
 use credentials::{Anchors, Check, Finding, Level};
 use domain::{Digest, JobId};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use wire::http::v1::JobSeals;
+use wire::http::v1::{JobSeal, JobSeals};
 
 /// File names of a seal.
 pub const ATTESTATION: &str = "attestation.dsse.json";
@@ -17,6 +19,25 @@ pub const ATTESTATION: &str = "attestation.dsse.json";
 pub const FOLDER: &str = "seal";
 /// One line an output.
 pub const MANIFEST: &str = "manifest.jsonl";
+
+/// The files of a seal, the attestation last.
+///
+/// # Errors
+/// When one cannot be fetched, or its name leads out of the seal's folder.
+pub async fn files(client: &Client, seal: &JobSeal) -> anyhow::Result<Vec<(String, Bytes)>> {
+    let mut files = Vec::new();
+    let named = seal.files.iter().map(|file| (file.name.as_str(), file.sha256));
+    for (name, digest) in named.chain([(ATTESTATION, seal.attestation)]) {
+        anyhow::ensure!(
+            !name.contains(['/', '\\']) && name != "..",
+            "the seal names a file '{name}' outside of its folder"
+        );
+        let bytes = client.blob(digest).await?;
+        anyhow::ensure!(Digest::of(&bytes) == digest, "{name} arrived damaged; run the command again");
+        files.push((name.to_owned(), bytes.into()));
+    }
+    Ok(files)
+}
 
 /// What a line of a manifest must say.
 #[derive(Deserialize)]

@@ -14,10 +14,16 @@ pub struct Subject {
     pub name: PathBuf,
     /// Its bytes.
     pub bytes: Vec<u8>,
+    /// The credential that travels beside it, of a file that can have none inside.
+    pub beside: Option<Vec<u8>>,
 }
 
 /// Endings of images that carry records.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Ending of latents.
+const LATENT: &str = "safetensors";
+/// Ending of the credential beside a file.
+pub const CREDENTIAL: &str = "c2pa";
 
 /// Reads them on demand.
 pub struct Subjects<'a> {
@@ -51,7 +57,10 @@ fn images(folder: &Path, files: &mut VecDeque<PathBuf>) -> Result<()> {
     for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.with_context(|| format!("{} cannot be listed", folder.display()))?;
         let ending = entry.path().extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-        if entry.file_type().is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+        // weights lie in folders too: a latent is known by its credential
+        let latent = || ending.as_deref() == Some(LATENT) && entry.path().with_extension(CREDENTIAL).is_file();
+        let image = ending.as_deref().is_some_and(|ending| ENDINGS.contains(&ending));
+        if entry.file_type().is_file() && (image || latent()) {
             files.push_back(entry.into_path());
         }
     }
@@ -66,12 +75,18 @@ impl Subjects<'_> {
     pub async fn next(&mut self) -> Result<Option<Subject>> {
         if let Some(name) = self.files.pop_front() {
             let bytes = std::fs::read(&name).with_context(|| format!("{} cannot be read", name.display()))?;
-            return Ok(Some(Subject { name, bytes }));
+            let beside =
+                name.extension().is_some_and(|ending| ending == LATENT).then(|| name.with_extension(CREDENTIAL));
+            let beside = beside.map(|path| {
+                std::fs::read(&path)
+                    .with_context(|| format!("{} has no credential: {} cannot be read", name.display(), path.display()))
+            });
+            return Ok(Some(Subject { bytes, beside: beside.transpose()?, name }));
         }
         loop {
             if let Some(result) = self.page.pop_front() {
                 let bytes = self.at.client.blob(result.image).await?;
-                return Ok(Some(Subject { name: PathBuf::from(result.task.to_string()), bytes }));
+                return Ok(Some(Subject { name: PathBuf::from(result.task.to_string()), bytes, beside: None }));
             }
             let Some(job) = self.jobs.front() else { return Ok(None) };
             let after = self.after.as_deref().map(|after| format!("&after={after}")).unwrap_or_default();

@@ -90,7 +90,7 @@ impl Served {
             std::thread::sleep(Duration::from_secs(3600));
         }
         let known = self.known.get_or_init(|| {
-            let all = (0..self.pairs).flat_map(|no| [("edited", no), ("source", no / EDITS), ("recon", no / EDITS)]);
+            let all = (0..self.pairs).flat_map(|no| [("edited", no), ("source", no / EDITS), ("signed", no / EDITS)]);
             all.map(|(what, no)| (Digest::of(image(what, no, self.padding)).to_string(), (what, no))).collect()
         });
         known.get(digest).map(|(what, no)| image(what, *no, self.padding)).unwrap_or_default()
@@ -113,6 +113,13 @@ impl Served {
         if path.ends_with("/tasks") {
             return json!({ "items": [] });
         }
+        if path.ends_with("/seals") {
+            let digest = Digest::of(image("edited", 0, self.padding));
+            let seal = json!({
+                "finished_at": when, "sealed_at": when, "key_id": digest, "attestation": digest, "files": [], "results": 1, "failures": 0,
+            });
+            return json!({ "seals": [seal] });
+        }
         if path.starts_with("/v1/packs/") {
             return json!({ "name": "pack", "digest": Digest::of("pack"), "manifest": Digest::of("m"), "resolution": 64 });
         }
@@ -134,7 +141,7 @@ impl Served {
         json!({
             "task": format!("7-{no}"), "edit": "green", "method": "clip-nce", "strength": 1.0, "seed": no % EDITS, "ordinal": source,
             "source_uri": format!("faces/{source}.png"), "source": digest("source", source), "image": digest("edited", no),
-            "reconstruction": digest("recon", source), "record": Digest::of(format!("record {no}")),
+            "reconstruction": digest("recon", source), "signed_reconstruction": digest("signed", source), "record": Digest::of(format!("record {no}")),
             "metrics": { "identity": 0.5, "preservation": 1.0 }, "verdict": "reject", "rejected_for": ["target-missed"],
             "gpu_ms": 1.0, "created_at": "2026-11-27T10:00:00Z", "labels": { "hair": "bald" }, "steps": 3,
         })

@@ -2,6 +2,7 @@
 
 mod audit;
 mod blobs;
+mod companion;
 pub mod datasets_list;
 mod datasets_new;
 pub mod extract;
@@ -69,6 +70,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/jobs/{id}/pairs", get(pairs::handle))
         .route("/v1/tasks/{task}", get(tasks::one))
         .route("/v1/results/{task}", get(results::one))
+        .route("/v1/results/{task}/companions/{kind}", get(companion::handle))
         .route("/v1/records/{digest}", get(record::handle))
         .route("/v1/workers", get(workers::handle))
         .route("/v1/projects", get(projects::list))

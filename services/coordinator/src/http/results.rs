@@ -39,6 +39,7 @@ fn view(row: ResultRow, job: &JobRow) -> EditResult {
         source: row.source_sha256,
         image: row.image,
         reconstruction: row.reconstruction,
+        signed_reconstruction: row.signed_reconstruction,
         record: row.record,
         metrics: row.metrics,
         verdict: row.verdict,

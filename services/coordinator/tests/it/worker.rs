@@ -236,6 +236,8 @@ fn record(boot: BootId, batch: &WorkBatch, item: &EditItem, image: Digest, recon
             batch: batch.batch,
             epoch: item.fence.epoch,
             micro_batch: MicroBatch { size: 1, slot: 0 },
+            edit_batch: None,
+            inversion_batch: None,
             started_at: Utc::now(),
             finished_at: Utc::now(),
             milliseconds: BTreeMap::new(),

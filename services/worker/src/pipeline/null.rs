@@ -333,6 +333,8 @@ fn record(desk: Desk<'_>, asked: Asked<'_>, spot: &Spot<'_>, pixel: &[u8], png: 
             batch: desk.batch.batch,
             epoch: item.fence.epoch,
             micro_batch: MicroBatch { size: spot.size, slot: spot.slot },
+            edit_batch: None,
+            inversion_batch: None,
             started_at: spot.started_at,
             finished_at: Utc::now(),
             milliseconds: BTreeMap::from([("sleep".to_owned(), spot.gpu_ms)]),

@@ -76,7 +76,12 @@ pub struct Field {
 }
 
 /// What differs between a record's surroundings and these. What a record does not tell is not compared.
-pub fn environment(json: &Value, environment: &Environment, pack: Digest, computed: MicroBatch) -> Vec<Field> {
+pub fn environment(
+    json: &Value,
+    environment: &Environment,
+    pack: Digest,
+    computed: (MicroBatch, MicroBatch),
+) -> Vec<Field> {
     let mut here = vec![
         ("version".to_owned(), json["execution"].get("version"), json!(env!("CARGO_PKG_VERSION"))),
         ("commit".to_owned(), json["execution"].get("commit"), json!(option_env!("CFX_COMMIT").unwrap_or("unknown"))),
@@ -87,7 +92,8 @@ pub fn environment(json: &Value, environment: &Environment, pack: Digest, comput
         ("precision".to_owned(), json["recipe"].get("precision"), json!(PRECISION)),
         ("rng".to_owned(), json["recipe"].get("rng"), json!(editing::rng::GENERATOR)),
         // smaller where memory does not allow the recorded one
-        ("micro_batch".to_owned(), json["execution"].get("micro_batch"), json!(computed)),
+        ("micro_batch".to_owned(), json["execution"].get("micro_batch"), json!(computed.0)),
+        ("edit_batch".to_owned(), json["execution"].get("edit_batch"), json!(computed.1)),
         ("pack".to_owned(), json["recipe"].get("pack"), json!(pack)),
     ];
     let facts = surroundings(environment);

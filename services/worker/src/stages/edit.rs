@@ -67,6 +67,8 @@ pub struct Edited {
     pub scores: Scores,
     /// The pass it was computed in.
     pub micro_batch: MicroBatch,
+    /// The distinct edits of that pass, and this one's place among them.
+    pub edit_batch: MicroBatch,
     /// Milliseconds of its share of editing and of judging.
     pub milliseconds: [f64; 2],
 }
@@ -216,6 +218,7 @@ impl Pass<'_> {
                 steps: changed.steps,
                 scores,
                 micro_batch: MicroBatch { size: wanted.len() as u32, slot: place as u32 },
+                edit_batch: changed.distinct,
                 milliseconds,
             };
             Ok((place, edited))

@@ -5,7 +5,7 @@ use super::ended::{Ended, read_checkpoint};
 use super::prepare::{Origin, Prepared};
 use crate::watch::Watch;
 use domain::inversion::Inversion;
-use domain::record::SourceFacts;
+use domain::record::{MicroBatch, SourceFacts};
 use domain::{Digest, Stage, StageKey};
 use editing::batch::{MemoryModel, run_in_parts};
 use editing::draw::Painter;
@@ -35,6 +35,9 @@ pub struct LatentNote {
     /// Where the source's file says it comes from. Files of earlier versions do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// The pass it was found in. Files of earlier versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<MicroBatch>,
 }
 
 /// One source to invert.
@@ -83,7 +86,10 @@ pub fn compute(
         for (place, (item, end)) in wanted.into_iter().zip(found).enumerate() {
             ends[item - part.start] = match end {
                 Ok(end) => {
-                    finish(engine, &sources[item], &images.f_narrow(0, place as i64, 1)?, &end).map_err(Stop::Failed)
+                    // safe to narrow: numbers of items
+                    let pass = MicroBatch { size: images.size()[0] as u32, slot: place as u32 };
+                    let image = images.f_narrow(0, place as i64, 1)?;
+                    finish(engine, &sources[item], &image, &end, pass).map_err(Stop::Failed)
                 }
                 Err(stop) => Err(stop),
             };
@@ -94,7 +100,13 @@ pub fn compute(
 }
 
 /// The latent's two files. Rendered one by one, so that the reconstruction does not depend on the batch.
-fn finish(engine: &Engine, source: &Source, image: &Tensor, end: &invert::Inverted) -> Result<Inverted, EditError> {
+fn finish(
+    engine: &Engine,
+    source: &Source,
+    image: &Tensor,
+    end: &invert::Inverted,
+    pass: MicroBatch,
+) -> Result<Inverted, EditError> {
     let painter = Painter::new(engine, vec![Some(&end.own)])?;
     let rendered = tch::no_grad(|| painter.draw(&[0], &end.latent.f_unsqueeze(0)?, None))?;
     let quality = quality(engine, image, &raster::as_published(&rendered)?)?.swap_remove(0);
@@ -112,6 +124,7 @@ fn finish(engine: &Engine, source: &Source, image: &Tensor, end: &invert::Invert
         metrics: metrics.map(|(name, value)| (name.to_owned(), value)).collect(),
         steps: end.steps,
         origin: Some(source.prepared.origin),
+        micro_batch: Some(pass),
     };
     let note = domain::canonical_json(&note).map_err(|e| EditError::Input { what: e.to_string() })?;
     // Safe because canonical JSON is UTF-8.

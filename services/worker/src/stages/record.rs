@@ -113,7 +113,7 @@ pub struct Item<'a> {
 /// # Errors
 /// When a number in it is not finite.
 pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, Ended> {
-    let Edited { raster, side, loss, steps, scores, micro_batch, milliseconds, .. } = item.edited;
+    let Edited { raster, side, loss, steps, scores, micro_batch, edit_batch, milliseconds, .. } = item.edited;
     let recipe = Recipe {
         numerics: NUMERICS_VERSION,
         source: SourceFacts { uri: None, ..item.note.source.clone() },
@@ -154,6 +154,8 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
             batch: context.batch,
             epoch: item.epoch,
             micro_batch: *micro_batch,
+            edit_batch: Some(*edit_batch),
+            inversion_batch: item.note.micro_batch,
             started_at: context.started_at,
             finished_at: Utc::now(),
             milliseconds: named.map(|(name, ms)| (name.to_owned(), ms)).collect::<BTreeMap<_, _>>(),

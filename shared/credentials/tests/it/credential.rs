@@ -2,7 +2,7 @@
 
 use crate::fixture::{dressed, issuer, keys, picture, pictures, record, written};
 use chrono::Utc;
-use credentials::credential::{credential_of_source, read_credential_beside};
+use credentials::credential::credential_of_source;
 use credentials::{
     Anchors, Authority, Check, CommandKey, Container, EmbedError, Ingredient, Issuer, KeyError, Level, LocalKey, State,
     Told, check_credential, check_file, extract_record, read_credential, read_told, strip_record, xmp_of,
@@ -150,20 +150,6 @@ fn stripped_doubled_and_foreign_credentials_are_told_apart() {
     let swapped = issuer.issue(&dressed(&plain, &other, Detail::Full), &record, Detail::Full, SOURCE).unwrap();
     let (findings, _) = check_credential(&swapped, read_told(&swapped).ok().as_ref(), &Anchors::default());
     assert!(findings.iter().any(|f| f.check == "digest" && f.failed()), "{findings:?}");
-}
-
-#[test]
-fn a_credential_beside_a_file_is_for_that_file() {
-    let (_, issued) = keys();
-    let issuer = issuer(&issued);
-    let record = written(&record(&picture(1)));
-    let kind = "application/octet-stream";
-    let beside = |file: &[u8]| {
-        let made = issuer.issue_beside(b"any bytes at all", kind, &record, Detail::Minimal, SOURCE).unwrap();
-        read_credential_beside(file, kind, &made, &Anchors::default()).unwrap().state
-    };
-    assert_eq!(beside(b"any bytes at all"), State::Valid);
-    assert_eq!(beside(b"any bytes at ale"), State::Invalid);
 }
 
 #[test]

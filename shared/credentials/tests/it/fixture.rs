@@ -83,6 +83,8 @@ pub fn record(png: &[u8]) -> Record {
             batch: BatchId::from_uuid(Uuid::nil()),
             epoch: 1,
             micro_batch: MicroBatch { size: 1, slot: 0 },
+            edit_batch: None,
+            inversion_batch: None,
             started_at: DateTime::UNIX_EPOCH,
             finished_at: DateTime::UNIX_EPOCH,
             milliseconds: BTreeMap::new(),

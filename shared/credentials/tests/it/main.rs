@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod certificates;
+mod companion;
 mod credential;
 mod embed;
 mod fixture;

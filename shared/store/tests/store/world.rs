@@ -370,6 +370,8 @@ fn record(fence: Fence, key: StageKey) -> Record {
             batch: BatchId::from_uuid(Uuid::nil()),
             epoch: fence.epoch,
             micro_batch: MicroBatch { size: 1, slot: 0 },
+            edit_batch: None,
+            inversion_batch: None,
             started_at: at,
             finished_at: at,
             milliseconds: BTreeMap::new(),

@@ -407,6 +407,9 @@ pub struct EditResult {
     pub image: Digest,
     /// SHA-256 of the reconstruction's PNG.
     pub reconstruction: Digest,
+    /// SHA-256 of the same with a credential inside, once it has been asked for as a companion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_reconstruction: Option<Digest>,
     /// Digest of the record.
     pub record: Digest,
     /// Scores.
@@ -421,6 +424,22 @@ pub struct EditResult {
     pub gpu_ms: f64,
     /// When it was committed.
     pub created_at: DateTime<Utc>,
+}
+
+/// A file that a record names beside its output, as it may leave: with a Content Credential.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SignedCompanion {
+    /// What it is: `reconstruction`, `latent`, `source-latent`.
+    pub kind: String,
+    /// SHA-256 of the file, a blob: a reconstruction has its credential inside.
+    pub sha256: Digest,
+    /// SHA-256 of the credential that travels beside it (`.c2pa`), a blob; a latent has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Digest>,
+    /// What records call it: SHA-256 of the file before a credential was put into it.
+    pub artifact: Digest,
+    /// Digest of the record that the credential names.
+    pub record: Digest,
 }
 
 /// A finished edit with what an export says of it.

@@ -3,6 +3,7 @@
 use super::{Input, Pass};
 use crate::stages::ended::read_checkpoint;
 use crate::watch::Watch;
+use domain::record::MicroBatch;
 use editing::descent::{Checkpoint, Descended};
 use editing::draw::{Own, Painter};
 use editing::mapper::Mapper;
@@ -27,6 +28,8 @@ pub(super) struct Changed {
     pub loss: Vec<f64>,
     /// Steps taken.
     pub steps: u32,
+    /// The distinct edits that were computed with it, and its place among them.
+    pub distinct: MicroBatch,
 }
 
 /// The edit of one distinct image at strength 1.
@@ -69,6 +72,8 @@ impl Pass<'_> {
                     found_strength: None,
                     loss: full.loss.clone(),
                     steps: full.steps,
+                    // safe to narrow: numbers of items
+                    distinct: MicroBatch { size: distinct.len() as u32, slot: place as u32 },
                 }),
                 Err(stop) => Err(again(stop)),
             });
