@@ -79,7 +79,7 @@ def sha256(data: bytes) -> str:
 
 
 def jobs(root: Path) -> list[Path]:
-    found = sorted(path.parent for path in root.glob("*/results.jsonl"))
+    found = sorted(path.parent for path in root.glob("*/results.jsonl") if (path.parent / "seal").exists())
     names = {f"{form}-{detail}" for form in ("png", "jpeg", "webp") for detail in ("full", "standard", "minimal")}
     assert {job.name for job in found} == names | {"png-again"}, found
     return found

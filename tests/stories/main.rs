@@ -9,6 +9,7 @@ mod interop;
 mod late_messages;
 mod limits;
 mod main_job;
+mod measured;
 mod packs;
 mod poison;
 mod provenance;

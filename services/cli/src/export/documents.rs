@@ -159,7 +159,7 @@ async fn seal(work: &Work<'_>) -> Result<Vec<(String, Bytes)>> {
         match found.seals.into_iter().find(|seal| Some(seal.finished_at) == ended) {
             Some(seal) => return seals::files(work.client, &seal).await,
             None if began.elapsed() > UNSEALED => {
-                output::note("the job has no seal: the export has none either".to_owned());
+                output::note("the job has no seal: the export has none either");
                 return Ok(Vec::new());
             }
             None => tokio::time::sleep(Duration::from_millis(500)).await,
