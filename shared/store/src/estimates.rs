@@ -59,6 +59,12 @@ impl Store {
                     WHERE EXISTS (SELECT FROM leader WHERE name = $1 AND epoch = $2)
                     LIMIT $3 FOR UPDATE SKIP LOCKED))
                 RETURNING job_seq, stage, edit_no, class, n, gpu_ms),
+            timed AS (
+                INSERT INTO stage_hours AS h (hour, class, stage, bucket, n, gpu_ms)
+                SELECT date_trunc('hour', now()), class, stage, floor(20 * log(GREATEST(gpu_ms / n, 0.01)))::smallint AS bucket,
+                       sum(n), sum(gpu_ms)
+                FROM taken WHERE n > 0 GROUP BY class, stage, bucket ORDER BY class, stage, bucket
+                ON CONFLICT (hour, class, stage, bucket) DO UPDATE SET n = h.n + excluded.n, gpu_ms = h.gpu_ms + excluded.gpu_ms),
             named AS (
                 SELECT t.class, j.pack_digest AS pack, t.stage, c.cost, sum(t.n) AS n, sum(t.n * c.units) AS units, sum(t.gpu_ms) AS ms
                 FROM taken t JOIN jobs j ON j.seq = t.job_seq

@@ -1,4 +1,4 @@
-//! Folds deltas of counts and of verdicts into the rollups, learns costs from outcomes and smooths rates: one leader at a time, whose epoch guards each fold.
+//! Folds deltas of counts, verdicts and scores into the rollups, learns costs from outcomes and smooths rates: one leader at a time, whose epoch guards each fold.
 
 use super::Reconciler;
 use crate::app::App;
@@ -24,9 +24,10 @@ impl Reconciler for FoldDeltas {
         let Some(epoch) = self.app.store.acquire(LEADERSHIP, &self.app.holder, ttl).await? else { return Ok(0) };
         let counts = self.app.store.fold_deltas(LEADERSHIP, epoch, SLICE).await?;
         let verdicts = self.app.store.fold_verdicts(LEADERSHIP, epoch, SLICE).await?;
+        let metrics = self.app.store.fold_metrics(LEADERSHIP, epoch, SLICE).await?;
         let costs = self.app.store.fold_costs(LEADERSHIP, epoch, SLICE).await?;
         // after the fold, which it looks at; not counted, because it changes something at every look
         self.app.store.tick_rates(LEADERSHIP, epoch).await?;
-        Ok(counts + verdicts + costs)
+        Ok(counts + verdicts + metrics + costs)
     }
 }

@@ -11,6 +11,8 @@ const SLICE: i64 = 5_000;
 /// A message that could not be published for this long, and whose batch was taken back, speaks to nobody.
 const MESSAGES_KEPT: Duration = Duration::from_secs(300);
 
+/// Histograms of how long stages take are small, and say how it was before.
+const HOURS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// Ten seconds' worth of tasks, one at least: at the slowest rate that makes sense, one task in a day.
 const BUCKETS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
@@ -30,6 +32,7 @@ impl Reconciler for Forget {
         let batches = store.old_batches(keep, SLICE).await?;
         let workers = store.old_workers(keep, SLICE).await?;
         let buckets = store.full_buckets(keep.max(BUCKETS_KEPT), SLICE).await?;
+        let figures = store.old_figures(keep, HOURS_KEPT, SLICE).await?;
         let messages = store.stale_outbox(MESSAGES_KEPT, SLICE).await?;
         let forgotten = match self.app.config.tuning.keep_tasks {
             Some(keep) => store.forget_tasks(keep).await?,
@@ -38,6 +41,6 @@ impl Reconciler for Forget {
         if forgotten > 0 {
             tracing::info!(jobs = forgotten, "the tasks of old jobs were dropped");
         }
-        Ok(attempts + batches + workers + buckets + messages + forgotten)
+        Ok(attempts + batches + workers + buckets + figures + messages + forgotten)
     }
 }

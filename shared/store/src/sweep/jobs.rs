@@ -91,6 +91,20 @@ impl Store {
                 SELECT job_seq, stage, state, reason, sum(n), sum(gpu_ms) FROM taken GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
                 ON CONFLICT (job_seq, stage, state, reason)
                 DO UPDATE SET n = r.n + excluded.n, gpu_ms = r.gpu_ms + excluded.gpu_ms),
+            by_minute AS (
+                INSERT INTO job_minutes AS m (minute, job_seq, stage, succeeded, dead, retried, cancelled, gpu_ms)
+                SELECT date_trunc('minute', now()), job_seq, stage,
+                       COALESCE(sum(n) FILTER (WHERE state = 'succeeded'), 0), COALESCE(sum(n) FILTER (WHERE state = 'dead'), 0),
+                       COALESCE(sum(n) FILTER (WHERE state = 'retry_wait'), 0), COALESCE(sum(n) FILTER (WHERE state = 'cancelled'), 0),
+                       sum(gpu_ms)
+                FROM taken
+                -- what leaves a state is no event of its own, but for the time it took
+                WHERE n > 0 AND (state IN ('succeeded', 'dead', 'retry_wait', 'cancelled') OR gpu_ms <> 0)
+                GROUP BY job_seq, stage ORDER BY job_seq, stage
+                ON CONFLICT (minute, job_seq, stage) DO UPDATE SET
+                    succeeded = m.succeeded + excluded.succeeded, dead = m.dead + excluded.dead,
+                    retried = m.retried + excluded.retried, cancelled = m.cancelled + excluded.cancelled,
+                    gpu_ms = m.gpu_ms + excluded.gpu_ms),
             charges AS (SELECT job_seq, sum(charge_ms) AS ms FROM taken WHERE charge_ms <> 0 GROUP BY job_seq),
             jobs_charged AS (
                 UPDATE jobs j SET served_ms = j.served_ms + c.ms FROM charges c WHERE j.seq = c.job_seq RETURNING j.project, c.ms),

@@ -5,6 +5,7 @@
 mod archiving;
 mod conformance;
 mod control;
+mod dash;
 mod datasets;
 mod dispatching;
 mod enqueueing;
