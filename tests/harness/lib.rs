@@ -52,6 +52,8 @@ pub struct Cluster {
     broker_url: String,
     server: SocketAddr,
     folder: TempDir,
+    /// Settings of its coordinators.
+    own: Vec<(&'static str, String)>,
 }
 
 impl Cluster {
@@ -62,8 +64,24 @@ impl Cluster {
         Self::start_on(url, Some(vhost), workers).await
     }
 
+    /// No worker, and a coordinator with some settings of its own.
+    pub async fn start_with(own: &[(&'static str, String)]) -> Result<Self> {
+        let vhost = TestVhost::create().await?;
+        let url = vhost.url().to_owned();
+        Self::start_as(url, Some(vhost), 0, own).await
+    }
+
     /// The same on the broker at `broker_url`.
     pub async fn start_on(broker_url: String, vhost: Option<TestVhost>, workers: usize) -> Result<Self> {
+        Self::start_as(broker_url, vhost, workers, &[]).await
+    }
+
+    async fn start_as(
+        broker_url: String,
+        vhost: Option<TestVhost>,
+        workers: usize,
+        own: &[(&'static str, String)],
+    ) -> Result<Self> {
         // another test of this process may have installed the same provider already
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = TempDir::new()?;
@@ -77,6 +95,7 @@ impl Cluster {
             broker_url,
             server: free_address()?,
             folder,
+            own: own.to_vec(),
         };
         cluster.add_coordinator(cluster.server).await?;
         let pack = workspace_root().join("deploy/demo/pack");
@@ -96,7 +115,8 @@ impl Cluster {
         let listen_text = listen.to_string();
         let settings = self.folder.path().join("coordinator.toml");
         let arguments = ["serve", "--listen", &listen_text, "--config", &settings.to_string_lossy()];
-        let child = Child::spawn("coordinator", arguments, self.settings())?;
+        let settings = [self.settings(), self.own.clone()].concat();
+        let child = Child::spawn("coordinator", arguments, settings)?;
         self.coordinators.push(child);
         let url = format!("http://{listen}/readyz");
         wait_until("the coordinator is ready", PATIENCE, || {
@@ -376,7 +396,11 @@ pub fn by_state(job: &Job) -> BTreeMap<String, i64> {
     counts
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// An address of this machine that nothing listens on just now.
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
 }

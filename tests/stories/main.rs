@@ -10,12 +10,14 @@ mod late_messages;
 mod limits;
 mod main_job;
 mod measured;
+mod observed;
 mod packs;
 mod poison;
 mod provenance;
 mod rebuild;
 mod replays;
 mod submits;
+mod traced;
 mod worker_loss;
 mod yields;
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use telemetry::TraceSettings;
 
 /// Every setting as it may be given, none of them required here: [`Config::resolve`] says what is missing.
 #[derive(clap::Args, Deserialize, Debug, Default, Clone)]
@@ -90,6 +91,10 @@ pub struct Settings {
     /// A file that holds the token.
     #[arg(long, env = "OPENLINEAGE_API_KEY_FILE", global = true)]
     pub openlineage_api_key_file: Option<PathBuf>,
+    /// Where traces go.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub traces: TraceSettings,
     /// What to log: `level` or `target=level,…`. [default: info]
     #[arg(long, env = "CFX_LOG", global = true)]
     pub log: Option<String>,
@@ -393,6 +398,7 @@ impl Settings {
             openlineage_namespace: self.openlineage_namespace.or(file.openlineage_namespace),
             openlineage_api_key,
             openlineage_api_key_file,
+            traces: self.traces.or(file.traces),
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),
             limits: file.limits,

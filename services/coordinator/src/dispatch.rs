@@ -229,12 +229,18 @@ fn message(claimed: &ClaimedBatch) -> OutboxMessage {
         routing_key: work_queue(batch.stage(), &claimed.class),
         // safe because every map in a batch has text keys, the only thing JSON could refuse
         payload: serde_json::to_value(&batch).expect("a batch has a JSON form"),
-        traceparent: Some(trace(&claimed.batch)),
+        traceparent: Some(trace(job, &claimed.batch)),
     }
 }
 
-/// A trace of its own for each batch, named by the batch, so that logs and traces of all processes meet.
-fn trace(batch: &domain::BatchId) -> String {
+/// The batch's part of the trace that its job was submitted in. Where traces go nowhere: an id that the batch gives, so that logs of all
+/// processes meet.
+fn trace(job: &JobRow, batch: &domain::BatchId) -> String {
+    let span = tracing::info_span!("dispatch", otel.name = "dispatch batch", %batch, job = %job.id, trace_id = tracing::field::Empty);
+    telemetry::traces::follow(&span, job.traceparent.as_deref());
+    if let Some(context) = telemetry::traces::context(&span) {
+        return context;
+    }
     let mut ids = [0_u8; 24];
     ids[..16].copy_from_slice(batch.as_uuid().as_bytes());
     ids[16..].copy_from_slice(&batch.as_uuid().as_bytes()[8..]);

@@ -59,13 +59,18 @@ async fn run() -> anyhow::Result<()> {
     let settings = settings.with_file()?;
     let format = settings.log_format.as_deref().unwrap_or("text").parse()?;
     let filter = settings.log.clone().unwrap_or_else(|| "info".to_owned());
-    let metrics = telemetry::init("coordinator", &LogConfig { format, filter })?;
-    match verb {
+    let metrics = telemetry::init("coordinator", &LogConfig { format, filter, traces: settings.traces.config()? })?;
+    let commit = option_env!("CFX_COMMIT").unwrap_or("unknown");
+    metrics::gauge!("cfx_build_info", "version" => env!("CARGO_PKG_VERSION"), "commit" => commit).set(1.0);
+    let guard = metrics.clone();
+    let done = match verb {
         Verb::Serve => serve(Config::resolve(&settings)?, metrics).await,
         Verb::Migrate => migrate(settings.database()?).await,
         Verb::Rebuild => rebuild(&settings).await,
         Verb::Keys(KeysVerb::Rotate) => rotate(settings.database()?).await,
-    }
+    };
+    guard.finish();
+    done
 }
 
 async fn serve(config: Config, metrics: telemetry::Guard) -> anyhow::Result<()> {

@@ -5,10 +5,11 @@ use crate::app::App;
 use crate::believed;
 use crate::config;
 use broker::Verdict;
-use broker::topology::is_control_queue;
+use broker::topology::{OUTCOMES, is_control_queue};
 use domain::{BootId, Reason};
 use store::{Applied, EditedRow, ErrorClass, HeartbeatRow, OutboxMessage, OutcomeRow, RunningTask, StoreError};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 use wire::broker::v1::{Control, Edited, Fence, FromWorker, Heartbeat, ItemOutcome, Outcome};
 
 /// Messages in hand at once: each takes a connection to the database, and other work needs some too.
@@ -17,7 +18,14 @@ const IN_HAND: u16 = 8;
 /// Consumes until `stop`; what is in hand then is finished.
 pub async fn run(app: App, stop: CancellationToken) {
     let settings = config::broker(&app.config);
-    let handler = async |message: FromWorker, _trace: Option<String>| handle(&app, message).await;
+    let handler = async |message: FromWorker, trace: Option<String>| {
+        // heartbeats come without: nobody asked for them
+        let span = match &trace {
+            Some(trace) => telemetry::traces::processing(OUTCOMES, Some(trace)),
+            None => Span::none(),
+        };
+        handle(&app, message).instrument(span).await
+    };
     broker::consume_outcomes(settings, IN_HAND, stop, app.listening.clone(), handler).await;
 }
 
@@ -147,6 +155,7 @@ fn told(boot: BootId, rows: &[OutcomeRow], applied: &Applied) {
             OutcomeRow::Yielded { .. } => "yielded",
             OutcomeRow::Failed { fence, reason, detail, .. } => {
                 tracing::info!(task = %fence.task, %reason, detail, "a task failed");
+                metrics::counter!("cfx_task_failures_total", "reason" => reason.code()).increment(1);
                 "failed"
             }
         };

@@ -338,6 +338,7 @@ fn new_job(document: &JobDocument) -> NewJob {
         project: *project,
         idempotency_key: idempotency_key.clone(),
         submitted_by: submitted_by.clone(),
+        traceparent: None,
         spec_digest: *spec_digest,
         spec: spec.clone(),
         dataset: *dataset,

@@ -36,6 +36,8 @@ impl Relay {
     async fn publish(&self, rows: Vec<OutboxRow>) -> Vec<i64> {
         let mut ids = Vec::with_capacity(rows.len());
         let mut messages = Vec::with_capacity(rows.len());
+        // open until the broker has confirmed
+        let mut spans = Vec::new();
         for row in rows {
             let payload = row.payload.to_string().into_bytes();
             let message = match row.kind {
@@ -43,7 +45,13 @@ impl Relay {
                 OutboxKind::Control => Message::control(payload, row.message_id),
             };
             ids.push(row.id);
-            messages.push(message.traced(row.traceparent));
+            let traceparent = row.traceparent.map(|cause| {
+                let span = telemetry::traces::sending(message.destination(), Some(&cause));
+                let own = telemetry::traces::context(&span);
+                spans.push(span);
+                own.unwrap_or(cause)
+            });
+            messages.push(message.traced(traceparent));
         }
         let mut confirmed = Vec::with_capacity(ids.len());
         for (id, result) in ids.into_iter().zip(self.app.publisher.publish_many(messages).await) {
@@ -52,6 +60,7 @@ impl Relay {
                 Err(error) => refused(id, &error),
             }
         }
+        drop(spans);
         telemetry::crash_point("o.after_confirm");
         metrics::counter!("cfx_published_total").increment(confirmed.len() as u64);
         confirmed

@@ -62,6 +62,7 @@ pub async fn resolve(
         project,
         idempotency_key,
         submitted_by,
+        traceparent: telemetry::traces::context(&tracing::Span::current()),
         spec_digest: canonical(&spec)?,
         spec,
         dataset: dataset.id,

@@ -7,9 +7,10 @@ use artifacts::S3Config;
 use broker::BrokerConfig;
 use networks::device::{self, DeviceChoice};
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use telemetry::LogConfig;
+use telemetry::{LogConfig, TraceSettings};
 
 /// Every setting as it may be given, none of them required here: [`Config::resolve`] says what is missing.
 #[derive(clap::Args, Deserialize, Debug, Default, Clone)]
@@ -93,6 +94,13 @@ pub struct Settings {
     /// Name and version of the watermark, for the records. [default: the command]
     #[arg(long, env = "CFX_WATERMARK_NAME", requires = "watermark_command")]
     pub watermark_name: Option<String>,
+    /// Where metrics and probes are answered, for example `0.0.0.0:9464`: `/metrics`, `/healthz`, `/readyz`. [default: nowhere]
+    #[arg(long, env = "CFX_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where traces go.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub traces: TraceSettings,
     /// What to log: `level` or `target=level,…`. [default: info]
     #[arg(long, env = "CFX_LOG")]
     pub log: Option<String>,
@@ -187,6 +195,8 @@ pub struct Config {
     pub signing: Signer,
     /// What puts a watermark into them.
     pub watermarker: Watermarker,
+    /// Where metrics and probes are answered.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// A setting that is missing or cannot be used.
@@ -245,6 +255,9 @@ pub enum ConfigError {
     /// Not a way to sign.
     #[error("signing is '{0}'; it is coordinators, key or off")]
     Signing(String),
+    /// Not a way for traces.
+    #[error(transparent)]
+    Traces(#[from] telemetry::TraceSettingsError),
     /// Not a log format.
     #[error(transparent)]
     Log(#[from] telemetry::TelemetryError),
@@ -298,9 +311,10 @@ impl Settings {
         fill!(self, file, broker_url, broker_url_file, s3_bucket, s3_endpoint, s3_region, s3_path_style);
         fill!(self, file, s3_access_key, s3_access_key_file, s3_secret_key, s3_secret_key_file);
         fill!(self, file, class, device, executor, threads, slice_seconds, grace_seconds, heartbeat_seconds);
-        fill!(self, file, cache_dir, cache_bytes, packs_loaded, log, log_format);
+        fill!(self, file, cache_dir, cache_bytes, packs_loaded, metrics_listen, log, log_format);
         fill!(self, file, signing, watermark_command, watermark_name);
         self.key.fill(file.key);
+        self.traces = std::mem::take(&mut self.traces).or(file.traces);
         Ok(self)
     }
 
@@ -354,11 +368,13 @@ impl Settings {
             cache_bytes: given.cache_bytes.unwrap_or(20_000_000_000),
             packs_loaded: given.packs_loaded.unwrap_or(2).max(1),
             name,
+            metrics_listen: given.metrics_listen,
             signing,
             watermarker: watermarker.unwrap_or_default(),
         };
         let format = given.log_format.as_deref().unwrap_or("text").parse()?;
-        Ok((config, LogConfig { format, filter: given.log.unwrap_or_else(|| "info".to_owned()) }))
+        let traces = given.traces.config()?;
+        Ok((config, LogConfig { format, traces, filter: given.log.unwrap_or_else(|| "info".to_owned()) }))
     }
 }
 

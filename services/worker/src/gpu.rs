@@ -20,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 /// An answer with the tensor time it took.
 pub struct Timed<T> {
@@ -60,6 +61,19 @@ enum Request {
         watch: Watch,
         reply: Reply<Result<edit::Batch, Ended>>,
     },
+}
+
+impl Request {
+    /// For metrics.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Detect { .. } => "detect",
+            Self::Invert { .. } => "invert",
+            Self::EncodePart { .. } => "encode",
+            Self::Train { .. } => "train",
+            Self::Edit { .. } => "edit",
+        }
+    }
 }
 
 /// A handle to the tensor thread; the thread ends when the last one is dropped.
@@ -168,10 +182,12 @@ impl Gpu {
     ) -> Timed<Result<T, Ended>> {
         let (reply, answer) = oneshot::channel();
         let gone = || Timed { value: Err(Ended::internal("the tensor thread has ended")), time: Duration::ZERO };
-        if self.requests.send((Arc::clone(pack), request(reply))).is_err() {
+        let request = request(reply);
+        let span = tracing::info_span!("device", otel.name = format!("device {}", request.name()));
+        if self.requests.send((Arc::clone(pack), request)).is_err() {
             return gone();
         }
-        answer.await.unwrap_or_else(|_| gone())
+        answer.instrument(span).await.unwrap_or_else(|_| gone())
     }
 }
 
@@ -189,6 +205,7 @@ struct Thread {
 impl Thread {
     fn serve(mut self, mut queue: mpsc::UnboundedReceiver<(Arc<LocalPack>, Request)>) {
         while let Some((pack, request)) = queue.blocking_recv() {
+            let (began, name) = (Instant::now(), request.name());
             match request {
                 Request::Detect { picture, reply } => {
                     self.answer(reply, &pack, |engine, _| detect::compute(engine, &picture));
@@ -216,6 +233,8 @@ impl Thread {
                     edit::compute(engine, memory, &plan, &items, &mut watch)
                 }),
             }
+            metrics::histogram!("cfx_worker_request_duration_seconds", "request" => name)
+                .record(began.elapsed().as_secs_f64());
         }
     }
 

@@ -16,6 +16,7 @@ mod engine;
 mod gpu;
 mod held;
 mod pipeline;
+mod probe;
 mod replay;
 mod report;
 mod run;
@@ -68,10 +69,13 @@ fn perform(verb: Verb) -> Result<u8> {
     let done = match verb {
         Verb::Run(settings) => {
             let (config, log) = settings.resolve()?;
-            let _telemetry = telemetry::init("worker", &log)?;
+            let metrics = telemetry::init("worker", &log)?;
+            let commit = option_env!("CFX_COMMIT").unwrap_or("unknown");
+            metrics::gauge!("cfx_build_info", "version" => env!("CARGO_PKG_VERSION"), "commit" => commit).set(1.0);
             // Tensors have a thread of their own; this is for connections and decoding.
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            let ended = runtime.block_on(run::run(config));
+            let ended = runtime.block_on(run::run(config, metrics.clone()));
+            metrics.finish();
             // What still blocks (a decode, the tensor thread) holds nothing that anybody waits for.
             runtime.shutdown_background();
             ended

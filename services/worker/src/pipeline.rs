@@ -23,11 +23,13 @@ use crate::stages::ended::{Ended, Halted};
 use crate::stages::upload;
 use crate::stages::watermark::Watermarker;
 use artifacts::Artifacts;
+use broker::topology::work_queue;
 use domain::Reason;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use telemetry::crash_on;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 use wire::broker::v1::{Fence, ItemOutcome, Outcome, Work, WorkBatch};
 
 /// Batches that may upload and report while others compute.
@@ -80,11 +82,20 @@ impl Told {
 
 /// Runs a batch and tells how every item ended. `slot` is given up once its tensor work is done.
 pub async fn run(line: Arc<Line>, taken: Taken, slot: OwnedSemaphorePermit) {
+    let span =
+        telemetry::traces::processing(&work_queue(taken.batch.stage(), line.reporter.class()), taken.trace.as_deref());
+    span.record("batch", taken.batch.batch.to_string()).record("job", taken.batch.job.to_string());
+    let trace = telemetry::traces::context(&span).or_else(|| taken.trace.clone());
+    through(line, Taken { trace, ..taken }, slot).instrument(span).await;
+}
+
+async fn through(line: Arc<Line>, taken: Taken, slot: OwnedSemaphorePermit) {
     let Taken { batch, holding, trace } = taken;
     let batch = Arc::new(batch);
     let tasks = holding.tasks.clone();
     // A task of its own, so that a panic in it still gets every item its outcome.
-    let working = tokio::spawn(work(Arc::clone(&line), Arc::clone(&batch), tasks.clone(), slot));
+    let working = work(Arc::clone(&line), Arc::clone(&batch), tasks.clone(), slot);
+    let working = tokio::spawn(working.in_current_span());
     let told = working.await.unwrap_or_else(|error| {
         tracing::error!(batch = %batch.batch, %error, "a batch ended in a panic");
         tasks.iter().map(|_| Told::without_work(Ended::internal("the worker panicked; see its log"))).collect()

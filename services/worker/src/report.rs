@@ -7,9 +7,10 @@ use domain::Reason;
 use domain::ids::{BatchId, BootId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use telemetry::crash_point;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 use wire::broker::v1::{Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, WaitsFor};
 
 /// Who speaks.
@@ -32,6 +33,9 @@ pub struct Reporter {
     identity: Arc<Identity>,
     images: Arc<AtomicU64>,
     busy_us: Arc<AtomicU64>,
+    /// When this process began to speak, and, in milliseconds since then and one more, when a heartbeat was confirmed last.
+    began: Instant,
+    heard_ms: Arc<AtomicU64>,
     /// Finished batches that wait for their turn to upload.
     queued_uploads: Arc<AtomicU64>,
 }
@@ -49,8 +53,15 @@ impl Drop for StorageWait {
 impl Reporter {
     /// Speaks through `publisher`.
     pub fn new(publisher: Publisher, identity: Identity) -> Self {
-        let (images, busy_us, queued_uploads) = (Arc::default(), Arc::default(), Arc::default());
-        Self { publisher, identity: Arc::new(identity), images, busy_us, queued_uploads }
+        Self {
+            publisher,
+            identity: Arc::new(identity),
+            images: Arc::default(),
+            busy_us: Arc::default(),
+            began: Instant::now(),
+            heard_ms: Arc::default(),
+            queued_uploads: Arc::default(),
+        }
     }
 
     /// This process start.
@@ -58,10 +69,25 @@ impl Reporter {
         self.identity.boot
     }
 
+    /// The class of queues that it takes work from.
+    pub fn class(&self) -> &str {
+        &self.identity.class
+    }
+
     /// Adds to the tensor time that heartbeats tell.
     pub fn add_busy(&self, time: Duration) {
         // Safe to narrow: half a million years.
         self.busy_us.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// For how long no heartbeat was confirmed.
+    pub fn unheard(&self) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(self.heard_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Whether a heartbeat was ever confirmed.
+    pub fn was_heard(&self) -> bool {
+        self.heard_ms.load(Ordering::Relaxed) > 0
     }
 
     /// Tells, for as long as what is returned lives, that a finished batch waits for the bucket to take those before it.
@@ -91,6 +117,9 @@ impl Reporter {
     pub async fn outcomes(&self, batch: BatchId, items: Vec<ItemOutcome>, trace: Option<String>) {
         if items.is_empty() {
             return;
+        }
+        for item in &items {
+            metrics::counter!("cfx_worker_tasks_total", "outcome" => item.outcome.name()).increment(1);
         }
         let images = items.iter().filter(|item| matches!(item.outcome, Outcome::Edited(_))).count();
         let message = FromWorker::Outcomes { boot: self.boot(), batch, items };
@@ -134,8 +163,13 @@ impl Reporter {
                 Ok(()) = ear.changed() => {}
             }
             let queue = ear.borrow_and_update().clone();
-            if let Err(error) = self.say(&FromWorker::Heartbeat(self.heartbeat(&held, &drain, queue)), None).await {
-                tracing::debug!(%error, "a heartbeat is lost");
+            let heartbeat = self.heartbeat(&held, &drain, queue);
+            metrics::gauge!("cfx_worker_tasks_held").set(heartbeat.running.len() as f64);
+            measure_memory();
+            match self.say(&FromWorker::Heartbeat(heartbeat), None).await {
+                // Safe to narrow: half a billion years.
+                Ok(()) => self.heard_ms.store(self.began.elapsed().as_millis() as u64 + 1, Ordering::Relaxed),
+                Err(error) => tracing::debug!(%error, "a heartbeat is lost"),
             }
         }
     }
@@ -167,7 +201,23 @@ impl Reporter {
     async fn say(&self, message: &FromWorker, trace: Option<String>) -> Result<(), PublishError> {
         // Safe because the messages hold no map with keys that are not texts.
         let payload = serde_json::to_vec(message).expect("a broker message has a JSON form");
-        self.publisher.publish(Message::outcome(payload).traced(trace)).await
+        let message = Message::outcome(payload);
+        let Some(cause) = trace else { return self.publisher.publish(message).await };
+        let span = telemetry::traces::sending(message.destination(), Some(&cause));
+        let trace = telemetry::traces::context(&span).unwrap_or(cause);
+        self.publisher.publish(message.traced(Some(trace))).instrument(span).await
+    }
+}
+
+/// Notes the process's memory, where the system tells it.
+fn measure_memory() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for (field, kind) in [("VmRSS:", "resident"), ("VmHWM:", "peak")] {
+        let kibibytes =
+            status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        if let Some(kibibytes) = kibibytes {
+            metrics::gauge!("cfx_worker_memory_bytes", "kind" => kind).set(kibibytes * 1024.0);
+        }
     }
 }
 

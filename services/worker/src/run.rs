@@ -8,20 +8,23 @@ use crate::drain::Drain;
 use crate::gpu::Gpu;
 use crate::held::Held;
 use crate::pipeline::Line;
+use crate::probe;
 use crate::report::{Identity, Reporter};
 use crate::signing::{Coordinators, Pending, Signing};
 use crate::stages::record::device_name;
+use anyhow::Context as _;
 use artifacts::Artifacts;
 use broker::{ControlListener, Publisher, WorkQueue};
 use domain::ids::BootId;
 use std::sync::Arc;
+use telemetry::Guard;
 use uuid::Uuid;
 
 /// Runs until drained; everything in hand is then finished or handed back.
 ///
 /// # Errors
 /// When the device is not there or is lost on the way, or signals cannot be listened for.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, metrics: Guard) -> anyhow::Result<()> {
     let drain = Drain::default();
     drain.on_signals(config.grace)?;
     let boot = BootId::from_uuid(Uuid::new_v4());
@@ -41,6 +44,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let publisher = Publisher::start(config.broker.clone());
     let reporter = Reporter::new(publisher.clone(), identity);
     let held = Arc::new(Held::default());
+    if let Some(address) = config.metrics_listen {
+        let listening = probe::listen(address, metrics, reporter.clone(), drain.clone()).await;
+        listening.with_context(|| format!("metrics cannot be answered on {address}"))?;
+    }
 
     // Heard before the first batch is taken: a revocation may answer at once.
     let mut listener = ControlListener::new(config.broker.clone());

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
+use tracing::Instrument as _;
 use uuid::Uuid;
 use wire::broker::v1::{Claim, SignAnswer, SignRequest};
 
@@ -57,6 +58,13 @@ impl Signing {
     /// # Errors
     /// When nobody signs.
     pub async fn sign(&self, image: Unsigned) -> Result<Vec<u8>, Ended> {
+        let began = Instant::now();
+        let signed = self.try_sign(image).instrument(tracing::info_span!("sign")).await;
+        metrics::histogram!("cfx_sign_duration_seconds").record(began.elapsed().as_secs_f64());
+        signed
+    }
+
+    async fn try_sign(&self, image: Unsigned) -> Result<Vec<u8>, Ended> {
         let image = Arc::new(image);
         match self {
             Self::Off => Ok(Arc::into_inner(image).map(|image| image.file).unwrap_or_default()),

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use domain::Digest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tracing::Instrument as _;
 
 /// Pauses between readings of an object whose bytes do not hash to its name.
 const REREADS: [Duration; 3] = [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1)];
@@ -206,6 +207,10 @@ impl Artifacts {
     }
 
     pub(crate) async fn write(&self, key: &str, bytes: Bytes, digest: Digest, kind: &str) -> Result<(), ArtifactError> {
+        timed("write", self.try_write(key, bytes, digest, kind)).await
+    }
+
+    async fn try_write(&self, key: &str, bytes: Bytes, digest: Digest, kind: &str) -> Result<(), ArtifactError> {
         let putting = self
             .client
             .put_object()
@@ -218,6 +223,10 @@ impl Artifacts {
     }
 
     pub(crate) async fn read(&self, bucket: &str, key: &str, range: Option<String>) -> Result<Bytes, ArtifactError> {
+        timed("read", self.try_read(bucket, key, range)).await
+    }
+
+    async fn try_read(&self, bucket: &str, key: &str, range: Option<String>) -> Result<Bytes, ArtifactError> {
         // One repeat when the body breaks off: the client retries until the headers are there, and not after.
         for last in [false, true] {
             let answer = self.client.get_object().bucket(bucket).key(key).set_range(range.clone()).send().await;
@@ -234,6 +243,24 @@ impl Artifacts {
         }
         Err(ArtifactError::unavailable(key, "not read"))
     }
+}
+
+/// Notes how long a request took with all its retries, and how it ended.
+async fn timed<T>(
+    op: &'static str,
+    request: impl Future<Output = Result<T, ArtifactError>>,
+) -> Result<T, ArtifactError> {
+    let began = Instant::now();
+    let span = tracing::info_span!("s3", otel.name = format!("s3 {op}"), otel.kind = "client");
+    let done = request.instrument(span).await;
+    let outcome = match &done {
+        Ok(_) => "ok",
+        Err(ArtifactError::Missing { .. }) => "missing",
+        Err(_) => "failed",
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    metrics::histogram!("cfx_s3_request_duration_seconds", "op" => op, "outcome" => outcome).record(seconds);
+    done
 }
 
 /// Asks by HEAD, once more after a 403. Such an answer has no body, so nothing says whether the clock or the key is wrong; where it

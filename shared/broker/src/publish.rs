@@ -103,6 +103,11 @@ impl Message {
         }
     }
 
+    /// Where it goes: its exchange, or the queue that the default exchange routes it to.
+    pub fn destination(&self) -> &str {
+        if self.exchange.is_empty() { &self.routing_key } else { &self.exchange }
+    }
+
     /// The same with a trace context.
     #[must_use]
     pub fn traced(mut self, traceparent: Option<String>) -> Self {

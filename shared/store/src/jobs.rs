@@ -35,6 +35,8 @@ pub struct NewJob {
     pub spec_digest: Digest,
     /// Who submits it, as the request says.
     pub submitted_by: Option<String>,
+    /// The trace of that request.
+    pub traceparent: Option<String>,
     /// What is asked for.
     pub spec: JobSpec,
     /// The dataset it names.
@@ -121,6 +123,8 @@ pub struct JobRow {
     pub expired_at: Option<DateTime<Utc>>,
     /// Who submitted it; unknown for jobs of earlier versions.
     pub submitted_by: Option<String>,
+    /// W3C trace context of the request that submitted it, where traces are sent.
+    pub traceparent: Option<String>,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
     /// When it ended.
@@ -193,6 +197,7 @@ pub(crate) struct Row {
     tasks_per_minute: Option<f64>,
     expired_at: Option<DateTime<Utc>>,
     submitted_by: Option<String>,
+    traceparent: Option<String>,
     created_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -230,6 +235,7 @@ impl TryFrom<Row> for JobRow {
             },
             expired_at: row.expired_at,
             submitted_by: row.submitted_by,
+            traceparent: row.traceparent,
             created_at: row.created_at,
             finished_at: row.finished_at,
             seq: row.seq,
@@ -285,7 +291,7 @@ macro_rules! select_jobs {
             SELECT j.seq, j.id, j.project, p.name AS project_name, j.dataset, d.name AS dataset_name, j.pack_name, j.pack_digest,
                    j.pack_manifest, j.spec, j.spec_digest, j.state::text, j.priority, j.cursor, j.memoised, j.served_ms,
                    j.saved_ms, j.saved_unknown, j.max_batches, j.budget_ms, j.deadline, j.tasks_per_minute, j.expired_at,
-                   j.submitted_by, j.created_at, j.finished_at
+                   j.submitted_by, j.traceparent, j.created_at, j.finished_at
             FROM jobs j JOIN projects p ON p.id = j.project JOIN datasets d ON d.id = j.dataset ",
             $rest
         )
@@ -312,8 +318,8 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         let sql = "-- submit
             INSERT INTO jobs (id, project, idempotency_key, spec_digest, spec, dataset, pack_name, pack_digest, pack_manifest, priority,
-                              invert_cost, invert_units, submitted_by)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                              invert_cost, invert_units, submitted_by, traceparent)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             ON CONFLICT ON CONSTRAINT jobs_idempotency DO NOTHING RETURNING seq";
         let seq: Option<i64> = sqlx::query_scalar(sql)
             .bind(Uuid::now_v7())
@@ -329,6 +335,7 @@ impl Store {
             .bind(&inversion.name)
             .bind(inversion.units)
             .bind(&job.submitted_by)
+            .bind(&job.traceparent)
             .fetch_optional(&mut *tx)
             .await?;
         let Some(seq) = seq else {

@@ -76,6 +76,7 @@ async fn submit(rig: &Rig) -> Result<JobRow> {
     let new = NewJob {
         project,
         idempotency_key: uuid::Uuid::new_v4().to_string(),
+        traceparent: None,
         submitted_by: None,
         spec_digest: digest_of(&spec)?,
         dataset: dataset.id,

@@ -42,6 +42,7 @@ use problem::ApiError;
 use std::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use tracing::{Instrument as _, Span};
 
 /// The whole router.
 pub fn router(app: App) -> Router {
@@ -95,20 +96,33 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// A request in a trace; what is asked every few seconds by programs that watch is in none.
+fn span(request: &Request, method: &str, route: &str) -> Span {
+    if matches!(route, "/healthz" | "/readyz" | "/metrics") {
+        return Span::none();
+    }
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    telemetry::traces::request(method, route, traceparent)
+}
+
 /// Bounds every request in time, and counts it by route (never by path, which has ids in it).
 async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("none", |p| p.as_str()).to_owned();
     let method = request.method().to_string();
     let began = Instant::now();
+    let span = span(&request, &method, &route);
     let answer = if route == "/v1/blobs/{sha256}" {
         // Gigabytes take their time; the handler bounds each pause.
-        next.run(request).await
+        next.run(request).instrument(span.clone()).await
     } else {
-        let answer = tokio::time::timeout(app.config.limits.request_timeout, next.run(request)).await;
+        let answering = next.run(request).instrument(span.clone());
+        let answer = tokio::time::timeout(app.config.limits.request_timeout, answering).await;
         answer.unwrap_or_else(|_| ApiError::Timeout.into_response())
     };
     let status = answer.status().as_u16().to_string();
+    span.record("http.response.status_code", answer.status().as_u16());
     let seconds = began.elapsed().as_secs_f64();
-    metrics::histogram!("cfx_http_seconds", "route" => route, "method" => method, "status" => status).record(seconds);
+    metrics::histogram!("cfx_http_request_duration_seconds", "route" => route, "method" => method, "status" => status)
+        .record(seconds);
     answer
 }

@@ -4,6 +4,7 @@
 use super::Reconciler;
 use crate::app::App;
 use crate::error::LoopError;
+use chrono::Utc;
 use domain::Stage;
 use store::QueueDepth;
 
@@ -26,8 +27,11 @@ impl Reconciler for Measure {
             }
         }
         self.queue_depth().await?;
-        let (waiting, _) = self.app.store.outbox_depth().await?;
-        metrics::gauge!("cfx_outbox_depth").set(waiting as f64);
+        let (waiting, oldest) = self.app.store.outbox_depth().await?;
+        metrics::gauge!("cfx_outbox_messages").set(waiting as f64);
+        // a database whose clock is ahead makes no message younger than new
+        let lag = oldest.map_or(0, |since| (Utc::now() - since).num_milliseconds().max(0));
+        metrics::gauge!("cfx_outbox_lag_seconds").set(lag as f64 / 1e3);
         let blocked = if self.app.publisher.is_blocked() { 1.0 } else { 0.0 };
         metrics::gauge!("cfx_broker_blocked").set(blocked);
         Ok(0)

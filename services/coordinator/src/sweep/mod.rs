@@ -57,7 +57,7 @@ pub async fn run<R: Reconciler>(reconciler: R, pause: Duration, bell: Option<&No
     loop {
         let began = std::time::Instant::now();
         let step = reconciler.run_once().await;
-        metrics::histogram!("cfx_loop_seconds", "loop" => R::NAME).record(began.elapsed().as_secs_f64());
+        metrics::histogram!("cfx_loop_duration_seconds", "loop" => R::NAME).record(began.elapsed().as_secs_f64());
         let again = match step {
             Ok(changed) => {
                 failures = 0;

@@ -37,7 +37,7 @@ pub struct Bench {
 /// Telemetry is set up once a process, and all tests of a file share it.
 fn telemetry() -> Guard {
     static GUARD: OnceLock<Guard> = OnceLock::new();
-    let settings = LogConfig { format: LogFormat::Text, filter: "error".to_owned() };
+    let settings = LogConfig { format: LogFormat::Text, filter: "error".to_owned(), traces: None };
     GUARD.get_or_init(|| telemetry::init("coordinator", &settings).expect("telemetry is set up once")).clone()
 }
 

@@ -271,3 +271,47 @@ async fn the_cookbook_answers_on_a_large_database_without_reading_it_over() {
         );
     }
 }
+
+/// The SQL of the boards' panels and variables, by board and title.
+fn board_queries() -> Vec<(String, String)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/grafana/boards");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let board: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        for panel in board["panels"].as_array().unwrap() {
+            let title = format!("{name}: {}", panel["title"].as_str().unwrap());
+            for target in panel["targets"].as_array().unwrap() {
+                found.extend(target["rawSql"].as_str().map(|sql| (title.clone(), sql.to_owned())));
+            }
+        }
+        for variable in board["templating"]["list"].as_array().unwrap() {
+            let title = format!("{name}: ${}", variable["name"].as_str().unwrap());
+            found.push((title, variable["query"].as_str().unwrap().to_owned()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_boards_ask_what_the_reader_may_read() {
+    let world = World::new().await;
+    let job = finished(&world).await;
+    fold_all(&world).await;
+    let known = world.store.job_by_seq(job).await.unwrap().unwrap();
+    let mut reader = reader(&world).await;
+    let queries = board_queries();
+    assert!(queries.len() > 8);
+    for (title, sql) in queries {
+        // what Grafana puts in before it asks
+        let sql = sql.replace("$job", &known.id.to_string()).replace("$project", "lab");
+        let sql = sql.replace("$__timeFilter(minute)", "minute > now() - interval '1 day'");
+        let sql = sql.replace("$__timeFilter(hour)", "hour > now() - interval '1 day'");
+        assert!(!sql.contains('$'), "{title}: {sql}");
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut reader).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{title}: {error}"));
+        let quiet = ["Each worker", "Attempts that", "What the project spent"].iter().any(|part| title.contains(part));
+        assert!(quiet || !rows.is_empty(), "{title} has nothing to show");
+    }
+}

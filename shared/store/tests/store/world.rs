@@ -139,6 +139,7 @@ impl World {
         NewJob {
             project,
             idempotency_key: name.to_owned(),
+            traceparent: None,
             submitted_by: None,
             spec_digest: digest_of(&spec).unwrap(),
             spec,

@@ -331,6 +331,18 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// How it ended, in a word: `stored`, `edited`, `yielded`, `failed`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Stored { .. } => "stored",
+            Self::Edited(_) => "edited",
+            Self::Yielded { .. } => "yielded",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 read_by_tag!(FromWorker);
 
 impl<'de> Tagged<'de> for FromWorker {
