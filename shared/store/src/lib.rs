@@ -18,6 +18,7 @@
 //! `stage_artifacts`, then the tasks that wait for them. Where two transactions still meet crosswise Postgres ends one of them,
 //! and it is run again here.
 
+mod api_keys;
 mod archive;
 mod audit;
 mod columns;
@@ -45,6 +46,7 @@ mod rebuild;
 mod redrive;
 mod results;
 mod seals;
+mod sessions;
 mod signing_keys;
 pub mod sweep;
 mod task_control;
@@ -53,8 +55,9 @@ mod tasks;
 mod verdicts;
 mod workers;
 
+pub use api_keys::{ApiKeyRow, KeyToProve, NewApiKey};
 pub use archive::DatasetArchive;
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, Deed};
 pub use counts::{Count, Mismatch, Phase, ReasonCount};
 pub use datasets::{Added, Dataset, Duplicate, Import, Source, SourceRow};
 pub use dispatch::{

@@ -1,6 +1,10 @@
-//! The HTTP interface: one endpoint a file, every route registered here and nowhere else.
+//! The HTTP interface: one endpoint a file, every route registered here and nowhere else, and what it needs in [`permissions`].
 
-mod audit;
+mod api_keys_list;
+mod api_keys_new;
+mod api_keys_revoke;
+mod api_keys_rotate;
+pub mod audit;
 mod blobs;
 pub mod datasets_list;
 mod datasets_new;
@@ -18,29 +22,34 @@ mod metrics_text;
 mod packs_add;
 pub mod packs_list;
 mod pairs;
+pub mod permissions;
 pub mod problem;
 mod projects;
 pub mod record;
 pub mod results;
+pub mod serve;
 mod sources;
 mod store_errors;
 pub mod tasks;
 mod tasks_control;
+mod whoami;
 pub mod workers;
 
+use crate::access::authenticate;
 use crate::app::App;
 use crate::dashboard;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use domain::job_state::JobEvent;
 use problem::ApiError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// The whole router.
 pub fn router(app: App) -> Router {
@@ -76,6 +85,10 @@ pub fn router(app: App) -> Router {
         .route("/v1/keys", get(keys::handle))
         .route("/.well-known/counterfactory/keys", get(keys::handle))
         .route("/v1/audit", get(audit::handle))
+        .route("/v1/whoami", get(whoami::handle))
+        .route("/v1/api-keys", post(api_keys_new::handle).get(api_keys_list::handle))
+        .route("/v1/api-keys/{id}", delete(api_keys_revoke::handle))
+        .route("/v1/api-keys/{id}/rotate", post(api_keys_rotate::handle))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics_text::handle))
@@ -84,20 +97,38 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(extract::method_not_allowed)
         // each endpoint has its own limit (extract::body), with a problem that says what to do
         .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyTimeoutLayer::new(app.config.limits.body_idle))
+        .layer(middleware::from_fn_with_state(app.clone(), authenticate::layer))
         .layer(middleware::from_fn_with_state(app.clone(), observe))
         .layer(CatchPanicLayer::custom(extract::panicked))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
+        // no page of another site shows what is here, not even as a picture
+        .layer(SetResponseHeaderLayer::if_not_present(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("same-origin"),
+        ))
         .with_state(app)
 }
 
-/// Bounds every request in time, and counts it by route (never by path, which has ids in it).
+/// How long a request waits for its turn before it is refused.
+const TURN: Duration = Duration::from_secs(5);
+
+/// Bounds every request in time and all of them in number, and counts it by route (never by path, which has ids in it).
 async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("none", |p| p.as_str()).to_owned();
     let method = request.method().to_string();
     let began = Instant::now();
+    // Probes have their turn at once: a busy coordinator is not a dead one. A stream is in work until it begins.
+    let turn = match route.as_str() {
+        "/healthz" => None,
+        _ => match tokio::time::timeout(TURN, app.gate.slots.acquire()).await {
+            Ok(turn) => turn.ok(),
+            Err(_) => return ApiError::Busy.into_response(),
+        },
+    };
     let answer = if route == "/v1/blobs/{sha256}" {
         // Gigabytes take their time; the handler bounds each pause.
         next.run(request).await
@@ -105,6 +136,7 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
         let answer = tokio::time::timeout(app.config.limits.request_timeout, next.run(request)).await;
         answer.unwrap_or_else(|_| ApiError::Timeout.into_response())
     };
+    drop(turn);
     let status = answer.status().as_u16().to_string();
     let seconds = began.elapsed().as_secs_f64();
     metrics::histogram!("cfx_http_seconds", "route" => route, "method" => method, "status" => status).record(seconds);
