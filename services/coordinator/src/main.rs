@@ -144,6 +144,11 @@ async fn rotate(url: String) -> anyhow::Result<()> {
     let store = Store::connect(&StoreConfig { url, max_connections: 1 }).await.context("cannot reach Postgres")?;
     store.check().await?;
     let certificates = coordinator::signing::rotate(&store).await?;
+    let (actor, subject) = ("coordinator keys rotate", certificates.key_id().to_string());
+    let detail = serde_json::json!({ "subject": certificates.subject() });
+    let deed =
+        Deed { actor, said: None, project: None, action: "signing_key.rotate", subject: &subject, detail: &detail };
+    store.audit(deed).await?;
     println!("{} signs from now on ({})", certificates.key_id(), certificates.subject());
     Ok(())
 }

@@ -7,10 +7,11 @@
 use crate::access::issue;
 use anyhow::{Context as _, Result, bail};
 use domain::{ApiKeyToken, Scope};
+use serde_json::json;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-use store::{NewApiKey, Store};
+use store::{Deed, NewApiKey, Store};
 
 /// Sees to it that there is a key. True if one was made now.
 ///
@@ -30,7 +31,20 @@ pub async fn ensure(store: &Store, file: &Path) -> Result<bool> {
         created_by: "first start".to_owned(),
         expires_at: None,
     };
-    Ok(store.create_first_api_key(&new).await?)
+    let made = store.create_first_api_key(&new).await?;
+    if made {
+        let (subject, detail) = (new.id.to_string(), json!({ "name": new.name, "scope": new.scope }));
+        let deed = Deed {
+            actor: &new.created_by,
+            said: None,
+            project: None,
+            action: "api_key.create",
+            subject: &subject,
+            detail: &detail,
+        };
+        store.audit(deed).await?;
+    }
+    Ok(made)
 }
 
 /// The key in the file, which is written if it is not there.

@@ -1,7 +1,7 @@
 //! Sessions of the dashboard, and the token that its pages prove with that a change was asked for by them (CSRF).
 //!
 //! **For pages.** Nothing need be passed along: while a request is handled, [`csrf_token`] and [`logged_in_as`] answer for it, in
-//! templates as `crate::access::session::csrf_token()`. `base.html` renders `<meta name="csrf-token" content="…">` by it. Every request
+//! templates as `crate::dashboard::csrf_token()`. `base.html` renders `<meta name="csrf-token" content="…">` by it. Every request
 //! of a page that changes something (any method but GET and HEAD) must carry that text in the header `x-csrf-token`; with htmx, once for
 //! all, `<body hx-headers:inherited='{"x-csrf-token": "…"}'>`. [`super::authenticate`] refuses it otherwise, before the handler. Only the
 //! forms of `/login` and `/logout`, which must work without a script, carry it in a field, and check it themselves.

@@ -15,6 +15,9 @@ mod refused;
 mod result;
 mod workers;
 
+/// The text that changes of a page must carry: for templates.
+pub use crate::access::session::csrf_token;
+
 use crate::app::App;
 use askama::Template;
 use axum::Router;

@@ -7,12 +7,13 @@ use anyhow::Result;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode, header};
-use coordinator::access::issue;
+use coordinator::access::{authenticate, issue};
 use coordinator::http::permissions::{Needs, RULES, Rule, Surface};
 use domain::{ApiKeyId, ApiKeyToken, Digest, Scope};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use store::NewApiKey;
+use tower::ServiceExt as _;
 use wire::http::v1::{EditResult, Page};
 
 /// Somebody on another machine.
@@ -135,6 +136,21 @@ async fn every_route_lets_in_whom_the_table_says_and_nobody_else() -> Result<()>
     assert_eq!(told(&bench, asked(&Method::GET, "/v1/nowhere", Some(&keys[0].2), "")?).await?.0, 404);
     assert_eq!(told(&bench, asked(&Method::DELETE, "/v1/jobs", None, "")?).await?.0, 401);
     assert_eq!(told(&bench, asked(&Method::DELETE, "/v1/jobs", Some(&keys[0].2), "")?).await?.0, 405);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_nobody_declared_answers_nobody() -> Result<()> {
+    let bench = Bench::new().await?;
+    let layer = axum::middleware::from_fn_with_state(bench.app.clone(), authenticate::layer);
+    let router = axum::Router::new().route("/v1/secrets", axum::routing::get(|| async { "secret" })).layer(layer);
+    for token in [None, Some(bench.key(Scope::Admin, None).await?)] {
+        let request = asked(&Method::GET, "/v1/secrets", token.as_deref(), "")?;
+        let answer = router.clone().oneshot(request).await?;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
+        assert!(String::from_utf8_lossy(&body).contains("undeclared_route"), "{body:?}");
+    }
     Ok(())
 }
 

@@ -81,7 +81,7 @@ async fn keys_of_one_project_are_listed_apart_and_page_by_page() {
         let project = (n % 2 == 0).then_some(world.project);
         world.store.create_api_key(&NewApiKey { project, ..new_key("k", &n.to_string()) }).await.unwrap();
     }
-    let listed = world.store.api_keys(Some(&[name.clone()]), None, 10).await.unwrap();
+    let listed = world.store.api_keys(Some(std::slice::from_ref(&name)), None, 10).await.unwrap();
     assert!(listed.len() == 2 && listed.iter().all(|key| key.project.as_deref() == Some(&name)));
     let first = world.store.api_keys(None, None, 3).await.unwrap();
     let rest = world.store.api_keys(None, Some(first[2].id), 3).await.unwrap();
