@@ -133,7 +133,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
-    /// Requests in work at once; more wait a moment and are then refused.
+    /// Requests in work at once; more wait a moment and are then refused. Strangers have an eighth as many places of their own.
     pub concurrent_requests: usize,
     /// Requests that one key may send in a second, for any length of time: more than an upload of small images at full speed.
     pub requests_per_second: u32,

@@ -40,9 +40,12 @@ pub struct KeyCreateArgs {
     /// What it allows; each includes the ones before it.
     #[arg(long, value_parser = PossibleValuesParser::new(Scope::NAMES).try_map(|name| name.parse::<Scope>()))]
     pub scope: Scope,
-    /// The only project it is good for (that of --project where it is given). [default: all]
+    /// The only project it is good for. [default: that of --project or the profile, and all where neither names one]
     #[arg(long = "for", value_name = "PROJECT")]
     pub for_project: Option<String>,
+    /// It is good for all projects, whatever the profile says.
+    #[arg(long, conflicts_with = "for_project")]
+    pub all_projects: bool,
     /// It ends by itself after this many days. [default: never]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub days: Option<u32>,

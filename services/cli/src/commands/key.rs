@@ -20,6 +20,7 @@ pub async fn run(at: &Context, command: KeyCommand) -> Result<u8> {
 
 async fn create(at: &Context, args: &KeyCreateArgs) -> Result<u8> {
     let project = args.for_project.clone().or_else(|| at.connection.project.clone());
+    let project = project.filter(|_| !args.all_projects);
     let new = NewApiKey { name: args.name.clone(), scope: args.scope, project, expires_in_days: args.days };
     let created: CreatedApiKey = at.client.post("/v1/api-keys", &new).await?;
     told(at, &created, args.to.as_deref())

@@ -114,8 +114,10 @@ impl Principal {
 pub struct Gate {
     /// How often who may ask.
     pub rates: RateLimits,
-    /// Requests in work at once.
+    /// Requests in work at once, of those who have shown who they are.
     pub slots: Semaphore,
+    /// The same for what is open to everybody, a login for one: strangers do not take the places of others.
+    pub strangers: Semaphore,
     /// The provider of tokens, if one is set.
     pub oidc: Option<Oidc>,
     /// What pages without a session prove with that they are this coordinator's. Dies with the process: a page that was loaded
@@ -132,6 +134,7 @@ impl Gate {
         Ok(Self {
             rates: RateLimits::new(&config.limits),
             slots: Semaphore::new(config.limits.concurrent_requests),
+            strangers: Semaphore::new((config.limits.concurrent_requests / 8).max(1)),
             oidc: config.access.oidc.clone().map(Oidc::new).transpose()?,
             local_csrf: domain::Digest::of(issue::random()?).to_string(),
         })

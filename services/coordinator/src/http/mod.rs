@@ -46,7 +46,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use domain::job_state::JobEvent;
 use problem::ApiError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -118,22 +118,11 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// How long a request waits for its turn before it is refused.
-const TURN: Duration = Duration::from_secs(5);
-
-/// Bounds every request in time and all of them in number, and counts it by route (never by path, which has ids in it).
+/// Bounds every request in time, and counts it by route (never by path, which has ids in it).
 async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("none", |p| p.as_str()).to_owned();
     let method = request.method().to_string();
     let began = Instant::now();
-    // Probes have their turn at once: a busy coordinator is not a dead one. A stream is in work until it begins.
-    let turn = match route.as_str() {
-        "/healthz" => None,
-        _ => match tokio::time::timeout(TURN, app.gate.slots.acquire()).await {
-            Ok(turn) => turn.ok(),
-            Err(_) => return ApiError::Busy.into_response(),
-        },
-    };
     let answer = if route == "/v1/blobs/{sha256}" {
         // Gigabytes take their time; the handler bounds each pause.
         next.run(request).await
@@ -141,7 +130,6 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
         let answer = tokio::time::timeout(app.config.limits.request_timeout, next.run(request)).await;
         answer.unwrap_or_else(|_| ApiError::Timeout.into_response())
     };
-    drop(turn);
     let status = answer.status().as_u16().to_string();
     let seconds = began.elapsed().as_secs_f64();
     metrics::histogram!("cfx_http_seconds", "route" => route, "method" => method, "status" => status).record(seconds);

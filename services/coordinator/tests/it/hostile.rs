@@ -76,9 +76,16 @@ async fn more_requests_than_can_be_worked_on_are_refused_and_probes_are_not() ->
     let busy = busy?;
     assert!(busy.starts_with("HTTP/1.1 503") && busy.contains("retry-after: 1") && busy.contains("busy"), "{busy}");
     assert!(alive?.starts_with("HTTP/1.1 200"));
+    // strangers have places of their own, and do not take those of others
+    assert!(raw(serving.address, &get("/login")).await?.starts_with("HTTP/1.1 200"));
     drop(upload);
+    let mut login = TcpStream::connect(serving.address).await?;
+    login.write_all(b"POST /login HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 90\r\n\r\nkey=").await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(raw(serving.address, &get("/login")).await?.starts_with("HTTP/1.1 503"));
     let free = || async { raw(serving.address, &get("/v1/jobs")).await.ok().filter(|a| a.starts_with("HTTP/1.1 200")) };
     testkit::wait_until("the place is free again", PATIENCE, free).await;
+    drop(login);
     serving.end().await
 }
 
