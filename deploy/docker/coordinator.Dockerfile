@@ -13,10 +13,13 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin counterfactory
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin counterfactory \
+    && install --directory --owner counterfactory --mode 0700 /var/lib/counterfactory
 COPY --from=build /out/ /usr/local/bin/
 USER counterfactory
-ENV CFX_LISTEN=0.0.0.0:8080 CFX_LOG_FORMAT=json
+# The administrator's first key is written there, unless one is mounted.
+ENV CFX_LISTEN=0.0.0.0:8080 CFX_LOG_FORMAT=json CFX_ADMIN_KEY_FILE=/var/lib/counterfactory/admin.key
+VOLUME /var/lib/counterfactory
 EXPOSE 8080
 ENTRYPOINT ["coordinator"]
 CMD ["serve"]

@@ -31,7 +31,8 @@ start_coordinator() {
         fail "the database cannot be migrated; the reason is above" "whole log: .local/log/coordinator.log"
     }
     say "starting the coordinator at $(server)"
-    spawn "$pid_file" "$log/coordinator.log" env "${environment[@]}" "$bin/coordinator" serve --listen "127.0.0.1:$port"
+    spawn "$pid_file" "$log/coordinator.log" env "${environment[@]}" CFX_ADMIN_KEY_FILE="$state/admin.key" \
+        "$bin/coordinator" serve --listen "127.0.0.1:$port"
     await "the coordinator" "$pid_file" "$log/coordinator.log" 60 ready
 }
 

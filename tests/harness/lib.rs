@@ -111,12 +111,24 @@ impl Cluster {
         self.add_coordinator(free_address()?).await
     }
 
+    /// One that lets nobody in without a key, not even from this machine; its address.
+    pub async fn add_guarded_coordinator(&mut self) -> Result<SocketAddr> {
+        let listen = free_address()?;
+        self.add_coordinator_with(listen, &[("CFX_AUTH", "keys")]).await?;
+        Ok(listen)
+    }
+
     async fn add_coordinator(&mut self, listen: SocketAddr) -> Result<()> {
+        self.add_coordinator_with(listen, &[]).await
+    }
+
+    async fn add_coordinator_with(&mut self, listen: SocketAddr, own: &[(&'static str, &str)]) -> Result<()> {
         let listen_text = listen.to_string();
         let settings = self.folder.path().join("coordinator.toml");
         let arguments = ["serve", "--listen", &listen_text, "--config", &settings.to_string_lossy()];
-        let settings = [self.settings(), self.own.clone()].concat();
-        let child = Child::spawn("coordinator", arguments, settings)?;
+        let mut environment = [self.settings(), self.own.clone()].concat();
+        environment.extend(own.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let child = Child::spawn("coordinator", arguments, environment)?;
         self.coordinators.push(child);
         let url = format!("http://{listen}/readyz");
         wait_until("the coordinator is ready", PATIENCE, || {
@@ -199,7 +211,13 @@ impl Cluster {
         settings.push(("CFX_BROKER_URL", self.broker_url.clone()));
         settings.push(("CFX_S3_PATH_STYLE", "true".to_owned()));
         settings.push(("RUST_LOG", "info".to_owned()));
+        settings.push(("CFX_ADMIN_KEY_FILE", self.admin_key_file().to_string_lossy().into_owned()));
         settings
+    }
+
+    /// Where the first coordinator put the administrator's key.
+    pub fn admin_key_file(&self) -> PathBuf {
+        self.folder.path().join("admin.key")
     }
 
     /// The address of this installation's broker.

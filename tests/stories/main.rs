@@ -1,5 +1,6 @@
 //! What users live through, on real Postgres, RabbitMQ and S3, with the binaries that ship. One binary, one module a subject.
 
+mod access;
 mod audits;
 mod broker_loss;
 mod cancel;

@@ -1,7 +1,9 @@
 //! The command line, as clap reads it.
 
+mod access;
 mod audit;
 
+pub use access::{ConfigCommand, KeyCommand, KeyCreateArgs};
 pub use audit::AuditArgs;
 
 use crate::export::Format;
@@ -21,13 +23,19 @@ pub struct UsageError(pub String);
 #[derive(Parser, Debug)]
 #[command(name = "cfx", version, about, propagate_version = true)]
 pub struct Args {
-    /// Address of the coordinator.
-    #[arg(long, env = "CFX_SERVER", default_value = "http://127.0.0.1:8080", global = true)]
-    pub server: String,
-    /// Project (tenant) to act for.
-    #[arg(long, env = "CFX_PROJECT", default_value = "default", global = true)]
-    pub project: String,
-    /// Who acts, for the audit log; the user's login name if not given.
+    /// Address of the coordinator. [default: the profile's, or http://127.0.0.1:8080]
+    #[arg(long, env = "CFX_SERVER", global = true)]
+    pub server: Option<String>,
+    /// Project (tenant) to act for. [default: the profile's, or the key's own, or `default`]
+    #[arg(long, env = "CFX_PROJECT", global = true)]
+    pub project: Option<String>,
+    /// Which profile of the configuration file to use. Keys come from CFX_API_KEY, CFX_API_KEY_FILE or the profile.
+    #[arg(long, env = "CFX_PROFILE", global = true)]
+    pub profile: Option<String>,
+    /// The configuration file. [default: counterfactory/cfx.toml in $XDG_CONFIG_HOME or ~/.config]
+    #[arg(long, env = "CFX_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// A note of who acts, for the audit log, which names the key besides; the user's login name if not given.
     #[arg(long, env = "CFX_ACTOR", global = true)]
     pub actor: Option<String>,
     /// Print JSON instead of tables and bars.
@@ -75,6 +83,26 @@ pub enum Command {
     /// Keys that sign results.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// API keys: who may do what.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Print what the key in use allows.
+    Whoami,
+    /// Try a key, read from the terminal or from stdin, and keep it under a profile.
+    Login,
+    /// The configuration file and its profiles.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages.
+    Man {
+        /// Folder to write into; created if new.
+        dir: PathBuf,
+    },
     /// Check the coordinator and everything it depends on.
     Doctor,
 }

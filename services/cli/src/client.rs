@@ -1,7 +1,9 @@
 //! The one place that speaks HTTP: addresses, retries while the coordinator restarts, problems as errors.
 
+use crate::profile::Secret;
 use credentials::Companion;
 use domain::TaskId;
+use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +46,8 @@ pub enum ClientError {
     },
 }
 
+/// Longest that one request waits because it is told to.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// Tries before the coordinator counts as unreachable; a restart takes a second or two.
 const TRIES: u32 = 4;
 
@@ -52,17 +56,19 @@ const TRIES: u32 = 4;
 pub struct Client {
     http: reqwest::Client,
     server: String,
-    project: String,
-    /// For the audit log.
+    project: Option<String>,
+    /// A note for the audit log.
     actor: String,
+    /// `Bearer …`, marked as a secret.
+    key: Option<HeaderValue>,
 }
 
 impl Client {
-    /// A client for `server`, such as `http://127.0.0.1:8080`, that names `actor` as who asks. Connects on first use.
+    /// A client for `server`, such as `http://127.0.0.1:8080`, that shows `key` and notes `actor` as who asks. Connects on first use.
     ///
     /// # Errors
     /// When the TLS set-up of this machine is broken.
-    pub fn new(server: &str, project: &str, actor: Option<&str>) -> anyhow::Result<Self> {
+    pub fn new(server: &str, project: Option<&str>, actor: Option<&str>, key: Option<&Secret>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(120))
@@ -70,7 +76,19 @@ impl Client {
             .build()?;
         let actor = actor.map(|name| name.chars().filter(char::is_ascii_graphic).take(100).collect::<String>());
         let actor = actor.filter(|name| !name.is_empty()).unwrap_or_else(|| "cfx".to_owned());
-        Ok(Self { http, server: server.trim_end_matches('/').to_owned(), project: project.to_owned(), actor })
+        let key = match key {
+            Some(key) => {
+                let mut value = HeaderValue::try_from(format!("Bearer {}", key.reveal()))?;
+                value.set_sensitive(true);
+                if in_the_clear(server) {
+                    crate::output::note(format!("cfx: the key goes to {server} in the clear; use https"));
+                }
+                Some(value)
+            }
+            None => None,
+        };
+        let server = server.trim_end_matches('/').to_owned();
+        Ok(Self { http, server, project: project.map(str::to_owned), actor, key })
     }
 
     /// The address in use.
@@ -114,6 +132,11 @@ impl Client {
     /// POST of JSON, reading JSON.
     pub async fn post<B: Serialize + Sync, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
         self.read(path, self.send(path, || self.request(Method::POST, path).json(body)).await?).await
+    }
+
+    /// DELETE, reading JSON.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.read(path, self.send(path, || self.request(Method::DELETE, path)).await?).await
     }
 
     /// POST with an idempotency key: sending it again is the same request.
@@ -199,17 +222,35 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.server));
-        request.header("cfx-project", &self.project).header("cfx-actor", &self.actor)
+        let request = self.http.request(method, format!("{}{path}", self.server)).header("cfx-actor", &self.actor);
+        let request = match &self.project {
+            Some(project) => request.header("cfx-project", project),
+            None => request,
+        };
+        match &self.key {
+            Some(key) => request.header(reqwest::header::AUTHORIZATION, key.clone()),
+            None => request,
+        }
     }
 
     /// Sends until an answer comes. Every request here is safe to repeat: reads, content-addressed writes, keyed submits and
     /// idempotent state changes.
     async fn send(&self, what: &str, build: impl Fn() -> RequestBuilder) -> Result<reqwest::Response, ClientError> {
         let mut tries = 0;
+        let mut waited = Duration::ZERO;
         loop {
             tries += 1;
             match build().send().await {
+                // told to wait is not refused: a large upload goes on at the pace that is allowed
+                Ok(response)
+                    if waited < LONGEST_WAIT
+                        && let Some(wait) = told_to_wait(&response) =>
+                {
+                    tries -= 1;
+                    waited += wait;
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) if retryable(response.status()) && tries < TRIES => {}
                 Ok(response) => return Err(self.refusal(what, response).await),
@@ -229,7 +270,12 @@ impl Client {
                 kind: "about:blank".to_owned(),
                 title: status.canonical_reason().unwrap_or("error").to_owned(),
                 status: status.as_u16(),
-                detail: format!("{} answered {status} to {what}", self.server),
+                detail: match status {
+                    StatusCode::UNAUTHORIZED => {
+                        format!("{} wants an API key; try `cfx login`, or CFX_API_KEY_FILE", self.server)
+                    }
+                    _ => format!("{} answered {status} to {what}", self.server),
+                },
                 code: "http_error".to_owned(),
             })),
         }
@@ -238,6 +284,23 @@ impl Client {
     async fn read<T: DeserializeOwned>(&self, what: &str, response: reqwest::Response) -> Result<T, ClientError> {
         response.json().await.map_err(|source| ClientError::Unreadable { what: what.to_owned(), source })
     }
+}
+
+/// How long a coordinator that is asked too often wants to be left alone.
+fn told_to_wait(response: &reqwest::Response) -> Option<Duration> {
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let seconds: u64 = response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.clamp(1, 60)))
+}
+
+/// True for an address that others on the way can read along with.
+fn in_the_clear(server: &str) -> bool {
+    let Ok(address) = server.parse::<reqwest::Url>() else { return false };
+    let host = address.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let own = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    address.scheme() == "http" && !own
 }
 
 const fn retryable(status: StatusCode) -> bool {

@@ -15,6 +15,7 @@ mod like;
 mod manifest;
 mod masks;
 mod output;
+mod profile;
 mod sources;
 mod verify;
 

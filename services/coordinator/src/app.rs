@@ -4,6 +4,7 @@
 //! outcomes in hand are settled. What takes longer than the grace period, or a second signal, is cut off; nothing needs repair
 //! after that, because every step is one transaction.
 
+use crate::access::Gate;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::enqueue::Enqueue;
@@ -46,6 +47,8 @@ pub struct App {
     pub metrics: telemetry::Guard,
     /// This process, for leases.
     pub holder: Arc<str>,
+    /// What all requests share.
+    pub gate: Arc<Gate>,
 }
 
 impl App {
@@ -62,29 +65,30 @@ impl App {
         let publisher = Publisher::start(crate::config::broker(&config));
         let signing = Signing::open(&store, config.signer.clone()).await.context("there is no key to sign with")?;
         let holder = format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()).into();
+        let gate = Arc::new(Gate::new(&config)?);
         let (config, listening, wake) = (Arc::new(config), Uptime::default(), Arc::default());
-        Ok(Self { config, store, artifacts, publisher, signing, listening, wake, metrics, holder })
+        Ok(Self { config, store, artifacts, publisher, signing, listening, wake, metrics, holder, gate })
     }
 
     /// Runs the loops and the HTTP interface on `listener` until `soft` is cancelled, and then ends in good order or, after the
     /// grace period, without it.
     ///
     /// # Errors
-    /// When the listener breaks.
+    /// When OpenLineage is asked for and this machine's TLS set-up is broken.
     pub async fn serve(self, listener: TcpListener, soft: CancellationToken) -> anyhow::Result<()> {
         let tracker = TaskTracker::new();
         let lineage = self.config.lineage.clone().map(Teller::new).transpose().context("no TLS for OpenLineage")?;
         self.start_loops(&tracker, &soft, lineage);
         let router = http::router(self.clone());
         let stop = soft.clone();
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+        let serving = http::serve::run(listener, router, &self.config.limits, stop);
         let grace = self.config.tuning.shutdown;
         let cut = async {
             soft.cancelled().await;
             tokio::time::sleep(grace).await;
         };
         tokio::select! {
-            served = async { serving.await } => served.context("the HTTP interface broke")?,
+            () = serving => {}
             () = cut => tracing::warn!("some requests did not end within the grace period"),
         }
         soft.cancel();

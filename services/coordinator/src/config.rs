@@ -1,6 +1,10 @@
 //! Settings: flags, then `CFX_*` in the environment, then one TOML file, then the defaults written here with their reasons.
 //! Secrets may also come from a file (`*_FILE`), as orchestrators mount them.
 
+mod access;
+
+pub use access::{Access, AccessSettings, Auth, OidcSettings};
+
 use crate::duration;
 use credentials::Signer;
 use domain::RetryPolicy;
@@ -101,6 +105,9 @@ pub struct Settings {
     /// `text` for people, `json` for machines. [default: text]
     #[arg(long, env = "CFX_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
+    /// Who may come in.
+    #[command(flatten)]
+    pub access: AccessSettings,
     /// Limits of the HTTP interface.
     #[arg(skip)]
     pub limits: Limits,
@@ -123,6 +130,22 @@ pub struct Limits {
     /// A request that takes longer is answered with a problem.
     #[serde(deserialize_with = "duration::deserialize")]
     pub request_timeout: Duration,
+    /// Whoever sends nothing of a body for this long is given up.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub body_idle: Duration,
+    /// The head of a request, or the next request of a connection, must be there within this time.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub header_timeout: Duration,
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+    /// Requests in work at once; more wait a moment and are then refused. Strangers have an eighth as many places of their own.
+    pub concurrent_requests: usize,
+    /// Requests that one key may send in a second, for any length of time: more than an upload of small images at full speed.
+    pub requests_per_second: u32,
+    /// Requests that it may send at once after a pause.
+    pub request_burst: u32,
+    /// Wrong keys from one address in a minute before it is told to wait. Nobody guesses a key; this keeps the log readable.
+    pub wrong_keys_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -132,6 +155,13 @@ impl Default for Limits {
             blob_bytes: 8 << 30,
             image_bytes: 512 << 20,
             request_timeout: Duration::from_secs(60),
+            body_idle: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(30),
+            connections: 4_096,
+            concurrent_requests: 512,
+            requests_per_second: 500,
+            request_burst: 2_000,
+            wrong_keys_per_minute: 30,
         }
     }
 }
@@ -266,7 +296,7 @@ impl std::fmt::Debug for Lineage {
 /// Settings that are complete.
 #[derive(Clone)]
 pub struct Config {
-    /// Address to listen on; loopback unless told otherwise, because there is no login yet.
+    /// Address to listen on; loopback unless told otherwise.
     pub listen: SocketAddr,
     /// Postgres.
     pub database_url: String,
@@ -280,6 +310,8 @@ pub struct Config {
     pub signer: Option<Signer>,
     /// OpenLineage, where it is wanted.
     pub lineage: Option<Lineage>,
+    /// Who may come in.
+    pub access: Access,
     /// What one request may cost.
     pub limits: Limits,
     /// Sizes and paces of the loops.
@@ -310,6 +342,9 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
+    /// An OpenID Connect provider that would be asked in the clear.
+    #[error("oidc_issuer is {0}; it must be an https:// address, since whoever alters its answers lets anybody in")]
+    InsecureIssuer(String),
     /// A key that cannot be used.
     #[error(transparent)]
     Key(#[from] credentials::KeyError),
@@ -401,6 +436,7 @@ impl Settings {
             traces: self.traces.or(file.traces),
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),
+            access: self.access.or(file.access),
             limits: file.limits,
             tuning: file.tuning,
         })
@@ -474,6 +510,7 @@ impl Config {
             bucket: settings.bucket()?,
             signer: settings.signer()?,
             lineage: settings.lineage()?,
+            access: settings.access.resolve()?,
             limits: settings.limits,
             tuning: settings.tuning.clone(),
         })

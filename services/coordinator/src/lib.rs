@@ -2,7 +2,7 @@
 //!
 //! **Owns** the decisions: which tasks exist ([`enqueue`]), which are handed out and when ([`dispatch`]), what becomes of
 //! what workers say ([`outcomes`]), what is done when nobody says anything ([`sweep`]), what a lost database is
-//! rebuilt from ([`archive`], [`rebuild`]), what is signed in the installation's name ([`signing`], [`seal`], [`companions`]), and what people see ([`http`], [`dashboard`]).
+//! rebuilt from ([`archive`], [`rebuild`]), what is signed in the installation's name ([`signing`], [`seal`], [`companions`]), who may do what ([`access`]), and what people see ([`http`], [`dashboard`]).
 //!
 //! **Never** touches a tensor or links libtorch, and never holds state that matters in memory: bells ([`wake`]) only make
 //! things sooner. Any number of coordinators may run at once.
@@ -10,6 +10,7 @@
 //! **After a crash** a restarted coordinator, or the one beside it, goes on from what Postgres says: cursors of half-written
 //! jobs, unpublished outbox rows, unacknowledged outcomes, hand-outs that nobody answers for.
 
+pub mod access;
 pub mod app;
 pub mod archive;
 pub mod believed;

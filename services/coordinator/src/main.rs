@@ -1,11 +1,15 @@
 //! The coordinator: owns jobs. This file is the table of contents; it fails with one sentence.
 
 use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
+use coordinator::access::{first_key, issue};
 use coordinator::app::App;
 use coordinator::config::{Config, Settings};
+use coordinator::http::extract::{NAME_RULE, is_name};
+use domain::Scope;
 use std::process::ExitCode;
-use store::{Store, StoreConfig};
+use store::{Deed, Store, StoreConfig};
 use telemetry::LogConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +37,27 @@ enum Verb {
     /// Keys that sign.
     #[command(subcommand)]
     Keys(KeysVerb),
+    /// API keys, for whoever runs the database: the first one, or another in place of one that was lost.
+    #[command(subcommand)]
+    ApiKey(ApiKeyVerb),
+}
+
+#[derive(Subcommand)]
+enum ApiKeyVerb {
+    /// Make a key, and print it: the only time that it is shown.
+    Create {
+        /// A name for people.
+        name: String,
+        /// What it allows; each scope includes the ones before it.
+        #[arg(long, value_parser = PossibleValuesParser::new(Scope::NAMES).try_map(|name| name.parse::<Scope>()), default_value = "admin")]
+        scope: Scope,
+        /// The only project it is good for, which is made if it is new. [default: all]
+        #[arg(long)]
+        project: Option<String>,
+        /// It ends by itself after this many days. [default: never]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: Option<u32>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -68,14 +93,31 @@ async fn run() -> anyhow::Result<()> {
         Verb::Migrate => migrate(settings.database()?).await,
         Verb::Rebuild => rebuild(&settings).await,
         Verb::Keys(KeysVerb::Rotate) => rotate(settings.database()?).await,
+        Verb::ApiKey(ApiKeyVerb::Create { name, scope, project, days }) => {
+            create_api_key(settings.database()?, name, scope, project, days).await
+        }
     };
     guard.finish();
     done
 }
 
 async fn serve(config: Config, metrics: telemetry::Guard) -> anyhow::Result<()> {
-    let address = config.listen;
+    let (address, access) = (config.listen, config.access.clone());
     let app = App::connect(config, metrics).await?;
+    match first_key::ensure(&app.store, &access.admin_key_file).await {
+        Ok(true) => {
+            tracing::info!(file = %access.admin_key_file.display(), "an API key for the administrator lies in a file");
+        }
+        Ok(false) => {}
+        // A folder that cannot be written to must not stop a coordinator: without a key nobody comes in who should not.
+        Err(error) => tracing::error!(
+            error = format!("{error:#}"),
+            "there is no API key yet; name another file with CFX_ADMIN_KEY_FILE, or run `coordinator api-key create admin`"
+        ),
+    }
+    if !access.trusts_this_machine(address) {
+        tracing::info!("every request needs an API key");
+    }
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     tracing::info!(address = %listener.local_addr()?, "the coordinator serves");
     let soft = CancellationToken::new();
@@ -107,7 +149,49 @@ async fn rotate(url: String) -> anyhow::Result<()> {
     let store = Store::connect(&StoreConfig { url, max_connections: 1 }).await.context("cannot reach Postgres")?;
     store.check().await?;
     let certificates = coordinator::signing::rotate(&store).await?;
+    let (actor, subject) = ("coordinator keys rotate", certificates.key_id().to_string());
+    let detail = serde_json::json!({ "subject": certificates.subject() });
+    let deed =
+        Deed { actor, said: None, project: None, action: "signing_key.rotate", subject: &subject, detail: &detail };
+    store.audit(deed).await?;
     println!("{} signs from now on ({})", certificates.key_id(), certificates.subject());
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a verb of the command line: its result goes to standard output")]
+async fn create_api_key(
+    url: String,
+    name: String,
+    scope: Scope,
+    project: Option<String>,
+    days: Option<u32>,
+) -> anyhow::Result<()> {
+    for name in project.iter().chain([&name]) {
+        anyhow::ensure!(is_name(name), "'{name}' is no name: a name is {NAME_RULE}");
+    }
+    let store = Store::connect(&StoreConfig { url, max_connections: 1 }).await.context("cannot reach Postgres")?;
+    store.check().await?;
+    let project = match &project {
+        Some(name) => Some(store.ensure_project(name).await?),
+        None => None,
+    };
+    let token = issue::new_key()?;
+    let expires_at = days.map(|days| chrono::Utc::now() + chrono::Duration::days(days.into()));
+    let key = store::NewApiKey {
+        id: token.id(),
+        name,
+        scope,
+        project,
+        secret_sha256: token.secret_sha256(),
+        created_by: "coordinator api-key create".to_owned(),
+        expires_at,
+    };
+    store.create_api_key(&key).await?;
+    let detail = serde_json::json!({ "name": key.name, "scope": scope, "expires_at": expires_at });
+    let (actor, subject) = (key.created_by.as_str(), token.id().to_string());
+    let deed = Deed { actor, said: None, project, action: "api_key.create", subject: &subject, detail: &detail };
+    store.audit(deed).await?;
+    println!("{}", token.reveal());
     Ok(())
 }
 

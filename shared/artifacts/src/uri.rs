@@ -22,7 +22,10 @@ impl FromStr for S3Uri {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rest = text.strip_prefix("s3://").ok_or_else(|| UriError(text.to_owned()))?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-        if bucket.is_empty() {
+        // The bucket may become part of a host name: only what S3 itself allows there, and no address of a machine.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        let named = (1..=63).contains(&bucket.len()) && bucket.bytes().all(plain) && !bucket.contains("..");
+        if !named || bucket.parse::<std::net::IpAddr>().is_ok() {
             return Err(UriError(text.to_owned()));
         }
         Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
@@ -45,7 +48,15 @@ mod tests {
             assert_eq!(text.parse::<S3Uri>().unwrap().to_string(), text);
         }
         assert_eq!("s3://faces".parse::<S3Uri>().unwrap().key, "");
-        for text in ["s3:///a.png", "https://faces/a.png", "faces/a.png"] {
+        let foreign = [
+            "s3://a@evil/x",
+            "s3://evil#/x",
+            "s3://evil:80/x",
+            "s3://a..b/x",
+            "s3://169.254.169.254/x",
+            "s3://[::1]/x",
+        ];
+        for text in ["s3:///a.png", "https://faces/a.png", "faces/a.png"].into_iter().chain(foreign) {
             assert_eq!(text.parse::<S3Uri>(), Err(UriError(text.to_owned())));
         }
     }

@@ -99,6 +99,10 @@ uuid_id!(
     /// One provenance record.
     RecordId, "record", "rec"
 );
+uuid_id!(
+    /// One API key. Not secret: it names the key in lists and in the audit log.
+    ApiKeyId, "key", "key"
+);
 
 /// The unit that is scheduled. `job` is the job's dense sequence number (the partition key), `no` counts within the job
 /// from 0. Written `412-17`.

@@ -1,7 +1,7 @@
 //! What is true in Counterfactory: the vocabulary every other crate speaks.
 //!
 //! **Owns** ids, digests, canonical JSON, edit and job specifications with their validation, the task and job state
-//! machines, failure classes with the retry policy, stage keys, and the provenance record.
+//! machines, failure classes with the retry policy, stage keys, the provenance record, and what an API key allows.
 //!
 //! **Never** does IO, reads a clock or a random number, or depends on tokio, sqlx, lapin, an S3 client or libtorch. Time and
 //! randomness come in as arguments.
@@ -10,6 +10,7 @@
 //! database applies the same transitions in SQL; `tests/` checks the two against each other.
 
 pub mod accept;
+pub mod access;
 pub mod cost;
 pub mod digest;
 pub mod edit;
@@ -26,11 +27,12 @@ pub mod record;
 pub mod stage;
 pub mod task_state;
 
+pub use access::{ApiKeyToken, Scope};
 pub use cost::Cost;
 pub use digest::{Digest, canonical_json, digest_of};
 pub use failure::{FailureClass, Reason, RetryPolicy};
 pub use framing::{Frame, Framing};
-pub use ids::{BatchId, BootId, DatasetId, JobId, ProjectId, RecordId, TaskId};
+pub use ids::{ApiKeyId, BatchId, BootId, DatasetId, JobId, ProjectId, RecordId, TaskId};
 pub use landmarks::Landmarks;
 pub use limits::Limits;
 pub use output::{Output, OutputFormat};

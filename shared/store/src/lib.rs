@@ -18,6 +18,7 @@
 //! `stage_artifacts`, then the tasks that wait for them. Where two transactions still meet crosswise Postgres ends one of them,
 //! and it is run again here.
 
+mod api_keys;
 mod archive;
 mod audit;
 mod columns;
@@ -47,6 +48,7 @@ mod rebuild;
 mod redrive;
 mod results;
 mod seals;
+mod sessions;
 mod signing_keys;
 pub mod sweep;
 mod task_control;
@@ -55,8 +57,9 @@ mod tasks;
 mod verdicts;
 mod workers;
 
+pub use api_keys::{ApiKeyRow, KeyToProve, NewApiKey};
 pub use archive::DatasetArchive;
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, Deed};
 pub use companions::CompanionRow;
 pub use counts::{Count, Mismatch, Phase, ReasonCount};
 pub use datasets::{Added, Dataset, Duplicate, Import, Source, SourceRow};

@@ -72,8 +72,8 @@ impl Store {
     /// When the database fails.
     #[tracing::instrument(name = "db.ensure_project", skip(self))]
     pub async fn ensure_project(&self, name: &str) -> Result<ProjectId, StoreError> {
-        if let Some(project) = self.project(name).await? {
-            return Ok(project.id);
+        if let Some(id) = self.project_id(name).await? {
+            return Ok(id);
         }
         // DO UPDATE to itself, so that the row is returned even if another process made it first
         let sql = "-- ensure_project
@@ -81,6 +81,17 @@ impl Store {
             ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id";
         let id: Uuid = sqlx::query_scalar(sql).bind(Uuid::now_v7()).bind(name).fetch_one(&self.pool).await?;
         Ok(ProjectId::from_uuid(id))
+    }
+
+    /// The id of the project of this name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.project_id", skip(self))]
+    pub async fn project_id(&self, name: &str) -> Result<Option<ProjectId>, StoreError> {
+        let sql = "-- project_id\nSELECT id FROM projects WHERE name = $1";
+        let id: Option<Uuid> = sqlx::query_scalar(sql).bind(name).fetch_optional(&self.pool).await?;
+        Ok(id.map(ProjectId::from_uuid))
     }
 
     /// The project of this id.

@@ -97,6 +97,7 @@ impl Rig {
             ("CFX_DATABASE_URL", database_url),
             ("CFX_BROKER_URL", broker_url),
             ("CFX_LOG", setup.log.to_owned()),
+            ("CFX_ADMIN_KEY_FILE", folder.path().join("admin.key").to_string_lossy().into_owned()),
         ]);
         let mut migrate = spawn(setup.binaries.as_deref(), "coordinator", &["migrate"], settings.clone())?;
         if !migrate.wait(PATIENCE).await.success() {

@@ -51,6 +51,7 @@ impl Rig {
             ("CFX_DATABASE_URL", database.url().to_owned()),
             ("CFX_BROKER_URL", vhost.url().to_owned()),
             ("CFX_LOG", "warn".to_owned()),
+            ("CFX_ADMIN_KEY_FILE", folder.path().join("admin.key").to_string_lossy().into_owned()),
         ]);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let address = TcpListener::bind(address)?.local_addr()?;

@@ -13,8 +13,13 @@ pub async fn run(at: &Context, limit: u64) -> Result<u8> {
     }
     let rows = entries.into_iter().map(|entry| {
         let at = entry.at.format("%F %T").to_string();
-        vec![at, entry.actor, entry.action, entry.subject, entry.detail.to_string()]
+        let who = match entry.said {
+            Some(said) => format!("{} (says {said})", entry.actor),
+            None => entry.actor,
+        };
+        let project = entry.project.unwrap_or_else(|| "-".to_owned());
+        vec![at, who, project, entry.action, entry.subject, entry.detail.to_string()]
     });
-    output::table(&["AT", "WHO", "WHAT", "TO", "DETAIL"], &rows.collect::<Vec<_>>());
+    output::table(&["AT", "WHO", "PROJECT", "WHAT", "TO", "DETAIL"], &rows.collect::<Vec<_>>());
     Ok(exit::OK)
 }

@@ -5,7 +5,7 @@ use crate::client::ClientError;
 use crate::{exit, output};
 use anyhow::Result;
 use serde::Serialize;
-use wire::http::v1::{Dataset, Pack, Worker};
+use wire::http::v1::{Dataset, Pack, WhoAmI, Worker};
 
 #[derive(Serialize)]
 struct Check {
@@ -23,6 +23,16 @@ pub async fn run(at: &Context) -> Result<u8> {
             return Err(error.into());
         }
     }];
+    match at.client.get::<WhoAmI>("/v1/whoami").await {
+        Ok(who) => checks.push(passed("access", super::whoami::sentence(&who))),
+        Err(ClientError::Problem(problem)) => {
+            // nothing more is told to who may not ask
+            checks.push(failed("access", problem.detail));
+            checks_end(at, &checks)?;
+            return Ok(exit::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
+    }
     let workers: Vec<Worker> = at.client.all("/v1/workers", 0).await?;
     let live = workers.iter().filter(|w| w.state == "live").count();
     checks.push(match live {

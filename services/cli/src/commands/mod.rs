@@ -2,6 +2,7 @@
 
 mod audit;
 mod audit_log;
+mod config_show;
 mod dataset_add;
 mod dataset_list;
 mod dataset_show;
@@ -14,7 +15,10 @@ mod job_seal;
 mod job_status;
 mod job_submit;
 mod job_watch;
+mod key;
 mod keys;
+mod login;
+mod manual;
 mod mapper;
 mod pack;
 mod pack_import;
@@ -22,17 +26,22 @@ mod project;
 mod result_fetch;
 mod result_list;
 mod verify;
+mod whoami;
 
 use crate::args::{
-    Args, Command, DatasetCommand, JobCommand, KeysCommand, MapperCommand, PackCommand, ProjectCommand, ResultCommand,
+    Args, Command, ConfigCommand, DatasetCommand, JobCommand, KeysCommand, MapperCommand, PackCommand, ProjectCommand,
+    ResultCommand,
 };
 use crate::client::Client;
+use crate::profile::{self, Connection, Given};
 use anyhow::Result;
 
 /// What every command gets.
 pub struct Context {
     /// The coordinator.
     pub client: Client,
+    /// Which coordinator, project and key, and where they come from.
+    pub connection: Connection,
     /// Print JSON.
     pub json: bool,
 }
@@ -40,7 +49,29 @@ pub struct Context {
 /// Runs the command that was asked for.
 pub async fn run(args: Args) -> Result<u8> {
     let actor = args.actor.or_else(|| std::env::var("USER").ok());
-    let at = Context { client: Client::new(&args.server, &args.project, actor.as_deref())?, json: args.json };
+    match args.command {
+        // these ask nobody, and must work whatever the configuration says
+        Command::Completions { shell } => return manual::completions(shell),
+        Command::Man { dir } => return manual::pages(&dir),
+        _ => {}
+    }
+    let given = Given {
+        config: args.config,
+        profile: args.profile,
+        server: args.server,
+        project: args.project,
+        // from the environment only: arguments show in every list of processes
+        key: std::env::var("CFX_API_KEY").ok().filter(|key| !key.is_empty()),
+        key_file: std::env::var_os("CFX_API_KEY_FILE").filter(|path| !path.is_empty()).map(Into::into),
+    };
+    // a login makes the profile that it names
+    let connection = match args.command {
+        Command::Login => profile::to_log_in(given)?,
+        _ => profile::resolve(given)?,
+    };
+    let key = connection.key.as_ref().map(|(key, _)| key);
+    let client = Client::new(&connection.server, connection.project.as_deref(), actor.as_deref(), key)?;
+    let at = Context { client, connection, json: args.json };
     match args.command {
         Command::Dataset(DatasetCommand::Add { name, sources, masks, skip_bad }) => {
             dataset_add::run(&at, &name, &sources, &masks, skip_bad).await
@@ -98,6 +129,11 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::Keys(KeysCommand::Export { to }) => keys::export(&at, &to).await,
         Command::Inspect { file } => inspect::run(&file),
         Command::Verify(args) => verify::run(&at, &args).await,
+        Command::Key(command) => key::run(&at, command).await,
+        Command::Whoami => whoami::run(&at).await,
+        Command::Login => login::run(&at).await,
+        Command::Config(ConfigCommand::Show) => config_show::run(&at),
+        Command::Completions { .. } | Command::Man { .. } => unreachable!("they were answered above"),
         Command::Doctor => doctor::run(&at).await,
     }
 }

@@ -63,7 +63,7 @@ fn href(job: &Job, chosen: Chosen<'_>, after: Option<&str>) -> String {
 }
 
 /// Percent-encodes all but unreserved characters (RFC 3986): slugs may hold letters of any script.
-fn percent(text: &str) -> String {
+pub fn percent(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

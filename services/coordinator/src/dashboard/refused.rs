@@ -27,7 +27,11 @@ impl IntoResponse for Refused {
         let problem = self.0.problem();
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         match (RefusedPage { tab: "", problem }).render() {
-            Ok(text) => (status, Html(text)).into_response(),
+            Ok(text) => {
+                let mut answer = (status, Html(text)).into_response();
+                self.0.explain(answer.headers_mut());
+                answer
+            }
             Err(_) => self.0.into_response(),
         }
     }

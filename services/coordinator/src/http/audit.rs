@@ -2,10 +2,12 @@
 
 use super::extract::{Actor, Paging, Query, cursor, limit};
 use super::problem::ApiError;
+use crate::access::Principal;
 use crate::app::App;
 use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
+use store::Deed;
 use wire::http::v1::{AuditEntry, Page};
 
 /// Notes that somebody changed something. Written after the change: a request that is cut off between the two leaves a change
@@ -18,19 +20,28 @@ pub async fn note(
     detail: Value,
 ) -> Result<(), ApiError> {
     let subject = subject.to_string();
-    tracing::info!(actor = actor.0, action, subject, %detail, "changed by request");
-    Ok(app.store.audit(&actor.0, action, &subject, &detail).await?)
+    let Actor { name, said, project } = actor;
+    tracing::info!(actor = name, said, action, subject, %detail, "changed by request");
+    let deed =
+        Deed { actor: name, said: said.as_deref(), project: *project, action, subject: &subject, detail: &detail };
+    Ok(app.store.audit(deed).await?)
 }
 
-/// One page, newest first.
-pub async fn handle(State(app): State<App>, Query(paging): Query<Paging>) -> Result<Json<Page<AuditEntry>>, ApiError> {
+/// One page, newest first: of the installation, or of the key's project.
+pub async fn handle(
+    State(app): State<App>,
+    principal: Principal,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<AuditEntry>>, ApiError> {
     let limit = limit(paging.limit);
-    let rows = app.store.audit_log(cursor(paging.after.as_deref())?, limit).await?;
+    let rows = app.store.audit_log(principal.reach.names(), cursor(paging.after.as_deref())?, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.id.to_string());
     let view = |row: store::AuditEntry| AuditEntry {
         id: row.id,
         at: row.at,
         actor: row.actor,
+        said: row.said,
+        project: row.project,
         action: row.action,
         subject: row.subject,
         detail: row.detail,

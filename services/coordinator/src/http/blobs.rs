@@ -1,6 +1,7 @@
-//! `PUT`, `GET`, `HEAD /v1/blobs/{sha256}`: bytes by their digest. Uploading twice is harmless; what is stored never changes.
+//! `PUT`, `GET`, `HEAD /v1/blobs/{sha256}`: bytes by their digest. Uploading twice is harmless; what is stored never changes. They belong
+//! to no project: whoever has a key and knows a digest may read what it names (why, is in [`crate::access`]).
 
-use super::extract::parse;
+use super::extract::{broken, parse};
 use super::problem::ApiError;
 use crate::app::App;
 use artifacts::{ArtifactClass, ArtifactError, PIECE, Upload};
@@ -28,8 +29,7 @@ pub async fn put(State(app): State<App>, Path(sha256): Path<String>, request: Re
         // The whole may take long; a sender that stalls may not.
         let next = tokio::time::timeout(app.config.limits.request_timeout, stream.next()).await;
         let Some(chunk) = next.map_err(|_| ApiError::Timeout)? else { break };
-        let chunk =
-            chunk.map_err(|_| ApiError::InvalidParameter("the body ended before it was complete".to_owned()))?;
+        let chunk = chunk.map_err(|error| broken(&error))?;
         bytes += chunk.len() as u64;
         if bytes > limit {
             return Err(ApiError::TooLarge {
@@ -73,8 +73,8 @@ pub async fn get(State(app): State<App>, Path(sha256): Path<String>, headers: He
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
     let size = app.artifacts.size(digest).await?.ok_or_else(|| missing(digest))?;
-    // a name never changes its content, so a browser need not ask again
-    let cache = (header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned());
+    // a name never changes its content, so a browser need not ask again; caches between are not to answer for who may ask
+    let cache = (header::CACHE_CONTROL, "private, max-age=31536000, immutable".to_owned());
     // what a user uploaded may be anything: it is shown as an image or as plain text, and never run
     let policy = (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox".to_owned());
     let headers = |kind: &str| [(header::CONTENT_TYPE, kind.to_owned()), cache, policy, (header::ETAG, tag)];

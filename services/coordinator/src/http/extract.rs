@@ -1,6 +1,7 @@
 //! What axum extracts, with every refusal as one of our problems: a misspelt field answers like any other error.
 
 use super::problem::ApiError;
+use crate::access::{Principal, Reach};
 use crate::app::App;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -40,9 +41,18 @@ pub async fn body(request: Request, limit: usize, advice: &'static str) -> Resul
         if over || error.to_string().contains("length limit") {
             ApiError::TooLarge { limit, advice }
         } else {
-            ApiError::InvalidParameter("the body ended before it was complete".to_owned())
+            broken(&error)
         }
     })
+}
+
+/// Why a body did not arrive whole.
+pub fn broken(error: &axum::Error) -> ApiError {
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| cause.source());
+    if causes.any(|cause| cause.is::<tower_http::timeout::TimeoutError>()) {
+        return ApiError::Stalled;
+    }
+    ApiError::InvalidParameter("the body ended before it was complete".to_owned())
 }
 
 /// A query string.
@@ -60,45 +70,118 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     }
 }
 
-/// The project a request speaks for.
-#[derive(Debug)]
+/// The project a request speaks for: its key's, or the one that it chooses among those its key is for.
+#[derive(Clone, Copy, Debug)]
 pub struct Project(pub domain::ProjectId);
 
-/// The project of a request that names none.
+/// The project of a request that names none, by a key for all.
 pub const DEFAULT_PROJECT: &str = "default";
 
 impl FromRequestParts<App> for Project {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let name = match parts.headers.get("cfx-project") {
-            None => DEFAULT_PROJECT,
-            Some(value) => value
-                .to_str()
-                .ok()
-                .filter(|n| is_name(n))
-                .ok_or_else(|| ApiError::InvalidParameter(format!("cfx-project must be {NAME_RULE}")))?,
+        if let Some(chosen) = parts.extensions.get::<Self>() {
+            return Ok(*chosen);
+        }
+        let principal = principal(parts)?;
+        let asked = match parts.headers.get("cfx-project") {
+            None => None,
+            Some(value) => Some(
+                value
+                    .to_str()
+                    .ok()
+                    .filter(|n| is_name(n))
+                    .ok_or_else(|| ApiError::InvalidParameter(format!("cfx-project must be {NAME_RULE}")))?,
+            ),
         };
-        Ok(Self(app.store.ensure_project(name).await?))
+        let chosen = choose(app, &principal, asked).await?;
+        parts.extensions.insert(chosen);
+        Ok(chosen)
     }
 }
 
-/// Who asks, for the audit log: what the client says of itself, since nobody logs in yet.
-#[derive(Debug)]
-pub struct Actor(pub String);
+async fn choose(app: &App, principal: &Principal, asked: Option<&str>) -> Result<Project, ApiError> {
+    let name = match (asked, &principal.reach) {
+        // one that the key is not for has been refused before
+        (Some(name), _) => name,
+        (None, Reach::All) => DEFAULT_PROJECT,
+        (None, Reach::Projects(names)) => match names.as_slice() {
+            [only] => only,
+            several => {
+                let several = several.join(", ");
+                return Err(ApiError::InvalidParameter(format!("name one of the projects {several} with cfx-project")));
+            }
+        },
+    };
+    // Made on first use for who may make projects, and where it was promised to somebody: a misspelt name in a reader's request makes none.
+    let made = principal.scope == domain::Scope::Admin || principal.reach.names().is_some() || name == DEFAULT_PROJECT;
+    if made {
+        return Ok(Project(app.store.ensure_project(name).await?));
+    }
+    let missing = || ApiError::NotFound(format!("there is no project '{name}'; an administrator makes one"));
+    app.store.project_id(name).await?.map(Project).ok_or_else(missing)
+}
+
+/// Who asks, as the layer around the router found.
+fn principal(parts: &Parts) -> Result<Principal, ApiError> {
+    let none = || {
+        tracing::error!("a route that needs no key asked who asks");
+        ApiError::Internal
+    };
+    parts.extensions.get::<Principal>().cloned().ok_or_else(none)
+}
+
+impl FromRequestParts<App> for Principal {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        principal(parts)
+    }
+}
+
+/// Who asks, for the audit log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor {
+    /// Who, proven.
+    pub name: String,
+    /// What the client calls itself (`cfx-actor`): a note for people who share a key. Nobody checks it.
+    pub said: Option<String>,
+    /// The project that it is done in or to; `None` for what concerns the installation.
+    pub project: Option<domain::ProjectId>,
+}
+
+impl Actor {
+    /// The same, about the installation or another project.
+    #[must_use]
+    pub fn about(self, project: Option<domain::ProjectId>) -> Self {
+        Self { project, ..self }
+    }
+
+    /// For records, which have one field: who, and what they call themselves.
+    pub fn described(&self) -> String {
+        match &self.said {
+            Some(said) => format!("{} (says {said})", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
 
 impl FromRequestParts<App> for Actor {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let rule = || ApiError::InvalidParameter("cfx-actor must be 1 to 100 visible ASCII characters".to_owned());
-        match parts.headers.get("cfx-actor") {
-            None => Ok(Self("unknown".to_owned())),
+        let said = match parts.headers.get("cfx-actor") {
+            None => None,
             Some(value) => {
                 let name = value.to_str().ok().map(str::trim).filter(|name| (1..=100).contains(&name.len()));
-                name.map(|name| Self(name.to_owned())).ok_or_else(rule)
+                Some(name.ok_or_else(rule)?.to_owned())
             }
-        }
+        };
+        let name = principal(parts)?.name();
+        let Project(project) = Project::from_request_parts(parts, app).await?;
+        Ok(Self { name, said, project: Some(project) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `POST /v1/jobs`: submits a job, once per `Idempotency-Key`.
 
+use super::audit;
 use super::extract::{Actor, Json, Project};
 use super::job_get::view;
 use super::problem::ApiError;
@@ -8,6 +9,7 @@ use crate::submit;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use domain::job::JobSpec;
+use serde_json::json;
 use store::Submitted;
 use wire::http::v1::Job;
 
@@ -30,11 +32,12 @@ pub async fn handle(
     Json(spec): Json<JobSpec>,
 ) -> Result<(StatusCode, axum::Json<Job>), ApiError> {
     let key = idempotency_key(&headers)?;
-    let job = submit::resolve(&app, project, key.clone(), Some(actor.0), spec).await?;
+    let job = submit::resolve(&app, project, key.clone(), Some(actor.described()), spec).await?;
     let (status, row) = match app.store.submit(&job).await? {
         Submitted::Created(row) => {
             tracing::info!(job = %row.id, seq = row.seq, name = row.spec.name, "a job was submitted");
             metrics::counter!("cfx_jobs_submitted_total").increment(1);
+            audit::note(&app, &actor, "job.submit", row.id, json!({ "name": row.spec.name })).await?;
             app.wake.enqueue.notify_one();
             (StatusCode::CREATED, row)
         }

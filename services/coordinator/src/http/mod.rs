@@ -1,6 +1,10 @@
-//! The HTTP interface: one endpoint a file, every route registered here and nowhere else.
+//! The HTTP interface: one endpoint a file, every route registered here and nowhere else, and what it needs in [`permissions`].
 
-mod audit;
+mod api_keys_list;
+mod api_keys_new;
+mod api_keys_revoke;
+mod api_keys_rotate;
+pub mod audit;
 mod blobs;
 mod companion;
 pub mod datasets_list;
@@ -19,29 +23,34 @@ mod metrics_text;
 mod packs_add;
 pub mod packs_list;
 mod pairs;
+pub mod permissions;
 pub mod problem;
 mod projects;
 pub mod record;
 pub mod results;
+pub mod serve;
 mod sources;
 mod store_errors;
 pub mod tasks;
 mod tasks_control;
+mod whoami;
 pub mod workers;
 
+use crate::access::authenticate;
 use crate::app::App;
 use crate::dashboard;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use domain::job_state::JobEvent;
 use problem::ApiError;
 use std::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use tracing::{Instrument as _, Span};
 
 /// The whole router.
@@ -79,6 +88,10 @@ pub fn router(app: App) -> Router {
         .route("/v1/keys", get(keys::handle))
         .route("/.well-known/counterfactory/keys", get(keys::handle))
         .route("/v1/audit", get(audit::handle))
+        .route("/v1/whoami", get(whoami::handle))
+        .route("/v1/api-keys", post(api_keys_new::handle).get(api_keys_list::handle))
+        .route("/v1/api-keys/{id}", delete(api_keys_revoke::handle))
+        .route("/v1/api-keys/{id}/rotate", post(api_keys_rotate::handle))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics_text::handle))
@@ -87,11 +100,23 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(extract::method_not_allowed)
         // each endpoint has its own limit (extract::body), with a problem that says what to do
         .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyTimeoutLayer::new(app.config.limits.body_idle))
+        .layer(middleware::from_fn_with_state(app.clone(), authenticate::layer))
         .layer(middleware::from_fn_with_state(app.clone(), observe))
         .layer(CatchPanicLayer::custom(extract::panicked))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
+        ))
+        // caches between here and a reader are not to answer for who may read; a browser asks whether its copy still holds
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        ))
+        // no page of another site shows what is here, not even as a picture
+        .layer(SetResponseHeaderLayer::if_not_present(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("same-origin"),
         ))
         .with_state(app)
 }

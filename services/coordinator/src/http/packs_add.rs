@@ -1,6 +1,7 @@
 //! `POST /v1/packs`: registers a pack whose files are uploaded.
 
-use super::extract::{Json, NAME_RULE, created, is_name};
+use super::audit;
+use super::extract::{Actor, Json, NAME_RULE, created, is_name};
 use super::packs_list::view;
 use super::problem::ApiError;
 use crate::app::App;
@@ -8,12 +9,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use packs::Manifest;
+use serde_json::json;
 use store::{PackAdded, PackRow};
 use wire::http::v1::{NewPack, Pack};
 
 /// 201 when new, 200 when the same pack is there.
 pub async fn handle(
     State(app): State<App>,
+    actor: Actor,
     Json(new): Json<NewPack>,
 ) -> Result<(StatusCode, axum::Json<Pack>), ApiError> {
     let manifest = Manifest::from_toml(&new.manifest).map_err(|error| ApiError::InvalidPack(error.to_string()))?;
@@ -44,6 +47,9 @@ pub async fn handle(
         PackAdded::Same => false,
         PackAdded::Conflict { .. } => return Err(ApiError::PackConflict(row.name)),
     };
+    if new {
+        audit::note(&app, &actor.about(None), "pack.add", &row.name, json!({ "digest": row.digest })).await?;
+    }
     let gone = || ApiError::NotFound(format!("the pack '{}' was removed meanwhile; try again", row.name));
     let row = app.store.pack(&row.name).await?.ok_or_else(gone)?;
     Ok((created(new), axum::Json(view(row))))

@@ -1,7 +1,7 @@
 //! The one error of the HTTP interface: an enum, one match to status, code and title. What is inside (SQL, S3) is logged here
 //! and never returned.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::edit::SpecError;
 use wire::http::v1::Problem;
@@ -91,6 +91,34 @@ pub enum ApiError {
     /// A service that this one needs does not answer.
     #[error("{0}")]
     Unavailable(&'static str),
+    /// Nothing was shown that proves who asks.
+    #[error("{detail}")]
+    Unauthenticated {
+        /// Which of the reasons.
+        code: &'static str,
+        /// What to do.
+        detail: &'static str,
+    },
+    /// Who asks is known, and may not.
+    #[error("{detail}")]
+    Forbidden {
+        /// Which of the reasons.
+        code: &'static str,
+        /// What is missing.
+        detail: String,
+    },
+    /// The asker's bucket of requests is empty.
+    #[error("too many requests; come back in {seconds} s")]
+    TooMany {
+        /// When there is one again.
+        seconds: u64,
+    },
+    /// Too many requests are in work.
+    #[error("the coordinator works on as many requests as it can; come back in a moment")]
+    Busy,
+    /// The sender of a body fell silent.
+    #[error("nothing came of the rest of the body for too long; send it again")]
+    Stalled,
     /// The request took longer than the limit.
     #[error("the request took longer than the limit; what it had begun may or may not be done")]
     Timeout,
@@ -125,8 +153,29 @@ impl ApiError {
             Self::KeyReused(_) => (S::CONFLICT, "idempotency_key_reused", "The idempotency key was used before"),
             Self::NotNow(_) => (S::CONFLICT, "not_now", "The state does not accept this request"),
             Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "A needed service does not answer"),
+            Self::Unauthenticated { code, .. } => (S::UNAUTHORIZED, *code, "It is not known who asks"),
+            Self::Forbidden { code, .. } => (S::FORBIDDEN, *code, "Not allowed"),
+            Self::TooMany { .. } => (S::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
+            Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Too many requests are in work"),
+            Self::Stalled => (S::REQUEST_TIMEOUT, "body_stalled", "The body stopped on its way"),
             Self::Timeout => (S::GATEWAY_TIMEOUT, "timeout", "The request took too long"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+
+    /// The headers that HTTP asks for beside some statuses.
+    pub fn explain(&self, headers: &mut HeaderMap) {
+        match self {
+            Self::Unauthenticated { .. } => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"counterfactory\""));
+            }
+            Self::TooMany { seconds } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+            }
+            Self::Busy => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
+            }
+            _ => {}
         }
     }
 
@@ -149,7 +198,9 @@ impl IntoResponse for ApiError {
         metrics::counter!("cfx_http_problems_total", "code" => problem.code.clone()).increment(1);
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&problem).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let mut answer = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        self.explain(answer.headers_mut());
+        answer
     }
 }
 

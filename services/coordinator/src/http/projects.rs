@@ -3,6 +3,7 @@
 use super::audit;
 use super::extract::{Actor, Json, NAME_RULE, is_name, ranged, removable, removable_count};
 use super::problem::ApiError;
+use crate::access::Principal;
 use crate::app::App;
 use axum::extract::{Path, State};
 use serde_json::json;
@@ -20,19 +21,30 @@ fn view(row: store::Project) -> Project {
     }
 }
 
-async fn find(app: &App, name: &str) -> Result<store::Project, ApiError> {
-    let missing = || ApiError::NotFound(format!("there is no project '{name}'"));
-    app.store.project(name).await?.ok_or_else(missing)
+fn missing(name: &str) -> ApiError {
+    ApiError::NotFound(format!("there is no project '{name}'"))
 }
 
-/// All projects.
-pub async fn list(State(app): State<App>) -> Result<axum::Json<Page<Project>>, ApiError> {
-    let items = app.store.projects().await?.into_iter().map(view).collect();
+async fn find(app: &App, name: &str) -> Result<store::Project, ApiError> {
+    app.store.project(name).await?.ok_or_else(|| missing(name))
+}
+
+/// All projects that the key is for.
+pub async fn list(State(app): State<App>, principal: Principal) -> Result<axum::Json<Page<Project>>, ApiError> {
+    let rows = app.store.projects().await?.into_iter();
+    let items = rows.filter(|project| principal.reach.includes(&project.name)).map(view).collect();
     Ok(axum::Json(Page { items, next: None }))
 }
 
 /// One project.
-pub async fn one(State(app): State<App>, Path(name): Path<String>) -> Result<axum::Json<Project>, ApiError> {
+pub async fn one(
+    State(app): State<App>,
+    principal: Principal,
+    Path(name): Path<String>,
+) -> Result<axum::Json<Project>, ApiError> {
+    if !principal.reach.includes(&name) {
+        return Err(missing(&name));
+    }
     Ok(axum::Json(view(find(&app, &name).await?)))
 }
 
@@ -55,7 +67,7 @@ pub async fn set(
     };
     let id = app.store.ensure_project(&name).await?;
     app.store.change_project(id, &change).await?;
-    audit::note(&app, &actor, "project.set", &name, json!(set)).await?;
+    audit::note(&app, &actor.about(Some(id)), "project.set", &name, json!(set)).await?;
     app.wake.dispatch.notify_one();
     Ok(axum::Json(view(find(&app, &name).await?)))
 }

@@ -1,6 +1,6 @@
 //! `GET /v1/records/{digest}`: a provenance record.
 
-use super::extract::parse;
+use super::extract::{Project, parse};
 use super::problem::ApiError;
 use crate::app::App;
 use axum::Json;
@@ -14,7 +14,16 @@ pub async fn find(app: &App, digest: Digest) -> Result<Record, ApiError> {
     row.map(|row| row.record).ok_or_else(|| ApiError::NotFound(format!("there is no record {digest}")))
 }
 
-/// The record.
-pub async fn handle(State(app): State<App>, Path(digest): Path<String>) -> Result<Json<Record>, ApiError> {
-    find(&app, parse(&digest)?).await.map(Json)
+/// The record, of a job of the project's.
+pub async fn handle(
+    State(app): State<App>,
+    Project(project): Project,
+    Path(digest): Path<String>,
+) -> Result<Json<Record>, ApiError> {
+    let digest: Digest = parse(&digest)?;
+    let missing = || ApiError::NotFound(format!("there is no record {digest}"));
+    let row = app.store.record(digest).await?.ok_or_else(missing)?;
+    let job = app.store.job_by_seq(row.task.job).await?;
+    job.filter(|job| job.project == project).ok_or_else(missing)?;
+    Ok(Json(row.record))
 }

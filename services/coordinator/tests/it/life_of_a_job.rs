@@ -12,6 +12,7 @@ use domain::job_state::JobState;
 use domain::{Digest, Stage, TaskId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -23,6 +24,8 @@ use wire::http::v1::{Dataset, EditResult, Job, Page, Pair, Task};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
     soft: CancellationToken,
     served: JoinHandle<Result<()>>,
 }
@@ -31,8 +34,9 @@ impl Serving {
     pub async fn start(app: &App) -> Result<Self> {
         let soft = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
         let served = tokio::spawn(app.clone().serve(listener, soft.clone()));
-        Ok(Self { soft, served })
+        Ok(Self { address, soft, served })
     }
 
     pub async fn end(self) -> Result<()> {

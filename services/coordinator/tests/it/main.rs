@@ -1,10 +1,14 @@
 //! The coordinator in the test's own process, on real Postgres, RabbitMQ and S3. One program, so that it is linked once.
 
+mod access;
 mod bad_input;
 mod counterfactuals;
+mod hostile;
 mod http;
 mod life_of_a_job;
 mod lineage;
+mod oidc;
 mod pressure;
+mod sessions;
 mod support;
 mod worker;

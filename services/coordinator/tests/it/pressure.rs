@@ -156,9 +156,10 @@ async fn limits_are_set_read_audited_and_refused_with_the_field() -> Result<()> 
     assert_eq!(page["items"][0]["id"], json!(first), "{page}");
     assert_eq!(bench.post(&format!("{tasks}/resume"), &one, &me).await?.1, json!({ "resumed": 1 }));
     let log: Page<AuditEntry> = bench.read("/v1/audit").await?;
-    let told: Vec<_> = log.items.iter().map(|e| (e.actor.as_str(), e.action.as_str())).collect();
+    let ada = log.items.iter().filter(|e| e.said.as_deref() == Some("ada"));
+    let told: Vec<_> = ada.map(|e| (e.actor.as_str(), e.project.as_deref(), e.action.as_str())).collect();
     let asked = ["task.resume", "task.pause", "job.limits", "job.limits", "project.set", "project.set"];
-    assert_eq!(told, asked.map(|action| ("ada", action)));
+    assert_eq!(told, asked.map(|action| ("local", Some("default"), action)), "a name that anybody may claim is a note");
     let (_, answer) = bench.post(&format!("/v1/jobs/{id}/cancel"), &json!({}), &me).await?;
     assert_eq!(answer["state"], "cancelled");
     let (status, _) = bench.post(&path, &json!({ "priority": 1 }), &me).await?;

@@ -4,13 +4,16 @@ use anyhow::Result;
 use artifacts::Artifacts;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode, header};
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use bytes::Bytes;
+use coordinator::access::Gate;
 use coordinator::app::{self, App};
-use coordinator::config::{self, Bucket, Config, Limits, Tuning};
-use domain::Digest;
+use coordinator::config::{self, Access, Bucket, Config, Limits, Tuning};
+use domain::{Digest, Scope};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::{Store, StoreConfig};
@@ -49,6 +52,7 @@ impl Bench {
             blob_bytes: 8 << 20,
             image_bytes: 8 << 20,
             request_timeout: Duration::from_secs(30),
+            ..Limits::default()
         })
         .await
     }
@@ -82,12 +86,32 @@ impl Bench {
             },
             signer: None,
             lineage: None,
+            access: Access { session: Duration::from_secs(3600), ..Access::default() },
             limits,
             tuning,
         };
         let app = app_on(config, "first").await?;
         let router = coordinator::http::router(app.clone());
         Ok(Self { app, router, _database: database, vhost, _bucket: bucket })
+    }
+
+    /// The same services behind other settings.
+    pub fn set(&mut self, change: impl FnOnce(&mut Config)) -> Result<()> {
+        let mut config = Config::clone(&self.app.config);
+        change(&mut config);
+        self.app.gate = Arc::new(Gate::new(&config)?);
+        self.app.config = Arc::new(config);
+        self.router = coordinator::http::router(self.app.clone());
+        Ok(())
+    }
+
+    /// A key's text, made by somebody on this machine; `None` for all projects.
+    pub async fn key(&self, scope: Scope, project: Option<&str>) -> Result<String> {
+        let name = format!("{scope}-{}", project.unwrap_or("all"));
+        let new = json!({ "name": name, "scope": scope, "project": project });
+        let (status, answer) = self.post("/v1/api-keys", &new, &[]).await?;
+        anyhow::ensure!(status == StatusCode::CREATED, "{status} {answer}");
+        Ok(answer["token"].as_str().unwrap_or_default().to_owned())
     }
 
     /// A second coordinator on the same services.
@@ -97,7 +121,7 @@ impl Bench {
 
     /// Sends a request; status, media type and body.
     pub async fn send(&self, request: Request<Body>) -> Result<(StatusCode, String, Bytes)> {
-        let answer = self.router.clone().oneshot(request).await?;
+        let answer = self.answer(request).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let media = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         Ok((status, media, axum::body::to_bytes(answer.into_body(), usize::MAX).await?))
@@ -105,7 +129,19 @@ impl Bench {
 
     /// GET, with the headers of the answer.
     pub async fn router_get(&self, path: &str) -> Result<axum::response::Response> {
-        Ok(self.router.clone().oneshot(Request::get(path).body(Body::empty())?).await?)
+        self.answer(Request::get(path).body(Body::empty())?).await
+    }
+
+    /// The whole answer to a request as a program on this machine sends it, unless it says otherwise.
+    pub async fn answer(&self, mut request: Request<Body>) -> Result<axum::response::Response> {
+        let here: SocketAddr = "127.0.0.1:49152".parse()?;
+        if request.extensions().get::<ConnectInfo<SocketAddr>>().is_none() {
+            request.extensions_mut().insert(ConnectInfo(here));
+        }
+        if !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static("127.0.0.1:8080"));
+        }
+        Ok(self.router.clone().oneshot(request).await?)
     }
 
     /// GET.
@@ -176,6 +212,7 @@ async fn app_on(config: Config, holder: &str) -> Result<App> {
         wake: Arc::default(),
         metrics: telemetry(),
         holder: holder.into(),
+        gate: Arc::new(Gate::new(&config)?),
         config: Arc::new(config),
     })
 }

@@ -38,9 +38,9 @@ impl Store {
         let note = "-- expire_slice: note
             WITH noted AS (
                 UPDATE jobs SET expired_at = now() WHERE seq = $1 AND expired_at IS NULL AND deadline <= now()
-                RETURNING id, deadline)
-            INSERT INTO audit_log (actor, action, subject, detail)
-            SELECT 'coordinator', 'job.deadline', 'job_' || replace(id::text, '-', ''), $2 || jsonb_build_object('deadline', deadline)
+                RETURNING id, project, deadline)
+            INSERT INTO audit_log (actor, project, action, subject, detail)
+            SELECT 'coordinator', project, 'job.deadline', 'job_' || replace(id::text, '-', ''), $2 || jsonb_build_object('deadline', deadline)
             FROM noted";
         sqlx::query(note).bind(job_seq).bind(json!({ "job_seq": job_seq })).execute(&mut *tx).await?;
         let sql = concat!(

@@ -4,7 +4,7 @@ use crate::world::World;
 use domain::edit::Method;
 use domain::job_state::{JobEvent, JobState};
 use serde_json::json;
-use store::{JobFilter, TransitionError};
+use store::{Deed, JobFilter, TransitionError};
 
 #[tokio::test]
 async fn every_job_state_and_event_ends_as_the_state_machine_says() {
@@ -64,9 +64,23 @@ async fn jobs_are_listed_by_page_and_state() {
 async fn actions_are_kept() {
     let world = World::new().await;
     for i in 0..3 {
-        world.store.audit("operator", "job.cancel", &format!("job {i}"), &json!({"i": i})).await.unwrap();
+        let (subject, detail) = (format!("job {i}"), json!({"i": i}));
+        let project = (i != 1).then_some(world.project);
+        let deed = Deed {
+            actor: "operator",
+            said: Some("ada"),
+            project,
+            action: "job.cancel",
+            subject: &subject,
+            detail: &detail,
+        };
+        world.store.audit(deed).await.unwrap();
     }
-    let log = world.store.audit_log(None, 2).await.unwrap();
+    let log = world.store.audit_log(None, None, 2).await.unwrap();
     assert_eq!(log.iter().map(|e| e.subject.as_str()).collect::<Vec<_>>(), ["job 2", "job 1"]);
-    assert_eq!(world.store.audit_log(Some(log[1].id), 2).await.unwrap().len(), 1);
+    assert_eq!(world.store.audit_log(None, Some(log[1].id), 2).await.unwrap().len(), 1);
+    // who may see one project sees what was done in it, and nothing else
+    let name = log[0].project.clone().unwrap();
+    let seen = async |name: String| world.store.audit_log(Some(&[name]), None, 9).await.unwrap().len();
+    assert_eq!((seen(name).await, seen("other".to_owned()).await), (2, 0));
 }

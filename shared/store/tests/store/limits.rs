@@ -169,7 +169,7 @@ async fn after_its_deadline_a_job_ends_with_what_it_has() {
     assert_eq!(world.states(job).await, [("cancelled", 3), ("succeeded", 3)].into());
     let row = world.store.task(TaskId { job, no: 2 }).await.unwrap().unwrap();
     assert_eq!((row.task.state, row.cancelled_for.as_deref()), (TaskState::Cancelled, Some("deadline")));
-    let log = world.store.audit_log(None, 5).await.unwrap();
+    let log = world.store.audit_log(None, None, 5).await.unwrap();
     assert_eq!((log.len(), log[0].action.as_str(), log[0].actor.as_str()), (1, "job.deadline", "coordinator"));
     assert_eq!(world.store.rearm_producers(10).await.unwrap().rearmed, 0, "nobody waits for what was cancelled");
     world.check_counts(job).await;

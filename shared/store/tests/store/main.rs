@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is to stop the test where it happens")]
 
+mod access;
 mod archiving;
 mod conformance;
 mod control;

@@ -1,5 +1,9 @@
 //! Version 1 of the HTTP interface. Paths are in `services/coordinator/src/http/mod.rs`.
 
+mod access;
+
+pub use access::{ApiKey, CreatedApiKey, NewApiKey, RotateApiKey, WhoAmI};
+
 use chrono::{DateTime, Utc};
 use domain::accept::RejectReason;
 use domain::ids::{DatasetId, JobId, TaskId};
@@ -644,8 +648,14 @@ pub struct AuditEntry {
     pub id: i64,
     /// When, by the database's clock.
     pub at: DateTime<Utc>,
-    /// Who, as the `cfx-actor` header said.
+    /// Who, proven: a key by name and id, `local` for somebody on the coordinator's machine, `oidc SUBJECT`.
     pub actor: String,
+    /// What the client called itself (`cfx-actor`), which nobody checks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// The project it was done in or to; absent for what concerns the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// What, for example `job.cancel`.
     pub action: String,
     /// To what: a job's id, a project's name.
