@@ -5,10 +5,13 @@
 //! after that, because every step is one transaction.
 
 use crate::config::Config;
+use crate::dashboard::order::Orders;
+use crate::dashboard::thumbs::Thumbs;
 use crate::dispatch::Dispatch;
 use crate::enqueue::Enqueue;
 use crate::import::ImportPrefixes;
 use crate::lineage::Teller;
+use crate::live::Live;
 use crate::relay::Relay;
 use crate::signing::Signing;
 use crate::sweep::{self, Reconciler};
@@ -40,6 +43,12 @@ pub struct App {
     pub signing: Signing,
     /// For how long this process has been hearing workers.
     pub listening: Uptime,
+    /// What pages and streams are told.
+    pub live: Arc<Live>,
+    /// Small images of pages.
+    pub thumbs: Arc<Thumbs>,
+    /// Results in the order of a score.
+    pub orders: Arc<Orders>,
     /// Bells between the loops.
     pub wake: Arc<Wake>,
     /// What was measured.
@@ -62,8 +71,20 @@ impl App {
         let publisher = Publisher::start(crate::config::broker(&config));
         let signing = Signing::open(&store, config.signer.clone()).await.context("there is no key to sign with")?;
         let holder = format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()).into();
-        let (config, listening, wake) = (Arc::new(config), Uptime::default(), Arc::default());
-        Ok(Self { config, store, artifacts, publisher, signing, listening, wake, metrics, holder })
+        Ok(Self {
+            config: Arc::new(config),
+            store,
+            artifacts,
+            publisher,
+            signing,
+            listening: Uptime::default(),
+            live: Arc::default(),
+            thumbs: Arc::default(),
+            orders: Arc::default(),
+            wake: Arc::default(),
+            metrics,
+            holder,
+        })
     }
 
     /// Runs the loops and the HTTP interface on `listener` until `soft` is cancelled, and then ends in good order or, after the
@@ -76,6 +97,12 @@ impl App {
         let lineage = self.config.lineage.clone().map(Teller::new).transpose().context("no TLS for OpenLineage")?;
         self.start_loops(&tracker, &soft, lineage);
         let router = http::router(self.clone());
+        let (live, closing) = (Arc::clone(&self.live), soft.clone());
+        tracker.spawn(async move {
+            closing.cancelled().await;
+            // streams end only when they are told to, and the HTTP interface waits for them
+            live.close();
+        });
         let stop = soft.clone();
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
         let grace = self.config.tuning.shutdown;

@@ -19,6 +19,7 @@
 //! and it is run again here.
 
 mod archive;
+mod attempts;
 mod audit;
 mod columns;
 mod counts;
@@ -44,6 +45,8 @@ mod projects;
 mod rebuild;
 mod redrive;
 mod results;
+mod reviews;
+mod scores;
 mod seals;
 mod signing_keys;
 pub mod sweep;
@@ -54,6 +57,7 @@ mod verdicts;
 mod workers;
 
 pub use archive::DatasetArchive;
+pub use attempts::Attempt;
 pub use audit::AuditEntry;
 pub use counts::{Count, Mismatch, Phase, ReasonCount};
 pub use datasets::{Added, Dataset, Duplicate, Import, Source, SourceRow};
@@ -77,6 +81,8 @@ pub use projects::Project;
 pub use rebuild::{PointedAt, Pointer, Restored};
 pub use redrive::Retried;
 pub use results::{RecordRow, ResultFilter, ResultRow};
+pub use reviews::Review;
+pub use scores::Scored;
 pub use seals::{SealRow, SealedFile, Unsealed};
 pub use signing_keys::{OwnAuthority, OwnKey, PublicKey};
 pub use task_control::CancelledTasks;

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::submit;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use domain::ProjectId;
 use domain::job::JobSpec;
 use store::Submitted;
 use wire::http::v1::Job;
@@ -21,16 +22,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
     key.map(str::to_owned).ok_or_else(rule)
 }
 
-/// 201 when new, 200 when the same specification came with the same key before.
-pub async fn handle(
-    State(app): State<App>,
-    Project(project): Project,
-    actor: Actor,
-    headers: HeaderMap,
-    Json(spec): Json<JobSpec>,
-) -> Result<(StatusCode, axum::Json<Job>), ApiError> {
-    let key = idempotency_key(&headers)?;
-    let job = submit::resolve(&app, project, key.clone(), Some(actor.0), spec).await?;
+/// Submits a job: 201 and the job when it is new, 200 and the earlier one when the same specification came with the same key before.
+pub async fn submit(
+    app: &App,
+    project: ProjectId,
+    actor: &Actor,
+    key: String,
+    spec: JobSpec,
+) -> Result<(StatusCode, Job), ApiError> {
+    let job = submit::resolve(app, project, key.clone(), Some(actor.0.clone()), spec).await?;
     let (status, row) = match app.store.submit(&job).await? {
         Submitted::Created(row) => {
             tracing::info!(job = %row.id, seq = row.seq, name = row.spec.name, "a job was submitted");
@@ -41,5 +41,18 @@ pub async fn handle(
         Submitted::Same(row) => (StatusCode::OK, row),
         Submitted::KeyReused => return Err(ApiError::KeyReused(key)),
     };
-    Ok((status, axum::Json(view(&app, row).await?)))
+    Ok((status, view(app, row).await?))
+}
+
+/// 201 when new, 200 when the same specification came with the same key before.
+pub async fn handle(
+    State(app): State<App>,
+    Project(project): Project,
+    actor: Actor,
+    headers: HeaderMap,
+    Json(spec): Json<JobSpec>,
+) -> Result<(StatusCode, axum::Json<Job>), ApiError> {
+    let key = idempotency_key(&headers)?;
+    let (status, job) = submit(&app, project, &actor, key, spec).await?;
+    Ok((status, axum::Json(job)))
 }

@@ -1,18 +1,19 @@
 //! The HTTP interface: one endpoint a file, every route registered here and nowhere else.
 
-mod audit;
+pub mod audit;
 mod blobs;
 pub mod datasets_list;
 mod datasets_new;
 pub mod extract;
 mod health;
 pub mod job_control;
+pub mod job_events;
 pub mod job_get;
 mod job_limits;
-mod job_retry;
+pub mod job_retry;
 mod job_seals;
 pub mod jobs_list;
-mod jobs_submit;
+pub mod jobs_submit;
 mod keys;
 mod metrics_text;
 mod packs_add;
@@ -22,10 +23,12 @@ pub mod problem;
 mod projects;
 pub mod record;
 pub mod results;
-mod sources;
+pub mod reviews;
+pub mod sources;
 mod store_errors;
 pub mod tasks;
 mod tasks_control;
+pub mod worker_drain;
 pub mod workers;
 
 use crate::app::App;
@@ -55,6 +58,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/packs/{name}", get(packs_list::one))
         .route("/v1/jobs", post(jobs_submit::handle).get(jobs_list::handle))
         .route("/v1/jobs/{id}", get(job_get::handle))
+        .route("/v1/jobs/{id}/events", get(job_events::handle))
         .route("/v1/jobs/{id}/pause", control(JobEvent::Pause))
         .route("/v1/jobs/{id}/resume", control(JobEvent::Resume))
         .route("/v1/jobs/{id}/cancel", control(JobEvent::Cancel))
@@ -69,8 +73,10 @@ pub fn router(app: App) -> Router {
         .route("/v1/jobs/{id}/pairs", get(pairs::handle))
         .route("/v1/tasks/{task}", get(tasks::one))
         .route("/v1/results/{task}", get(results::one))
+        .route("/v1/results/{task}/review", put(reviews::handle))
         .route("/v1/records/{digest}", get(record::handle))
         .route("/v1/workers", get(workers::handle))
+        .route("/v1/workers/{boot}/drain", post(worker_drain::handle))
         .route("/v1/projects", get(projects::list))
         .route("/v1/projects/{name}", get(projects::one).post(projects::set))
         .route("/v1/keys", get(keys::handle))
@@ -79,7 +85,7 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics_text::handle))
-        .merge(dashboard::routes())
+        .merge(dashboard::routes(&app))
         .fallback(extract::not_found)
         .method_not_allowed_fallback(extract::method_not_allowed)
         // each endpoint has its own limit (extract::body), with a problem that says what to do

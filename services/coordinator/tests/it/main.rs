@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod counterfactuals;
+mod dashboard;
 mod http;
 mod life_of_a_job;
 mod lineage;
