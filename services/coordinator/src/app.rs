@@ -6,10 +6,13 @@
 
 use crate::access::Gate;
 use crate::config::Config;
+use crate::dashboard::order::Orders;
+use crate::dashboard::thumbs::Thumbs;
 use crate::dispatch::Dispatch;
 use crate::enqueue::Enqueue;
 use crate::import::ImportPrefixes;
 use crate::lineage::Teller;
+use crate::live::Live;
 use crate::relay::Relay;
 use crate::signing::Signing;
 use crate::sweep::{self, Reconciler};
@@ -41,6 +44,12 @@ pub struct App {
     pub signing: Signing,
     /// For how long this process has been hearing workers.
     pub listening: Uptime,
+    /// What pages and streams are told.
+    pub live: Arc<Live>,
+    /// Small images of pages.
+    pub thumbs: Arc<Thumbs>,
+    /// Results in the order of a score.
+    pub orders: Arc<Orders>,
     /// Bells between the loops.
     pub wake: Arc<Wake>,
     /// What was measured.
@@ -66,8 +75,21 @@ impl App {
         let signing = Signing::open(&store, config.signer.clone()).await.context("there is no key to sign with")?;
         let holder = format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()).into();
         let gate = Arc::new(Gate::new(&config)?);
-        let (config, listening, wake) = (Arc::new(config), Uptime::default(), Arc::default());
-        Ok(Self { config, store, artifacts, publisher, signing, listening, wake, metrics, holder, gate })
+        Ok(Self {
+            config: Arc::new(config),
+            store,
+            artifacts,
+            publisher,
+            signing,
+            listening: Uptime::default(),
+            live: Arc::default(),
+            thumbs: Arc::default(),
+            orders: Arc::default(),
+            wake: Arc::default(),
+            metrics,
+            holder,
+            gate,
+        })
     }
 
     /// Runs the loops and the HTTP interface on `listener` until `soft` is cancelled, and then ends in good order or, after the
@@ -80,6 +102,12 @@ impl App {
         let lineage = self.config.lineage.clone().map(Teller::new).transpose().context("no TLS for OpenLineage")?;
         self.start_loops(&tracker, &soft, lineage);
         let router = http::router(self.clone());
+        let (live, closing) = (Arc::clone(&self.live), soft.clone());
+        tracker.spawn(async move {
+            closing.cancelled().await;
+            // streams end only when they are told to, and the HTTP interface waits for them
+            live.close();
+        });
         let stop = soft.clone();
         let serving = http::serve::run(listener, router, &self.config.limits, stop);
         let grace = self.config.tuning.shutdown;

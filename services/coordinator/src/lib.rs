@@ -26,6 +26,7 @@ pub mod http;
 pub mod import;
 pub mod keys;
 pub mod lineage;
+pub mod live;
 pub mod measurable;
 pub mod outcomes;
 pub mod rebuild;

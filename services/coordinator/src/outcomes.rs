@@ -89,6 +89,7 @@ async fn heard(app: &App, heartbeat: Heartbeat) -> Result<(), StoreError> {
         busy_ms: i64::try_from(heartbeat.busy_ms).unwrap_or(i64::MAX),
         waits_for: heartbeat.waits_for.map(|waits| waits.name().to_owned()),
         control_queue: heartbeat.control_queue.filter(|queue| is_control_queue(queue)),
+        memory_bytes: heartbeat.memory_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
     };
     let stale = app.store.heartbeat(&row).await?;
     app.wake.dispatch.notify_one();

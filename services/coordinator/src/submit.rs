@@ -10,7 +10,7 @@ use domain::edit::EditSpec;
 use domain::job::JobSpec;
 use domain::{Digest, Frame, ProjectId, canonical_json, digest_of};
 use packs::Manifest;
-use store::{Dataset, NewEdit, NewJob, PackFacts, Training};
+use store::{Dataset, NewEdit, NewJob, PackFacts, PackRow, Training};
 use wire::broker::v1::TrainingSet;
 
 /// Results of one source at most: a slice of tasks must hold at least one source.
@@ -19,6 +19,38 @@ pub const MOST_PER_SOURCE: usize = 10_000;
 const MOST_TASKS: i64 = 2_000_000_000;
 /// Sources read at once.
 const PAGE: i64 = 5_000;
+
+/// What a specification names, looked up.
+pub struct Checked {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// The pack.
+    pub pack: PackRow,
+    /// What is in it.
+    pub manifest: Manifest,
+}
+
+/// Checks `spec` as far as that writes nothing.
+///
+/// # Errors
+/// The first fault, naming the field and what is known instead.
+pub async fn check(app: &App, project: ProjectId, spec: &JobSpec) -> Result<Checked, ApiError> {
+    spec.validate()?;
+    let dataset = ready(datasets_list::find(app, project, "dataset", &spec.dataset).await?)?;
+    let pack = packs_list::find(app, &spec.pack).await?;
+    let manifest = Manifest::from_toml(&pack.manifest).map_err(|e| internal("reading a registered pack", &e))?;
+    measurable::check(&manifest, &dataset.name, &dataset.masks, spec)?;
+    framable::check(&manifest, spec.frame, "dataset", &dataset)?;
+    let per_source = spec.edits.len().saturating_mul(spec.strengths.len()).saturating_mul(spec.seeds.len());
+    if per_source > MOST_PER_SOURCE || i64::try_from(per_source).is_ok_and(|n| (n + 1) * dataset.sources > MOST_TASKS) {
+        return Err(ApiError::InvalidRequest(format!(
+            "edits x strengths x seeds gives {per_source} results for each of {} sources; the limit is {MOST_PER_SOURCE} a \
+             source and {MOST_TASKS} tasks a job, so split it into several jobs",
+            dataset.sources
+        )));
+    }
+    Ok(Checked { dataset, pack, manifest })
+}
 
 /// Checks `spec` and looks up what it names.
 ///
@@ -31,20 +63,7 @@ pub async fn resolve(
     submitted_by: Option<String>,
     spec: JobSpec,
 ) -> Result<NewJob, ApiError> {
-    spec.validate()?;
-    let dataset = ready(datasets_list::find(app, project, "dataset", &spec.dataset).await?)?;
-    let pack = packs_list::find(app, &spec.pack).await?;
-    let manifest = Manifest::from_toml(&pack.manifest).map_err(|e| internal("reading a registered pack", &e))?;
-    measurable::check(&manifest, &dataset.name, &dataset.masks, &spec)?;
-    framable::check(&manifest, spec.frame, "dataset", &dataset)?;
-    let per_source = spec.edits.len().saturating_mul(spec.strengths.len()).saturating_mul(spec.seeds.len());
-    if per_source > MOST_PER_SOURCE || i64::try_from(per_source).is_ok_and(|n| (n + 1) * dataset.sources > MOST_TASKS) {
-        return Err(ApiError::InvalidRequest(format!(
-            "edits x strengths x seeds gives {per_source} results for each of {} sources; the limit is {MOST_PER_SOURCE} a \
-             source and {MOST_TASKS} tasks a job, so split it into several jobs",
-            dataset.sources
-        )));
-    }
+    let Checked { dataset, pack, manifest } = check(app, project, &spec).await?;
     let mut edits = Vec::with_capacity(spec.edits.len());
     for (index, edit) in spec.edits.iter().enumerate() {
         let mapper = edit.method.given_mapper();

@@ -188,6 +188,7 @@ impl Reporter {
             busy_ms: self.busy_us.load(Ordering::Relaxed) / 1000,
             waits_for: (self.queued_uploads.load(Ordering::Relaxed) > 0).then_some(WaitsFor::Storage),
             control_queue,
+            memory_bytes: resident_memory(),
         }
     }
 
@@ -219,6 +220,13 @@ fn measure_memory() {
             metrics::gauge!("cfx_worker_memory_bytes", "kind" => kind).set(kibibytes * 1024.0);
         }
     }
+}
+
+/// Bytes that the process has in memory now.
+fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// The halves of outcomes that are too large for one message of `bytes`; one that is too large by itself becomes a failure that says

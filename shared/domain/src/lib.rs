@@ -24,6 +24,7 @@ pub mod landmarks;
 pub mod limits;
 pub mod output;
 pub mod record;
+pub mod review;
 pub mod stage;
 pub mod task_state;
 

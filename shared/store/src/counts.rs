@@ -3,6 +3,7 @@
 use crate::columns::Place;
 use crate::{Store, StoreError};
 use domain::{Reason, Stage};
+use std::collections::BTreeMap;
 use std::{fmt, str::FromStr};
 
 /// The name of a task's state, without the facts that `domain::task_state::TaskState` carries: what counts are kept by.
@@ -129,6 +130,25 @@ impl Store {
     #[tracing::instrument(name = "db.counts", skip(self))]
     pub async fn counts(&self, job_seq: i64) -> Result<Vec<Count>, StoreError> {
         read_counts(&self.pool, job_seq).await
+    }
+
+    /// The counts of several jobs, by their numbers: one reading for a whole page.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.counts_of", skip(self))]
+    pub async fn counts_of(&self, jobs: &[i64]) -> Result<BTreeMap<i64, Vec<Count>>, StoreError> {
+        let sql = "-- counts_of
+            SELECT job_seq, stage::text, state::text, sum(n)::bigint, sum(gpu_ms) FROM job_counts WHERE job_seq = ANY($1)
+            GROUP BY job_seq, stage, state HAVING sum(n) <> 0 OR sum(gpu_ms) > 0";
+        let rows: Vec<(i64, String, String, i64, f64)> = sqlx::query_as(sql).bind(jobs).fetch_all(&self.pool).await?;
+        let mut counts = BTreeMap::<i64, Vec<Count>>::new();
+        for (job, stage, phase, n, gpu_ms) in rows {
+            let at = Place { table: "job_counts", row: &job };
+            let count = Count { stage: at.parse("stage", &stage)?, phase: at.parse("state", &phase)?, n, gpu_ms };
+            counts.entry(job).or_default().push(count);
+        }
+        Ok(counts)
     }
 
     /// Why tasks of the job are dead, most frequent first.

@@ -166,9 +166,11 @@ pub struct EditRow {
 
 /// Which jobs to list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct JobFilter {
+pub struct JobFilter<'a> {
     /// Only those in this state.
     pub state: Option<JobState>,
+    /// Only those whose name, dataset or pack has this text in it, in capitals or not.
+    pub text: Option<&'a str>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -393,18 +395,21 @@ impl Store {
     pub async fn jobs(
         &self,
         project: ProjectId,
-        filter: JobFilter,
+        filter: JobFilter<'_>,
         after: Option<i64>,
         limit: i64,
     ) -> Result<Vec<JobRow>, StoreError> {
         let sql = select_jobs!(
-            "WHERE j.project = $1 AND j.seq < $2 AND ($3::text IS NULL OR j.state = $3::job_state) ORDER BY j.seq DESC LIMIT $4"
+            "WHERE j.project = $1 AND j.seq < $2 AND ($3::text IS NULL OR j.state = $3::job_state)
+                AND ($5::text IS NULL OR strpos(lower(concat_ws(E'\n', j.spec ->> 'name', d.name, j.pack_name)), lower($5)) > 0)
+            ORDER BY j.seq DESC LIMIT $4"
         );
         let rows: Vec<Row> = sqlx::query_as(sql)
             .bind(project.as_uuid())
             .bind(after.unwrap_or(i64::MAX))
             .bind(filter.state.map(JobState::name))
             .bind(limit)
+            .bind(filter.text)
             .fetch_all(&self.pool)
             .await?;
         rows.into_iter().map(JobRow::try_from).collect()

@@ -20,6 +20,7 @@
 
 mod api_keys;
 mod archive;
+mod attempts;
 mod audit;
 mod columns;
 mod companions;
@@ -47,6 +48,8 @@ mod projects;
 mod rebuild;
 mod redrive;
 mod results;
+mod reviews;
+mod scores;
 mod seals;
 mod sessions;
 mod signing_keys;
@@ -59,6 +62,7 @@ mod workers;
 
 pub use api_keys::{ApiKeyRow, KeyToProve, NewApiKey};
 pub use archive::DatasetArchive;
+pub use attempts::Attempt;
 pub use audit::{AuditEntry, Deed};
 pub use companions::CompanionRow;
 pub use counts::{Count, Mismatch, Phase, ReasonCount};
@@ -84,6 +88,8 @@ pub use projects::Project;
 pub use rebuild::{PointedAt, Pointer, Restored};
 pub use redrive::Retried;
 pub use results::{RecordRow, ResultFilter, ResultRow};
+pub use reviews::Review;
+pub use scores::Scored;
 pub use seals::{SealRow, SealedFile, Unsealed};
 pub use signing_keys::{OwnAuthority, OwnKey, PublicKey};
 pub use task_control::CancelledTasks;

@@ -1,11 +1,13 @@
 //! Results and records, as they are read. They are written by `outcomes`, with the finish they belong to, and never changed.
 
 use crate::columns::{Place, seed_value};
+use crate::reviews::{Review, ReviewColumns};
 use crate::{Store, StoreError, VerdictKind};
 use chrono::{DateTime, Utc};
 use domain::accept::RejectReason;
 use domain::ids::Epoch;
 use domain::record::{Record, Verdict};
+use domain::review::Decision;
 use domain::{BootId, Digest, StageKey, TaskId};
 use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder};
@@ -55,6 +57,8 @@ pub struct ResultRow {
     pub boot: BootId,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
+    /// What a reviewer said of it.
+    pub review: Option<Review>,
 }
 
 /// Which results; all when empty.
@@ -66,6 +70,8 @@ pub struct ResultFilter {
     pub verdict: Option<VerdictKind>,
     /// Only those that were rejected for this, among other reasons perhaps.
     pub reason: Option<RejectReason>,
+    /// Only those of which a reviewer decided this.
+    pub decision: Option<Decision>,
 }
 
 /// A provenance record.
@@ -102,6 +108,8 @@ struct Row {
     epoch: i64,
     boot: Uuid,
     created_at: DateTime<Utc>,
+    #[sqlx(flatten)]
+    review: ReviewColumns,
 }
 
 impl TryFrom<Row> for ResultRow {
@@ -138,6 +146,7 @@ impl TryFrom<Row> for ResultRow {
             epoch: row.epoch,
             boot: BootId::from_uuid(row.boot),
             created_at: row.created_at,
+            review: row.review.read(Place { table: "reviews", row: &task })?,
         })
     }
 }
@@ -149,12 +158,14 @@ macro_rules! select_results {
             SELECT r.job_seq, r.no, r.edit_no, e.slug, r.ordinal, s.sha256 AS source_sha256, s.uri AS source_uri, r.strength, r.seed,
                    r.key, r.image, r.reconstruction, r.record, r.metrics, r.verdict, r.rejected_for, r.gpu_ms, r.epoch, r.boot, r.created_at,
                    (SELECT c.signed FROM companions c WHERE c.artifact = r.reconstruction AND c.kind = 'reconstruction')
-                       AS signed_reconstruction
+                       AS signed_reconstruction,
+                   v.decision, v.note, v.reviewer, v.at AS reviewed_at
             FROM ",
             $from,
             " JOIN jobs j ON j.seq = r.job_seq
             JOIN job_edits e ON e.job_seq = r.job_seq AND e.edit_no = r.edit_no
-            JOIN sources s ON s.dataset = j.dataset AND s.ordinal = r.ordinal ",
+            JOIN sources s ON s.dataset = j.dataset AND s.ordinal = r.ordinal
+            LEFT JOIN reviews v ON v.job_seq = r.job_seq AND v.no = r.no ",
             $rest
         )
     };
@@ -191,6 +202,10 @@ impl Store {
         if let Some(reason) = filter.reason {
             sql.push(" AND r.verdict = 'reject' AND ").push_bind(reason.name()).push(" = ANY(r.rejected_for)");
         }
+        if let Some(decision) = filter.decision {
+            sql.push(" AND r.no IN (SELECT no FROM reviews WHERE job_seq = ").push_bind(job_seq);
+            sql.push(" AND decision = ").push_bind(decision.name()).push(")");
+        }
         sql.push(" ORDER BY r.no LIMIT ").push_bind(limit).push(") ");
         sql.push(select_results!("page r", "ORDER BY r.no"));
         let rows: Vec<Row> = sql.build_query_as().fetch_all(&self.pool).await?;
@@ -206,6 +221,12 @@ impl Store {
         let sql = select_results!("results r", "WHERE r.job_seq = $1 AND r.no = $2");
         let row: Option<Row> = sqlx::query_as(sql).bind(task.job).bind(task.no).fetch_optional(&self.pool).await?;
         row.map(ResultRow::try_from).transpose()
+    }
+
+    pub(crate) async fn results_among(&self, job_seq: i64, nos: &[i32]) -> Result<Vec<ResultRow>, StoreError> {
+        let sql = select_results!("results r", "WHERE r.job_seq = $1 AND r.no = ANY($2)");
+        let rows: Vec<Row> = sqlx::query_as(sql).bind(job_seq).bind(nos).fetch_all(&self.pool).await?;
+        rows.into_iter().map(ResultRow::try_from).collect()
     }
 
     /// The record of this digest.

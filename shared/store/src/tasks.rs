@@ -191,4 +191,19 @@ impl Store {
             .await?;
         rows.into_iter().map(TaskRow::try_from).collect()
     }
+
+    /// The tasks of these ids, in no order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.tasks_named", skip(self, ids))]
+    pub async fn tasks_named(&self, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+        let sql = select_tasks!(
+            "WHERE (job_seq, no) IN (SELECT * FROM unnest($1::bigint[], $2::integer[])) AND job_seq = ANY($1)"
+        );
+        let jobs: Vec<i64> = ids.iter().map(|id| id.job).collect();
+        let nos: Vec<i32> = ids.iter().map(|id| id.no).collect();
+        let rows: Vec<Row> = sqlx::query_as(sql).bind(jobs).bind(nos).fetch_all(&self.pool).await?;
+        rows.into_iter().map(TaskRow::try_from).collect()
+    }
 }

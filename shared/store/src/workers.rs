@@ -35,6 +35,8 @@ pub struct HeartbeatRow {
     pub waits_for: Option<String>,
     /// The queue it hears control messages from, which ends with its connection.
     pub control_queue: Option<String>,
+    /// Resident memory in bytes, if it says.
+    pub memory_bytes: Option<i64>,
 }
 
 /// A task that a worker says it holds.
@@ -87,6 +89,7 @@ struct Row {
     busy_ms: i64,
     waits_for: Option<String>,
     control_queue: Option<String>,
+    memory_bytes: Option<i64>,
     first_seen: DateTime<Utc>,
     last_seen: DateTime<Utc>,
 }
@@ -116,6 +119,7 @@ impl TryFrom<Row> for WorkerRow {
             busy_ms: row.busy_ms,
             waits_for: row.waits_for,
             control_queue: row.control_queue,
+            memory_bytes: row.memory_bytes,
         };
         Ok(Self { heartbeat, state, first_seen: row.first_seen, last_seen: row.last_seen })
     }
@@ -131,10 +135,10 @@ impl Store {
         let sql = "-- heartbeat
             WITH seen AS (
                 INSERT INTO workers AS w (boot, name, class, device, version, state, running, images, busy_ms, waits_for,
-                                          control_queue)
-                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9, $13, $14)
+                                          control_queue, memory_bytes)
+                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9, $13, $14, $15)
                 ON CONFLICT (boot) DO UPDATE SET state = excluded.state, running = excluded.running, waits_for = excluded.waits_for,
-                    control_queue = excluded.control_queue,
+                    control_queue = excluded.control_queue, memory_bytes = excluded.memory_bytes,
                     unreachable_since = CASE WHEN w.control_queue = excluded.control_queue THEN w.unreachable_since END,
                     -- messages may come out of order; these only grow
                     images = GREATEST(w.images, excluded.images), busy_ms = GREATEST(w.busy_ms, excluded.busy_ms),
@@ -164,6 +168,7 @@ impl Store {
             .bind(columns.epochs)
             .bind(&row.waits_for)
             .bind(&row.control_queue)
+            .bind(row.memory_bytes)
             .fetch_all(&self.pool)
             .await?;
         Ok(stale.into_iter().map(|(job, no, epoch)| Fence::new(job, no, epoch)).collect())
@@ -213,7 +218,7 @@ impl Store {
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
         let sql = "-- workers
             SELECT boot, name, class, device, version, state::text, running, images, busy_ms, waits_for, control_queue,
-                   first_seen, last_seen
+                   memory_bytes, first_seen, last_seen
             FROM workers ORDER BY last_seen DESC, boot";
         let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&self.pool).await?;
         rows.into_iter().map(WorkerRow::try_from).collect()

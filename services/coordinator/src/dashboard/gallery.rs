@@ -1,30 +1,100 @@
-//! `GET /jobs/{id}/gallery`: source, reconstruction and edit side by side, by edit, verdict and reason.
+//! `GET /jobs/{id}/gallery`: source, reconstruction and edit of each result, by edit, verdict, reason and review, in the order of their
+//! numbers or of a score; or one row a source. All choices are in the address.
 
-use super::filters;
+use super::filters::{self, address};
+use super::order::{self, Wanted};
+use super::review::ReviewBox;
 use super::{Page, render};
 use crate::app::App;
 use crate::http::extract::{Project, Query, parse};
+use crate::http::problem::ApiError;
 use crate::http::{job_get, results};
 use askama::Template;
 use axum::extract::{Path, State};
+use domain::accept::metric;
+use domain::review::Decision;
 use std::collections::BTreeSet;
-use store::VerdictKind;
+use store::{JobRow, VerdictKind};
 use wire::http::v1::{EditResult, Job};
 
-/// Triples a page.
-const SHOWN: u32 = 24;
+/// Results of a page.
+const SHOWN: usize = 24;
+/// Sources of a page, where each has a row.
+const SOURCES: usize = 12;
+/// Results read for those at most.
+const MOST_OF_SOURCES: usize = 600;
+/// The scores that results can be sorted by, and what they are called.
+const SCORES: [(&str, &str); 7] = [
+    (metric::TARGET_PROBABILITY, "target probability"),
+    (metric::PRESERVATION, "preservation"),
+    (metric::IDENTITY, "identity"),
+    (metric::MEAN_CHANGE, "mean change"),
+    (metric::OUTSIDE_CHANGE, "outside change"),
+    (metric::SECOND_CLIP_GAIN, "second CLIP gain"),
+    ("strength", "strength found"),
+];
 
 /// What is shown.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, Clone, serde::Deserialize)]
 pub struct Choices {
     /// Slug of the edit; all when absent.
-    pub edit: Option<String>,
+    edit: Option<String>,
     /// `accepted`, `rejected` or `unjudged`; all when absent.
-    pub verdict: Option<String>,
+    verdict: Option<String>,
     /// Why it was rejected; all when absent.
-    pub reason: Option<String>,
+    reason: Option<String>,
+    /// A reviewer's decision.
+    review: Option<String>,
+    /// A score, rising; with a hyphen before it, falling.
+    sort: Option<String>,
+    /// `sources`: one row a source.
+    view: Option<String>,
+    /// With `view=sources`, what the columns are: `edit` or `strength`.
+    columns: Option<String>,
     /// Cursor.
-    pub after: Option<String>,
+    after: Option<String>,
+}
+
+impl Choices {
+    fn tidy(mut self) -> Self {
+        for field in [
+            &mut self.edit,
+            &mut self.verdict,
+            &mut self.reason,
+            &mut self.review,
+            &mut self.sort,
+            &mut self.view,
+            &mut self.columns,
+        ] {
+            field.take_if(|text| text.is_empty());
+        }
+        self
+    }
+
+    fn href(&self, job: &JobRow) -> String {
+        let given = [
+            ("view", self.view.as_deref()),
+            ("columns", self.columns.as_deref()),
+            ("edit", self.edit.as_deref()),
+            ("verdict", self.verdict.as_deref()),
+            ("reason", self.reason.as_deref()),
+            ("review", self.review.as_deref()),
+            ("sort", self.sort.as_deref()),
+            ("after", self.after.as_deref()),
+        ];
+        address(&format!("/jobs/{}/gallery", job.id), &given)
+    }
+
+    /// The same with other choices, from the first page on.
+    fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut other = Self { after: None, ..self.clone() };
+        change(&mut other);
+        other
+    }
+
+    fn by_source(&self) -> bool {
+        self.view.as_deref() == Some("sources")
+    }
 }
 
 struct Choice {
@@ -33,39 +103,182 @@ struct Choice {
     chosen: bool,
 }
 
+struct Group {
+    name: &'static str,
+    choices: Vec<Choice>,
+}
+
+struct Order {
+    value: String,
+    name: String,
+    chosen: bool,
+}
+
+/// A source with its results, one cell a column.
+struct SourceRow {
+    ordinal: i64,
+    source: domain::Digest,
+    source_uri: String,
+    cells: Vec<Vec<EditResult>>,
+}
+
 #[derive(Template)]
 #[template(path = "gallery.html")]
 struct GalleryPage {
     tab: &'static str,
-    edits: Vec<Choice>,
-    verdicts: Vec<Choice>,
+    groups: Vec<Group>,
+    orders: Vec<Order>,
+    choices: Choices,
+    /// The results are still being sorted.
+    sorting: bool,
     results: Vec<EditResult>,
+    columns: Vec<String>,
+    sources: Vec<SourceRow>,
     next: Option<String>,
-    job: Job,
+    first: Option<String>,
+    job: JobRow,
 }
 
-/// The choices of an address.
-#[derive(Clone, Copy)]
-struct Chosen<'a> {
-    edit: Option<&'a str>,
-    verdict: Option<&'a str>,
-    reason: Option<&'a str>,
+impl GalleryPage {
+    /// The score that results are sorted by.
+    fn score(&self, result: &EditResult) -> Option<String> {
+        let name = self.choices.sort.as_deref()?.trim_start_matches('-');
+        let title = SCORES.iter().find(|(score, _)| *score == name)?.1;
+        result.metrics.get(name).map(|value| format!("{title} {value:.4}"))
+    }
+
+    #[expect(clippy::unused_self, reason = "templates call methods of the page")]
+    fn review(&self, result: &EditResult) -> String {
+        ReviewBox { r: result, wide: false }.render().unwrap_or_default()
+    }
 }
 
-/// The gallery's own address with these choices.
-fn href(job: &Job, chosen: Chosen<'_>, after: Option<&str>) -> String {
-    let Chosen { edit, verdict, reason } = chosen;
-    let given = [("edit", edit), ("verdict", verdict), ("reason", reason), ("after", after)];
-    let query: Vec<String> =
-        given.iter().filter_map(|(name, value)| value.map(|v| format!("{name}={}", percent(v)))).collect();
-    let mark = if query.is_empty() { "" } else { "?" };
-    format!("/jobs/{}/gallery{mark}{}", job.id, query.join("&"))
+/// What can be chosen.
+fn groups(row: &JobRow, job: &Job, now: &Choices) -> Vec<Group> {
+    let choice = |name: &str, to: Choices, chosen: bool| Choice { name: name.to_owned(), href: to.href(row), chosen };
+    let mut groups = Vec::new();
+    let by_source = now.by_source();
+    groups.push(Group {
+        name: "View",
+        choices: vec![
+            choice("results", now.with(|c| (c.view, c.columns) = (None, None)), !by_source),
+            choice(
+                "by source",
+                now.with(|c| (c.view, c.sort, c.review) = (Some("sources".into()), None, None)),
+                by_source,
+            ),
+        ],
+    });
+    if by_source && row.spec.strengths.len() > 1 {
+        let by_strength = now.columns.as_deref() == Some("strength");
+        groups.push(Group {
+            name: "Columns",
+            choices: vec![
+                choice("edits", now.with(|c| c.columns = None), !by_strength),
+                choice("strengths", now.with(|c| c.columns = Some("strength".into())), by_strength),
+            ],
+        });
+    }
+    let mut edits = vec![choice("all edits", now.with(|c| c.edit = None), now.edit.is_none())];
+    edits.extend(job.edits.iter().map(|came| {
+        let chosen = now.edit.as_deref() == Some(came.edit.as_str());
+        choice(&came.edit, now.with(|c| c.edit = Some(came.edit.clone())), chosen)
+    }));
+    groups.push(Group { name: "Edit", choices: edits });
+    let none = now.verdict.is_none() && now.reason.is_none();
+    let mut verdicts = vec![choice("any verdict", now.with(|c| (c.verdict, c.reason) = (None, None)), none)];
+    verdicts.extend(VerdictKind::ALL.map(|kind| {
+        let chosen = now.verdict.as_deref() == Some(kind.name());
+        choice(kind.name(), now.with(|c| (c.verdict, c.reason) = (Some(kind.name().into()), None)), chosen)
+    }));
+    // only the reasons that there are
+    let reasons: BTreeSet<_> = job.edits.iter().flat_map(|came| came.reasons.keys()).collect();
+    verdicts.extend(reasons.into_iter().map(|why| {
+        let chosen = now.reason.as_deref() == Some(why.name());
+        choice(why.name(), now.with(|c| (c.verdict, c.reason) = (None, Some(why.name().into()))), chosen)
+    }));
+    groups.push(Group { name: "Verdict", choices: verdicts });
+    if !by_source {
+        let mut reviews = vec![choice("any review", now.with(|c| c.review = None), now.review.is_none())];
+        reviews.extend(Decision::ALL.map(|decision| {
+            let chosen = now.review.as_deref() == Some(decision.name());
+            choice(decision.name(), now.with(|c| (c.review, c.sort) = (Some(decision.name().into()), None)), chosen)
+        }));
+        groups.push(Group { name: "Review", choices: reviews });
+    }
+    groups
 }
 
-/// Percent-encodes all but unreserved characters (RFC 3986): slugs may hold letters of any script.
-pub fn percent(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+fn orders(now: &Choices) -> Vec<Order> {
+    let sort = now.sort.as_deref().unwrap_or_default();
+    let mut orders = vec![Order { value: String::new(), name: "number".to_owned(), chosen: sort.is_empty() }];
+    for (score, name) in SCORES {
+        for (sign, way) in [("-", "highest first"), ("", "lowest first")] {
+            let value = format!("{sign}{score}");
+            orders.push(Order { name: format!("{name}, {way}"), chosen: sort == value, value });
+        }
+    }
+    orders
+}
+
+/// A page in the order of a score; none while the order is being made.
+async fn sorted(
+    app: &App,
+    job: &JobRow,
+    now: &Choices,
+    sort: &str,
+) -> Result<Option<(Vec<EditResult>, Option<String>)>, ApiError> {
+    let (falling, score) = sort.strip_prefix('-').map_or((false, sort), |score| (true, score));
+    if !SCORES.iter().any(|(name, _)| *name == score) {
+        let names: Vec<String> = SCORES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let known = crate::http::problem::known(&names);
+        return Err(ApiError::InvalidParameter(format!("results cannot be sorted by '{score}'; {known}")));
+    }
+    let wanted = Wanted {
+        edit_no: now.edit.as_deref().map(|slug| results::edit_no(job, slug)).transpose()?,
+        verdict: now.verdict.as_deref().map(results::verdict).transpose()?,
+        reason: now.reason.as_deref().map(parse).transpose()?,
+    };
+    let Some(order) = app.orders.ask(app, job, score).await else { return Ok(None) };
+    let (nos, next) = order.page(wanted, falling, now.after.as_deref().and_then(order::cursor), SHOWN);
+    let rows = app.store.results_named(job.seq, &nos).await?;
+    Ok(Some((rows.into_iter().map(|row| results::view(row, job)).collect(), next)))
+}
+
+/// Rows by source: tasks are numbered source by source, so a page of results in their order has whole sources but for its last.
+fn by_source(
+    results: Vec<EditResult>,
+    columns: &[String],
+    of: impl Fn(&EditResult) -> String,
+    whole: bool,
+) -> (Vec<SourceRow>, Option<String>) {
+    let mut rows: Vec<SourceRow> = Vec::new();
+    let mut ends: Vec<i32> = Vec::new();
+    for result in results {
+        if rows.last().is_none_or(|row| row.ordinal != result.ordinal) {
+            rows.push(SourceRow {
+                ordinal: result.ordinal,
+                source: result.source,
+                source_uri: result.source_uri.clone(),
+                cells: columns.iter().map(|_| Vec::new()).collect(),
+            });
+            ends.push(result.task.no);
+        }
+        if let (Some(row), Some(end)) = (rows.last_mut(), ends.last_mut()) {
+            *end = result.task.no;
+            let column = of(&result);
+            if let Some(at) = columns.iter().position(|name| *name == column) {
+                row.cells[at].push(result);
+            }
+        }
+    }
+    if !whole && rows.len() > 1 {
+        rows.pop();
+    }
+    let more = rows.len() > SOURCES || !whole;
+    rows.truncate(SOURCES);
+    let next = rows.len().checked_sub(1).and_then(|last| ends.get(last)).filter(|_| more);
+    (rows, next.map(ToString::to_string))
 }
 
 /// The page.
@@ -75,43 +288,53 @@ pub async fn page(
     Path(id): Path<String>,
     Query(choices): Query<Choices>,
 ) -> Page {
+    let choices = choices.tidy();
     let row = job_get::find(&app, project, parse(&id)?).await?;
-    let filter = results::Filter {
+    let job = job_get::view(&app, row.clone()).await?;
+    let filter = |limit: usize| results::Filter {
         edit: choices.edit.clone(),
         verdict: choices.verdict.clone(),
         reason: choices.reason.clone(),
+        review: choices.review.clone(),
         after: choices.after.clone(),
-        limit: Some(SHOWN),
+        limit: u32::try_from(limit).ok(),
     };
-    let page = results::list(&app, &row, &filter).await?;
-    let job = job_get::view(&app, row).await?;
-    let now = Chosen {
-        edit: choices.edit.as_deref(),
-        verdict: choices.verdict.as_deref(),
-        reason: choices.reason.as_deref(),
-    };
-    let choice =
-        |name: &str, to: Chosen<'_>, chosen: bool| Choice { name: name.to_owned(), href: href(&job, to, None), chosen };
-    let mut edits = vec![choice("all edits", Chosen { edit: None, ..now }, now.edit.is_none())];
-    edits.extend(job.edits.iter().map(|came| {
-        let edit = Some(came.edit.as_str());
-        choice(&came.edit, Chosen { edit, ..now }, now.edit == edit)
-    }));
-    let mut verdicts = vec![choice(
-        "any verdict",
-        Chosen { verdict: None, reason: None, ..now },
-        now.verdict.is_none() && now.reason.is_none(),
-    )];
-    verdicts.extend(VerdictKind::ALL.map(|kind| {
-        let verdict = Some(kind.name());
-        choice(kind.name(), Chosen { verdict, reason: None, ..now }, now.verdict == verdict)
-    }));
-    // only the reasons that there are
-    let reasons: BTreeSet<_> = job.edits.iter().flat_map(|came| came.reasons.keys()).collect();
-    verdicts.extend(reasons.into_iter().map(|why| {
-        let reason = Some(why.name());
-        choice(why.name(), Chosen { verdict: None, reason, ..now }, now.reason == reason)
-    }));
-    let next = page.next.as_deref().map(|after| href(&job, now, Some(after)));
-    render(&GalleryPage { tab: "jobs", edits, verdicts, results: page.items, next, job })
+    let (mut shown, mut columns, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut next, mut sorting) = (None, false);
+    if choices.by_source() {
+        let per_source = row.spec.edits.len() * row.spec.strengths.len() * row.spec.seeds.len();
+        let limit = ((SOURCES + 1) * per_source).clamp(SOURCES, MOST_OF_SOURCES);
+        let page = results::list(&app, &row, &filter(limit)).await?;
+        let by_strength = choices.columns.as_deref() == Some("strength");
+        columns = if by_strength {
+            row.spec.strengths.iter().map(ToString::to_string).collect()
+        } else {
+            let chosen = |slug: &String| choices.edit.as_ref().is_none_or(|edit| edit == slug);
+            job.edits.iter().map(|came| came.edit.clone()).filter(chosen).collect()
+        };
+        let of = |r: &EditResult| if by_strength { r.strength.to_string() } else { r.edit.clone() };
+        (sources, next) = by_source(page.items, &columns, of, page.next.is_none());
+    } else if let Some(sort) = choices.sort.as_deref().filter(|_| choices.review.is_none()) {
+        match sorted(&app, &row, &choices, sort).await? {
+            Some(page) => (shown, next) = page,
+            None => sorting = true,
+        }
+    } else {
+        let page = results::list(&app, &row, &filter(SHOWN)).await?;
+        (shown, next) = (page.items, page.next);
+    }
+    let next = next.map(|after| Choices { after: Some(after), ..choices.clone() }.href(&row));
+    render(&GalleryPage {
+        tab: "jobs",
+        groups: groups(&row, &job, &choices),
+        orders: orders(&choices),
+        first: choices.after.is_some().then(|| choices.with(|_| ()).href(&row)),
+        choices,
+        sorting,
+        results: shown,
+        columns,
+        sources,
+        next,
+        job: row,
+    })
 }

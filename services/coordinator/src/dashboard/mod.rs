@@ -1,29 +1,45 @@
-//! Pages for people: rendered here from the same answers the HTTP interface gives, no build step, no foreign code. A strict
-//! content security policy holds because everything a page needs comes from this process. How a page proves that a change was asked for
-//! by it, see [`crate::access::session`].
+//! Pages for people: rendered here from the same answers the HTTP interface gives, without a build step. A strict content security
+//! policy holds because everything a page needs comes from this process ([`assets`]); what moves comes as server-sent events
+//! ([`crate::live`]); what changes something goes through `/ui/...` ([`ui`]). How a page proves that a change was asked for by it,
+//! see [`crate::access::session`].
 
+mod actions;
 mod assets;
+mod audit;
+mod choose;
 mod datasets;
+mod drain;
+mod events;
 mod filters;
+pub mod fragments;
 mod gallery;
 mod job;
 mod jobs;
 mod login;
+mod new_job;
+pub mod order;
 mod packs;
+mod preview;
 mod progress;
 mod refused;
 mod result;
+mod review;
+mod task;
+pub mod thumbs;
+mod ui;
 mod workers;
 
 /// The text that changes of a page must carry: for templates.
 pub use crate::access::session::csrf_token;
+pub use assets::asset;
 
 use crate::app::App;
 use askama::Template;
-use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Router, middleware};
+use domain::job_state::JobEvent;
 use refused::Refused;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -32,22 +48,42 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      form-action 'self'; frame-ancestors 'none'",
 );
 
-/// Every page.
-pub fn routes() -> Router<App> {
+/// Every page, and what pages ask for.
+pub fn routes(app: &App) -> Router<App> {
+    let control = |event| post(move |state, project, actor, path| actions::control(event, state, project, actor, path));
     Router::new()
         .route("/", get(jobs::page))
+        .route("/jobs/new", get(new_job::page))
         .route("/jobs/{id}", get(job::page))
         .route("/jobs/{id}/gallery", get(gallery::page))
         .route("/results/{task}", get(result::page))
+        .route("/tasks/{task}", get(task::page))
         .route("/workers", get(workers::page))
         .route("/datasets", get(datasets::page))
+        .route("/datasets/{name}", get(datasets::one))
         .route("/packs", get(packs::page))
         .route("/login", get(login::page).post(login::login))
         .route("/logout", post(login::logout))
-        .route("/assets/style.css", get(assets::style))
-        .route("/assets/live.js", get(assets::live))
+        .route("/packs/{name}", get(packs::one))
+        .route("/audit", get(audit::page))
+        .route("/ui/events", get(events::handle))
+        .route("/ui/thumbs/{sha256}", get(thumbs::handle))
+        .route("/ui/jobs", post(new_job::submit))
+        .route("/ui/jobs/estimate", post(new_job::estimate))
+        .route("/ui/jobs/preview", post(preview::start))
+        .route("/ui/jobs/{id}/preview", get(preview::look))
+        .route("/ui/jobs/{id}/pause", control(JobEvent::Pause))
+        .route("/ui/jobs/{id}/resume", control(JobEvent::Resume))
+        .route("/ui/jobs/{id}/cancel", control(JobEvent::Cancel))
+        .route("/ui/jobs/{id}/redrive/dry-run", post(actions::dry_run))
+        .route("/ui/jobs/{id}/redrive", post(actions::redrive))
+        .route("/ui/results/{task}/review", post(review::handle))
+        .route("/ui/results/{task}/credential", get(result::credential))
+        .route("/ui/workers/{boot}/drain", post(drain::handle))
+        .layer(middleware::from_fn_with_state(app.clone(), choose::project))
+        .route("/assets/{digest}/{name}", get(assets::handle))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, POLICY))
-        .layer(SetResponseHeaderLayer::overriding(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")))
+        .layer(SetResponseHeaderLayer::overriding(header::REFERRER_POLICY, HeaderValue::from_static("same-origin")))
 }
 
 /// A refusal as a page.

@@ -1,5 +1,6 @@
 //! A job's counts as one stacked bar.
 
+use domain::Stage;
 use std::collections::BTreeMap;
 use wire::http::v1::{Count, Job};
 
@@ -33,10 +34,25 @@ impl Progress {
         Self::of_counts(&job.counts)
     }
 
+    /// The same of counts as they are kept.
+    pub fn of_store(rows: &[store::Count]) -> Self {
+        Self::summed(rows.iter().map(|row| (row.phase.name().to_owned(), row.n)))
+    }
+
+    /// The same of one stage.
+    pub fn of_stage(job: &Job, stage: Stage) -> Self {
+        let rows = job.counts.iter().filter(|row| row.stage == stage);
+        Self::summed(rows.map(|row| (row.state.clone(), row.tasks)))
+    }
+
     fn of_counts(rows: &[Count]) -> Self {
+        Self::summed(rows.iter().map(|row| (row.state.clone(), row.tasks)))
+    }
+
+    fn summed(rows: impl Iterator<Item = (String, i64)>) -> Self {
         let mut counts = BTreeMap::<String, i64>::new();
-        for row in rows {
-            *counts.entry(row.state.clone()).or_default() += row.tasks;
+        for (state, tasks) in rows {
+            *counts.entry(state).or_default() += tasks;
         }
         let total: i64 = counts.values().sum();
         let (mut parts, mut reached) = (Vec::new(), 0);
@@ -73,7 +89,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::Stage;
 
     #[test]
     fn segments_fill_the_bar_without_gaps() {

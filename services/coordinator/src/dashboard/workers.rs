@@ -1,20 +1,110 @@
-//! `GET /workers`: every process heard of lately.
+//! `GET /workers`: every process heard of lately, and what each does now.
 
+use super::filters::{self, size};
 use super::{Page, render};
 use crate::app::App;
+use crate::http::problem::ApiError;
 use crate::http::workers;
 use askama::Template;
 use axum::extract::State;
+use domain::{JobId, TaskId};
+use std::collections::{BTreeMap, BTreeSet};
 use wire::http::v1::Worker;
+
+/// Tasks of a worker that are looked up at most; it holds two or three batches.
+const NAMED: usize = 256;
+
+/// Tasks of one kind that a worker holds.
+struct Held {
+    /// `edit green-hair`.
+    what: String,
+    /// The job's id and name.
+    job: Option<(JobId, String)>,
+    tasks: usize,
+    /// Mean of the parts done.
+    percent: String,
+}
+
+struct Row {
+    held: Vec<Held>,
+    memory: Option<String>,
+    /// Images per minute since it started.
+    rate: Option<String>,
+    busy: Option<String>,
+    worker: Worker,
+}
+
+impl Row {
+    fn can_drain(&self) -> bool {
+        self.worker.state == "live"
+    }
+}
+
+/// The table.
+#[derive(Template)]
+#[template(path = "workers_now.html")]
+pub struct Now {
+    rows: Vec<Row>,
+}
 
 #[derive(Template)]
 #[template(path = "workers.html")]
 struct WorkersPage {
     tab: &'static str,
-    workers: Vec<Worker>,
+    now: String,
+}
+
+/// What a task is: `edit green-hair`, and its job.
+type Named = (String, JobId, String);
+
+async fn named(app: &App, ids: &[TaskId]) -> Result<BTreeMap<TaskId, Named>, ApiError> {
+    let mut jobs = BTreeMap::new();
+    for seq in ids.iter().map(|id| id.job).collect::<BTreeSet<_>>() {
+        if let Some(job) = app.store.job_by_seq(seq).await? {
+            jobs.insert(seq, job);
+        }
+    }
+    let mut named = BTreeMap::new();
+    for task in app.store.tasks_named(ids).await? {
+        let Some(job) = jobs.get(&task.id.job) else { continue };
+        let edit = task.edit_no.and_then(|no| job.spec.edits.get(usize::try_from(no).ok()?));
+        let edit = edit.map(|edit| format!(" {}", edit.slug())).unwrap_or_default();
+        named.insert(task.id, (format!("{}{edit}", task.stage.name()), job.id, job.spec.name.clone()));
+    }
+    Ok(named)
+}
+
+fn row(worker: Worker, named: &BTreeMap<TaskId, Named>) -> Row {
+    let lived = (worker.last_seen - worker.first_seen).as_seconds_f64();
+    let mut kinds = BTreeMap::<Option<&Named>, (usize, f32)>::new();
+    for held in &worker.tasks {
+        let (tasks, done) = kinds.entry(named.get(&held.task)).or_default();
+        (*tasks, *done) = (*tasks + 1, *done + held.done.clamp(0.0, 1.0));
+    }
+    let held = kinds.into_iter().map(|(kind, (tasks, done))| Held {
+        what: kind.map_or_else(|| "other work".to_owned(), |(what, _, _)| what.clone()),
+        job: kind.map(|(_, id, name)| (*id, name.clone())),
+        tasks,
+        percent: format!("{:.0}", 100.0 * done / tasks as f32),
+    });
+    Row {
+        held: held.collect(),
+        memory: worker.memory_bytes.map(size),
+        rate: (lived > 0.0).then(|| format!("{:.1}", worker.images as f64 * 60.0 / lived)),
+        busy: (lived > 0.0).then(|| format!("{:.0} %", (worker.busy_ms as f64 / 10.0 / lived).min(100.0))),
+        worker,
+    }
+}
+
+/// The workers as they are now.
+pub async fn now(app: &App) -> Result<Now, ApiError> {
+    let workers = workers::list(app).await?;
+    let ids: Vec<TaskId> = workers.iter().flat_map(|w| w.tasks.iter().take(NAMED)).map(|held| held.task).collect();
+    let named = if ids.is_empty() { BTreeMap::new() } else { named(app, &ids).await? };
+    Ok(Now { rows: workers.into_iter().map(|worker| row(worker, &named)).collect() })
 }
 
 /// The page.
 pub async fn page(State(app): State<App>) -> Page {
-    render(&WorkersPage { tab: "workers", workers: workers::list(&app).await? })
+    render(&WorkersPage { tab: "workers", now: render(&now(&app).await?)?.0 })
 }

@@ -16,6 +16,8 @@ use wire::http::v1::{Job, Page};
 pub struct Filter {
     /// Only those in this state.
     pub state: Option<String>,
+    /// Only those with this text in their name, dataset or pack.
+    pub q: Option<String>,
     /// Cursor.
     pub after: Option<String>,
     /// Rows.
@@ -26,7 +28,10 @@ pub struct Filter {
 pub async fn list(app: &App, project: ProjectId, filter: &Filter) -> Result<Page<Job>, ApiError> {
     let limit = limit(filter.limit);
     let state = filter.state.as_deref().map(parse::<JobState>).transpose()?;
-    let rows = app.store.jobs(project, JobFilter { state }, cursor(filter.after.as_deref())?, limit).await?;
+    let rows = app
+        .store
+        .jobs(project, JobFilter { state, text: filter.q.as_deref() }, cursor(filter.after.as_deref())?, limit)
+        .await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|job| job.seq.to_string());
     let mut items = Vec::with_capacity(rows.len());
     for row in rows {

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::submit;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use domain::ProjectId;
 use domain::job::JobSpec;
 use serde_json::json;
 use store::Submitted;
@@ -23,6 +24,29 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
     key.map(str::to_owned).ok_or_else(rule)
 }
 
+/// Submits a job: 201 and the job when it is new, 200 and the earlier one when the same specification came with the same key before.
+pub async fn submit(
+    app: &App,
+    project: ProjectId,
+    actor: &Actor,
+    key: String,
+    spec: JobSpec,
+) -> Result<(StatusCode, Job), ApiError> {
+    let job = submit::resolve(app, project, key.clone(), Some(actor.described()), spec).await?;
+    let (status, row) = match app.store.submit(&job).await? {
+        Submitted::Created(row) => {
+            tracing::info!(job = %row.id, seq = row.seq, name = row.spec.name, "a job was submitted");
+            metrics::counter!("cfx_jobs_submitted_total").increment(1);
+            audit::note(app, actor, "job.submit", row.id, json!({ "name": row.spec.name })).await?;
+            app.wake.enqueue.notify_one();
+            (StatusCode::CREATED, row)
+        }
+        Submitted::Same(row) => (StatusCode::OK, row),
+        Submitted::KeyReused => return Err(ApiError::KeyReused(key)),
+    };
+    Ok((status, view(app, row).await?))
+}
+
 /// 201 when new, 200 when the same specification came with the same key before.
 pub async fn handle(
     State(app): State<App>,
@@ -32,17 +56,6 @@ pub async fn handle(
     Json(spec): Json<JobSpec>,
 ) -> Result<(StatusCode, axum::Json<Job>), ApiError> {
     let key = idempotency_key(&headers)?;
-    let job = submit::resolve(&app, project, key.clone(), Some(actor.described()), spec).await?;
-    let (status, row) = match app.store.submit(&job).await? {
-        Submitted::Created(row) => {
-            tracing::info!(job = %row.id, seq = row.seq, name = row.spec.name, "a job was submitted");
-            metrics::counter!("cfx_jobs_submitted_total").increment(1);
-            audit::note(&app, &actor, "job.submit", row.id, json!({ "name": row.spec.name })).await?;
-            app.wake.enqueue.notify_one();
-            (StatusCode::CREATED, row)
-        }
-        Submitted::Same(row) => (StatusCode::OK, row),
-        Submitted::KeyReused => return Err(ApiError::KeyReused(key)),
-    };
-    Ok((status, axum::Json(view(&app, row).await?)))
+    let (status, job) = submit(&app, project, &actor, key, spec).await?;
+    Ok((status, axum::Json(job)))
 }

@@ -12,12 +12,13 @@ mod datasets_new;
 pub mod extract;
 mod health;
 pub mod job_control;
+pub mod job_events;
 pub mod job_get;
 mod job_limits;
-mod job_retry;
+pub mod job_retry;
 mod job_seals;
 pub mod jobs_list;
-mod jobs_submit;
+pub mod jobs_submit;
 mod keys;
 mod metrics_text;
 mod packs_add;
@@ -28,12 +29,14 @@ pub mod problem;
 mod projects;
 pub mod record;
 pub mod results;
+pub mod reviews;
 pub mod serve;
-mod sources;
+pub mod sources;
 mod store_errors;
 pub mod tasks;
 mod tasks_control;
 mod whoami;
+pub mod worker_drain;
 pub mod workers;
 
 use crate::access::authenticate;
@@ -66,6 +69,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/packs/{name}", get(packs_list::one))
         .route("/v1/jobs", post(jobs_submit::handle).get(jobs_list::handle))
         .route("/v1/jobs/{id}", get(job_get::handle))
+        .route("/v1/jobs/{id}/events", get(job_events::handle))
         .route("/v1/jobs/{id}/pause", control(JobEvent::Pause))
         .route("/v1/jobs/{id}/resume", control(JobEvent::Resume))
         .route("/v1/jobs/{id}/cancel", control(JobEvent::Cancel))
@@ -81,8 +85,10 @@ pub fn router(app: App) -> Router {
         .route("/v1/tasks/{task}", get(tasks::one))
         .route("/v1/results/{task}", get(results::one))
         .route("/v1/results/{task}/companions/{kind}", get(companion::handle))
+        .route("/v1/results/{task}/review", put(reviews::handle))
         .route("/v1/records/{digest}", get(record::handle))
         .route("/v1/workers", get(workers::handle))
+        .route("/v1/workers/{boot}/drain", post(worker_drain::handle))
         .route("/v1/projects", get(projects::list))
         .route("/v1/projects/{name}", get(projects::one).post(projects::set))
         .route("/v1/keys", get(keys::handle))
@@ -95,7 +101,7 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics_text::handle))
-        .merge(dashboard::routes())
+        .merge(dashboard::routes(&app))
         .fallback(extract::not_found)
         .method_not_allowed_fallback(extract::method_not_allowed)
         // each endpoint has its own limit (extract::body), with a problem that says what to do

@@ -3,6 +3,7 @@
 use super::extract::{Project, Query, cursor, limit, parse};
 use super::job_get;
 use super::problem::ApiError;
+use super::reviews;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -20,13 +21,16 @@ pub struct Filter {
     pub verdict: Option<String>,
     /// Why it was rejected, for example `target-missed`.
     pub reason: Option<String>,
+    /// A reviewer's decision: `flagged`, `rejected` or `approved`.
+    pub review: Option<String>,
     /// Cursor.
     pub after: Option<String>,
     /// Rows.
     pub limit: Option<u32>,
 }
 
-fn view(row: ResultRow, job: &JobRow) -> EditResult {
+/// A result as it is answered.
+pub fn view(row: ResultRow, job: &JobRow) -> EditResult {
     let edit = usize::try_from(row.edit_no).ok().and_then(|no| job.spec.edits.get(no));
     EditResult {
         task: row.task,
@@ -46,11 +50,12 @@ fn view(row: ResultRow, job: &JobRow) -> EditResult {
         rejected_for: row.rejected_for,
         gpu_ms: row.gpu_ms,
         created_at: row.created_at,
+        review: row.review.map(reviews::told),
     }
 }
 
 /// The verdict asked for, also by the name that records give it.
-fn verdict(text: &str) -> Result<VerdictKind, ApiError> {
+pub fn verdict(text: &str) -> Result<VerdictKind, ApiError> {
     match text {
         "accept" => Ok(VerdictKind::Accepted),
         "reject" => Ok(VerdictKind::Rejected),
@@ -59,7 +64,7 @@ fn verdict(text: &str) -> Result<VerdictKind, ApiError> {
 }
 
 /// The number of the edit with this slug.
-fn edit_no(job: &JobRow, slug: &str) -> Result<i16, ApiError> {
+pub fn edit_no(job: &JobRow, slug: &str) -> Result<i16, ApiError> {
     let found = job.spec.edits.iter().position(|edit| edit.slug() == slug).and_then(|no| i16::try_from(no).ok());
     found.ok_or_else(|| {
         let slugs: Vec<String> = job.spec.edits.iter().map(EditSpec::slug).collect();
@@ -74,6 +79,7 @@ pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<EditR
         edit_no: filter.edit.as_deref().map(|slug| edit_no(job, slug)).transpose()?,
         verdict: filter.verdict.as_deref().map(verdict).transpose()?,
         reason: filter.reason.as_deref().map(parse).transpose()?,
+        decision: filter.review.as_deref().map(parse).transpose()?,
     };
     let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
     let rows = app.store.results(job.seq, asked, after, limit).await?;

@@ -5,7 +5,7 @@ use crate::app::App;
 use axum::Json;
 use axum::extract::State;
 use store::WorkerState;
-use wire::http::v1::{Page, Worker};
+use wire::http::v1::{HeldTask, Page, Worker};
 
 /// All of them; the store forgets processes that ended long ago.
 pub async fn list(app: &App) -> Result<Vec<Worker>, ApiError> {
@@ -19,9 +19,11 @@ pub async fn list(app: &App) -> Result<Vec<Worker>, ApiError> {
             version: said.version,
             state: state(row.state).to_owned(),
             running: said.running.len() as i64,
+            tasks: said.running.iter().map(|held| HeldTask { task: held.task, done: held.done }).collect(),
             images: said.images,
             busy_ms: said.busy_ms,
             waits_for: said.waits_for,
+            memory_bytes: said.memory_bytes,
             first_seen: row.first_seen,
             last_seen: row.last_seen,
         }

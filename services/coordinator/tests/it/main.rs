@@ -3,6 +3,7 @@
 mod access;
 mod bad_input;
 mod counterfactuals;
+mod dashboard;
 mod hostile;
 mod http;
 mod life_of_a_job;

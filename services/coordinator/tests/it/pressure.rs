@@ -28,6 +28,7 @@ fn worker() -> HeartbeatRow {
         busy_ms: 0,
         waits_for: None,
         control_queue: None,
+        memory_bytes: None,
     }
 }
 

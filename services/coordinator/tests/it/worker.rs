@@ -91,6 +91,7 @@ async fn beat(boot: BootId, publisher: Publisher) {
             busy_ms: 0,
             waits_for: None,
             control_queue: None,
+            memory_bytes: None,
         });
         let body = serde_json::to_vec(&heartbeat).expect("a heartbeat has a JSON form");
         // a broker that is away hears the next one

@@ -57,7 +57,7 @@ async fn jobs_are_listed_by_page_and_state() {
     let first = list(JobFilter::default(), None).await;
     assert_eq!(first, [seqs[4], seqs[3], seqs[2]]);
     assert_eq!(list(JobFilter::default(), first.last().copied()).await, [seqs[1], seqs[0]]);
-    assert_eq!(list(JobFilter { state: Some(JobState::Cancelled) }, None).await, [seqs[1]]);
+    assert_eq!(list(JobFilter { state: Some(JobState::Cancelled), text: None }, None).await, [seqs[1]]);
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn a_list_holds_exactly_what_its_filter_says() {
             (VerdictKind::Rejected, verdicts[&edit_no].rejected),
             (VerdictKind::Unjudged, verdicts[&edit_no].unjudged),
         ] {
-            let filter = ResultFilter { edit_no: Some(edit_no), verdict: Some(verdict), reason: None };
+            let filter = ResultFilter { edit_no: Some(edit_no), verdict: Some(verdict), reason: None, decision: None };
             let rows = list(filter).await;
             assert_eq!(rows.len() as i64, n, "{filter:?}");
             assert!(rows.iter().all(|r| r.rejected_for.is_empty() != (verdict == VerdictKind::Rejected)));

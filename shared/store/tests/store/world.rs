@@ -259,6 +259,7 @@ pub fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
         busy_ms: 10,
         waits_for: None,
         control_queue: None,
+        memory_bytes: None,
     }
 }
 

@@ -258,6 +258,9 @@ pub struct Heartbeat {
     /// is gone. None while it connects again, and from versions that do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_queue: Option<String>,
+    /// Resident memory of the process in bytes, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
 }
 
 /// What keeps a worker from taking more work.

@@ -10,6 +10,7 @@ use domain::ids::{DatasetId, JobId, TaskId};
 use domain::job::JobSpec;
 use domain::job_state::JobState;
 use domain::record::Verdict;
+use domain::review::Decision;
 use domain::{Digest, Landmarks, Limits, Reason, Stage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -428,6 +429,35 @@ pub struct EditResult {
     pub gpu_ms: f64,
     /// When it was committed.
     pub created_at: DateTime<Utc>,
+    /// What a reviewer said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
+}
+
+/// The latest word of a reviewer on a result. It stands beside the verdict and never changes it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Review {
+    /// What was decided.
+    pub decision: Decision,
+    /// Why, in the reviewer's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// Who.
+    pub reviewer: String,
+    /// When, by the database's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// Sets a result's review, in place of an earlier one.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetReview {
+    /// `flagged`, `rejected` or `approved`; absent takes the review away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// Why; at most 2,000 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// A file that a record names beside its output, as it may leave: with a Content Credential.
@@ -681,6 +711,9 @@ pub struct Worker {
     pub state: String,
     /// Tasks it holds.
     pub running: i64,
+    /// Which they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<HeldTask>,
     /// Images finished.
     pub images: i64,
     /// Milliseconds of tensor work.
@@ -688,8 +721,20 @@ pub struct Worker {
     /// What keeps it from taking more work, for example `storage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// Resident memory of the process in bytes, as it last said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<i64>,
     /// First sign of life, by the database's clock.
     pub first_seen: DateTime<Utc>,
     /// Last sign of life.
     pub last_seen: DateTime<Utc>,
+}
+
+/// A task that a worker holds.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct HeldTask {
+    /// The task.
+    pub task: TaskId,
+    /// Part done, 0 to 1.
+    pub done: f32,
 }

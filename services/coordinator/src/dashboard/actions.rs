@@ -1,0 +1,91 @@
+//! What a job's page can do to it: pause, resume, cancel, and try dead tasks again after a dry run has shown which.
+
+use super::filters;
+use super::job;
+use super::ui::{Form, Fragment, fragment, noticed};
+use crate::app::App;
+use crate::http::extract::{Actor, Json, Project, parse};
+use crate::http::{job_control, job_get, job_retry};
+use askama::Template;
+use axum::extract::{Path, State};
+use domain::JobId;
+use domain::job_state::JobEvent;
+use wire::http::v1::{Retried, Retry};
+
+/// `POST /ui/jobs/{id}/pause`, `resume` and `cancel`: the moving part of the page after it.
+pub async fn control(
+    event: JobEvent,
+    State(app): State<App>,
+    Project(project): Project,
+    actor: Actor,
+    Path(id): Path<String>,
+) -> Fragment {
+    let id: JobId = parse(&id)?;
+    let _ = job_control::handle(event, State(app.clone()), Project(project), actor, Path(id.to_string())).await?;
+    let now = job::now(&app, job_get::find(&app, project, id).await?).await?;
+    let (title, text) = match event {
+        JobEvent::Pause => ("Paused", "What workers have is finished; nothing more is handed out."),
+        JobEvent::Resume => ("Resumed", "Tasks are handed out again."),
+        _ => ("Cancelled", "Workers drop what they have; no further result is taken."),
+    };
+    noticed(&now, title, text)
+}
+
+/// Which dead tasks.
+#[derive(serde::Deserialize)]
+pub struct Choice {
+    /// Only those dead for this reason; all when empty.
+    #[serde(default)]
+    reason: String,
+}
+
+impl Choice {
+    fn retry(&self, dry_run: bool) -> Result<Retry, crate::http::problem::ApiError> {
+        let reason = Some(self.reason.as_str()).filter(|r| !r.is_empty()).map(parse).transpose()?;
+        Ok(Retry { reason, dry_run })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "redrive.html")]
+struct Redrive {
+    id: JobId,
+    reason: String,
+    retried: Retried,
+}
+
+async fn retried(
+    app: App,
+    project: Project,
+    actor: Actor,
+    id: &str,
+    choice: &Choice,
+    dry_run: bool,
+) -> Result<Redrive, super::ui::Denied> {
+    let id: JobId = parse(id)?;
+    let path = Path(id.to_string());
+    let axum::Json(retried) = job_retry::handle(State(app), project, actor, path, Json(choice.retry(dry_run)?)).await?;
+    Ok(Redrive { id, reason: choice.reason.clone(), retried })
+}
+
+/// `POST /ui/jobs/{id}/redrive/dry-run`: what would be tried again, with the button that does it.
+pub async fn dry_run(
+    State(app): State<App>,
+    project: Project,
+    actor: Actor,
+    Path(id): Path<String>,
+    Form(choice): Form<Choice>,
+) -> Fragment {
+    fragment(&retried(app, project, actor, &id, &choice, true).await?)
+}
+
+/// `POST /ui/jobs/{id}/redrive`
+pub async fn redrive(
+    State(app): State<App>,
+    project: Project,
+    actor: Actor,
+    Path(id): Path<String>,
+    Form(choice): Form<Choice>,
+) -> Fragment {
+    fragment(&retried(app, project, actor, &id, &choice, false).await?)
+}

@@ -1,0 +1,55 @@
+//! `PUT /v1/results/{task}/review`: what a person says of a result. It stands beside the verdict and never changes it; what was said
+//! before is in the audit log.
+
+use super::audit;
+use super::extract::{Actor, Json, Project, parse};
+use super::problem::ApiError;
+use super::results;
+use crate::app::App;
+use axum::extract::{Path, State};
+use domain::{ProjectId, TaskId};
+use serde_json::json;
+use wire::http::v1::{EditResult, Review, SetReview};
+
+/// Longest note, in characters.
+const LONGEST_NOTE: usize = 2_000;
+
+/// A review as it is answered.
+pub fn told(review: store::Review) -> Review {
+    Review { decision: review.decision, note: review.note, reviewer: review.reviewer, at: review.at }
+}
+
+/// Sets or takes away the review; the result with it.
+pub async fn set(
+    app: &App,
+    project: ProjectId,
+    actor: &Actor,
+    task: TaskId,
+    review: SetReview,
+) -> Result<EditResult, ApiError> {
+    let before = results::find(app, project, task).await?;
+    let note = review.note.trim();
+    if note.chars().count() > LONGEST_NOTE {
+        return Err(ApiError::InvalidRequest(format!("note is longer than {LONGEST_NOTE} characters; shorten it")));
+    }
+    let changed = match review.decision {
+        Some(decision) => app.store.review(task, decision, note, &actor.0).await?,
+        None => app.store.unreview(task).await?,
+    };
+    if changed {
+        let detail = json!({ "decision": review.decision, "note": note, "before": before.review });
+        audit::note(app, actor, "result.review", task, detail).await?;
+    }
+    results::find(app, project, task).await
+}
+
+/// The endpoint.
+pub async fn handle(
+    State(app): State<App>,
+    Project(project): Project,
+    actor: Actor,
+    Path(task): Path<String>,
+    Json(review): Json<SetReview>,
+) -> Result<axum::Json<EditResult>, ApiError> {
+    set(&app, project, &actor, parse(&task)?, review).await.map(axum::Json)
+}

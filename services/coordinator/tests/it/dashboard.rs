@@ -1,0 +1,205 @@
+//! Pages and what they ask for, called in process: every page is rendered, streams go on where they were, reviews stand beside
+//! verdicts, pictures are small.
+
+use crate::support::{Bench, job};
+use anyhow::{Context as _, Result};
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use domain::Digest;
+use futures_util::StreamExt as _;
+use image::RgbImage;
+use serde_json::{Value, json};
+use std::io::Cursor;
+use std::time::Duration;
+use wire::http::v1::{Job, Page};
+
+async fn page(bench: &Bench, path: &str) -> Result<String> {
+    let answer = bench.router_get(path).await?;
+    let status = answer.status();
+    let policy = answer.headers().get(header::CONTENT_SECURITY_POLICY).context(path.to_owned())?.to_str()?.to_owned();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
+    let text = String::from_utf8(body.to_vec())?;
+    assert_eq!(status, StatusCode::OK, "{path}: {text}");
+    // what a strict policy would refuse, and names of files that there are none of
+    for inline in ["<style", "onclick=", " style=", "javascript:", "src=\"\"", "href=\"\""] {
+        assert!(!text.contains(inline), "{path} has {inline}");
+    }
+    Ok(text)
+}
+
+async fn form(bench: &Bench, path: &str, fields: &str) -> Result<(StatusCode, axum::http::HeaderMap, String)> {
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let answer = tower::ServiceExt::oneshot(bench.router.clone(), request.body(Body::from(fields.to_owned()))?).await?;
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
+    Ok((status, headers, String::from_utf8(body.to_vec())?))
+}
+
+async fn with_job() -> Result<(Bench, Job)> {
+    let bench = Bench::new().await?;
+    bench.dataset("faces", 3).await?;
+    bench.dataset("train", 2).await?;
+    bench.pack().await?;
+    let (status, answer) = bench.post("/v1/jobs", &job("<b>bold</b> & \"quoted\""), &[]).await?;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    Ok((bench, serde_json::from_value(answer)?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_rendered_with_nothing_that_the_policy_refuses() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    for path in ["/", "/jobs/new", "/workers", "/datasets", "/datasets/faces", "/packs", "/packs/facesjs-64", "/audit"]
+    {
+        page(&bench, path).await?;
+    }
+    let id = job.id;
+    for path in ["", "/gallery", "/gallery?view=sources", "/gallery?sort=-preservation", "/gallery?review=flagged"] {
+        let text = page(&bench, &format!("/jobs/{id}{path}")).await?;
+        assert!(text.contains("&#60;b&#62;bold") && !text.contains("<b>bold"), "{path} escapes texts of users");
+    }
+    assert!(page(&bench, "/?q=BOLD&state=accepting").await?.contains(&id.to_string()));
+    assert!(page(&bench, "/?q=nothing").await?.contains("No job fits"));
+    for (path, status) in [
+        ("/jobs/job_00000000000000000000000000000000", 404),
+        ("/jobs/x", 400),
+        ("/datasets/none", 404),
+        ("/results/1-99", 404),
+        ("/?project=unheard-of", 404),
+    ] {
+        let (found, kind, body) = bench.get(path).await?;
+        assert_eq!((found.as_u16(), kind.as_str()), (status, "text/html; charset=utf-8"), "{path}");
+        assert!(String::from_utf8_lossy(&body).contains("All jobs"), "{path}");
+    }
+    // nobody made a project by looking for it
+    assert!(bench.app.store.project("unheard-of").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_followed_by_events_and_goes_on_after_a_lost_connection() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    let path = format!("/v1/jobs/{}/events", job.id);
+    let open = async |last: Option<&str>| -> Result<axum::response::Response> {
+        let mut request = Request::get(&path);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        Ok(tower::ServiceExt::oneshot(bench.router.clone(), request.body(Body::empty())?).await?)
+    };
+    let answer = open(None).await?;
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
+    let mut stream = answer.into_body().into_data_stream();
+    let event = async |stream: &mut axum::body::BodyDataStream| -> Result<String> {
+        let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await?.context("it goes on")??;
+        Ok(String::from_utf8(chunk.to_vec())?)
+    };
+    let field = |event: &str, name: &str| {
+        event.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap_or_default().to_owned()
+    };
+    let first = event(&mut stream).await?;
+    let told: Job = serde_json::from_str(&field(&first, "data"))?;
+    assert_eq!((told.id, field(&first, "event").as_str()), (job.id, "job"));
+    let seen = field(&first, "id");
+    // who has seen this state hears of the next one only
+    let mut again = open(Some(&seen)).await?.into_body().into_data_stream();
+    assert!(tokio::time::timeout(Duration::from_millis(900), again.next()).await.is_err());
+    let (status, _) = bench.post(&format!("/v1/jobs/{}/cancel", job.id), &json!({}), &[]).await?;
+    assert_eq!(status, StatusCode::OK);
+    for stream in [&mut stream, &mut again] {
+        let next = event(stream).await?;
+        let told: Job = serde_json::from_str(&field(&next, "data"))?;
+        assert!(told.state.is_terminal() && field(&next, "id") != seen, "{next}");
+        let end = event(stream).await?;
+        assert!(end.contains("event: end"), "{end}");
+        assert!(stream.next().await.is_none());
+    }
+    let last = field(&event(&mut open(None).await?.into_body().into_data_stream()).await?, "id");
+    assert_eq!(open(Some(&last)).await?.status(), StatusCode::NO_CONTENT);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_act_as_the_interface_does_and_are_audited() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    let ui = |what: &str| format!("/ui/jobs/{}/{what}", job.id);
+    // its tasks are written first
+    while coordinator::enqueue::write_slice(
+        &bench.app.store,
+        100,
+        &bench.app.store.job_by_seq(job.seq).await?.context("it is there")?,
+    )
+    .await?
+        > 0
+    {}
+    let (status, _, text) = form(&bench, &ui("pause"), "").await?;
+    assert!(status.is_success() && text.contains("state paused") && text.contains("Resume"), "{text}");
+    let (status, _, text) = form(&bench, &ui("resume"), "").await?;
+    assert!(status.is_success() && text.contains("Pause"), "{text}");
+    let (_, _, text) = form(&bench, &ui("redrive/dry-run"), "reason=truncated").await?;
+    assert!(text.contains("nothing to retry"), "{text}");
+    let (status, headers, text) = form(&bench, &ui("redrive/dry-run"), "reason=bad+luck").await?;
+    assert!(
+        status == StatusCode::BAD_REQUEST && headers["hx-retarget"] == "#notices" && text.contains("alert"),
+        "{text}"
+    );
+    let (_, _, text) = form(&bench, &ui("cancel"), "").await?;
+    assert!(text.contains("state cancelled"), "{text}");
+    let (status, _, text) = form(&bench, &ui("resume"), "").await?;
+    assert!(status == StatusCode::CONFLICT && text.contains("alert"), "{text}");
+
+    let fields = "name=a&dataset=faces&pack=facesjs-64&texts=a+face+with+green+hair%0Aa+face+with+blue+skin&method=clip-nce&strengths=1,2&seeds=0";
+    let (status, _, text) = form(&bench, "/ui/jobs/estimate", fields).await?;
+    assert!(status.is_success() && text.contains("12 images") && text.contains("no worker"), "{text}");
+    let (status, headers, text) = form(&bench, "/ui/jobs", &format!("{fields}&key=once")).await?;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let led = headers["hx-redirect"].to_str()?.to_owned();
+    let (_, headers, _) = form(&bench, "/ui/jobs", &format!("{fields}&key=once")).await?;
+    assert_eq!(headers["hx-redirect"].to_str()?, led, "a form that is sent twice is one job");
+    let (status, _, text) = form(&bench, "/ui/jobs", &fields.replace("texts=a", "texts=")).await?;
+    assert!(status.is_success() || text.contains("alert"), "{text}");
+    let (status, _, text) = form(&bench, "/ui/jobs/preview", fields).await?;
+    assert!(status.is_success() && text.contains("0 of 2 done"), "{text}");
+
+    let log: Page<wire::http::v1::AuditEntry> = bench.read("/v1/audit").await?;
+    let actions: Vec<&str> = log.items.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["job.cancel", "job.resume", "job.pause"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reviews_and_drains_name_what_there_is_not() -> Result<()> {
+    let bench = Bench::new().await?;
+    let review = |body: Value| {
+        let request = Request::put("/v1/results/1-1/review").header(header::CONTENT_TYPE, "application/json");
+        bench.send(request.body(Body::from(body.to_string())).expect("a request"))
+    };
+    let (status, _, body) = review(json!({ "decision": "flagged" })).await?;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{}", String::from_utf8_lossy(&body));
+    let (status, _, body) = review(json!({ "decision": "meh" })).await?;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{}", String::from_utf8_lossy(&body));
+    let path = "/v1/workers/boot_00000000000000000000000000000000/drain";
+    let (status, answer) = bench.post(path, &json!({}), &[]).await?;
+    assert_eq!((status, answer["code"].as_str()), (StatusCode::NOT_FOUND, Some("not_found")));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thumbnails_are_small_and_what_is_no_image_harms_nobody() -> Result<()> {
+    let bench = Bench::new().await?;
+    let large = RgbImage::from_fn(2_000, 1_000, |x, y| image::Rgb([x as u8, y as u8, (x / 8) as u8]));
+    let mut png = Cursor::new(Vec::new());
+    large.write_to(&mut png, image::ImageFormat::Png)?;
+    let digest = bench.app.artifacts.put(png.into_inner()).await?;
+    let (status, kind, body) = bench.get(&format!("/ui/thumbs/{digest}")).await?;
+    let small = image::load_from_memory(&body)?;
+    assert_eq!((status, small.width(), small.height()), (StatusCode::OK, 256, 128), "{kind}");
+    assert!(body.len() < 40_000, "{} bytes", body.len());
+    let text = bench.app.artifacts.put(b"<script>alert(1)</script>".to_vec()).await?;
+    let (status, kind, body) = bench.get(&format!("/ui/thumbs/{text}")).await?;
+    assert_eq!((status, kind.as_str()), (StatusCode::OK, "image/svg+xml"));
+    assert!(!String::from_utf8_lossy(&body).contains("script"));
+    let (status, _, _) = bench.get(&format!("/ui/thumbs/{}", Digest::of("absent"))).await?;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    Ok(())
+}
