@@ -68,6 +68,7 @@ async fn beat(publisher: Publisher, boot: BootId, class: String) {
         images: 0,
         busy_ms: 0,
         waits_for: None,
+        memory_bytes: None,
         control_queue: None,
     });
     loop {

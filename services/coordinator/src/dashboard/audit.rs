@@ -1,6 +1,7 @@
 //! `GET /audit`: who changed what, newest first.
 
 use super::{Page, render};
+use crate::access::Principal;
 use crate::app::App;
 use crate::http::audit;
 use crate::http::extract::{Paging, Query};
@@ -35,7 +36,7 @@ fn row(entry: AuditEntry) -> Row {
 }
 
 /// The page.
-pub async fn page(State(app): State<App>, Query(paging): Query<Paging>) -> Page {
-    let axum::Json(page) = audit::handle(State(app), Query(paging)).await?;
+pub async fn page(State(app): State<App>, principal: Principal, Query(paging): Query<Paging>) -> Page {
+    let axum::Json(page) = audit::handle(State(app), principal, Query(paging)).await?;
     render(&AuditPage { tab: "audit", rows: page.items.into_iter().map(row).collect(), next: page.next })
 }

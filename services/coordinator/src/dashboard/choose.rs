@@ -2,6 +2,7 @@
 //! so that handlers, and whoever checks what a reader may see, know one way of asking.
 
 use super::refused::Refused;
+use crate::access::Principal;
 use crate::app::App;
 use crate::http::extract::is_name;
 use crate::http::problem::ApiError;
@@ -32,6 +33,13 @@ pub async fn project(State(app): State<App>, mut request: Request, next: Next) -
     let Some(name) = name.filter(|_| !request.headers().contains_key("cfx-project")) else {
         return next.run(request).await;
     };
+    // Whoever checked what the key is for looked before the header was there.
+    if request.extensions().get::<Principal>().is_some_and(|principal| !principal.reach.includes(&name)) {
+        return match asked {
+            Some(_) => Refused(ApiError::NotFound(format!("there is no project '{name}'"))).into_response(),
+            None => next.run(request).await,
+        };
+    }
     // A project is not made by looking for it.
     match app.store.project(&name).await {
         Ok(Some(_)) => {}

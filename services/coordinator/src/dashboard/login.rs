@@ -50,7 +50,7 @@ struct LogoutForm {
 pub fn address(then: Option<&Uri>) -> String {
     let then = then.and_then(Uri::path_and_query).map(|address| address.as_str()).filter(|address| *address != "/");
     match then {
-        Some(then) => format!("/login?then={}", super::gallery::percent(then)),
+        Some(then) => format!("/login?then={}", super::filters::percent(then)),
         None => "/login".to_owned(),
     }
 }

@@ -64,6 +64,11 @@ const fn page(path: &'static str, needs: Needs) -> Rule {
     Rule { method: Method::GET, path, needs, surface: Surface::Page }
 }
 
+/// What a page asks to be changed, or asks by POST because of its size.
+const fn change(path: &'static str, needs: Needs) -> Rule {
+    Rule { method: Method::POST, path, needs, surface: Surface::Page }
+}
+
 const fn form(path: &'static str, needs: Needs) -> Rule {
     Rule { method: Method::POST, path, needs, surface: Surface::Form }
 }
@@ -100,8 +105,12 @@ pub static RULES: &[Rule] = &[
     api(Method::GET, "/v1/jobs/{id}/pairs", Needs::Key(Read)),
     api(Method::GET, "/v1/tasks/{task}", Needs::Key(Read)),
     api(Method::GET, "/v1/results/{task}", Needs::Key(Read)),
+    api(Method::GET, "/v1/results/{task}/companions/{kind}", Needs::Key(Read)),
+    api(Method::PUT, "/v1/results/{task}/review", Needs::Key(Operate)),
+    api(Method::GET, "/v1/jobs/{id}/events", Needs::Key(Read)),
     api(Method::GET, "/v1/records/{digest}", Needs::Key(Read)),
     api(Method::GET, "/v1/workers", Needs::Key(Read)),
+    api(Method::POST, "/v1/workers/{boot}/drain", Needs::Everywhere(Operate)),
     api(Method::GET, "/v1/projects", Needs::Key(Read)),
     api(Method::GET, "/v1/projects/{name}", Needs::Key(Read)),
     api(Method::POST, "/v1/projects/{name}", Needs::Everywhere(Admin)),
@@ -117,14 +126,32 @@ pub static RULES: &[Rule] = &[
     api(Method::GET, "/readyz", Needs::Nothing),
     api(Method::GET, "/metrics", Needs::Metrics),
     page("/", Needs::Key(Read)),
+    page("/jobs/new", Needs::Key(Read)),
     page("/jobs/{id}", Needs::Key(Read)),
     page("/jobs/{id}/gallery", Needs::Key(Read)),
     page("/results/{task}", Needs::Key(Read)),
+    page("/tasks/{task}", Needs::Key(Read)),
     page("/workers", Needs::Key(Read)),
     page("/datasets", Needs::Key(Read)),
+    page("/datasets/{name}", Needs::Key(Read)),
     page("/packs", Needs::Key(Read)),
-    page("/assets/style.css", Needs::Nothing),
-    page("/assets/live.js", Needs::Nothing),
+    page("/packs/{name}", Needs::Key(Read)),
+    page("/audit", Needs::Key(Read)),
+    page("/assets/{digest}/{name}", Needs::Nothing),
+    page("/ui/events", Needs::Key(Read)),
+    page("/ui/thumbs/{sha256}", Needs::Key(Read)),
+    page("/ui/results/{task}/credential", Needs::Key(Read)),
+    page("/ui/jobs/{id}/preview", Needs::Key(Read)),
+    change("/ui/jobs/estimate", Needs::Key(Read)),
+    change("/ui/jobs", Needs::Key(Submit)),
+    change("/ui/jobs/preview", Needs::Key(Submit)),
+    change("/ui/jobs/{id}/pause", Needs::Key(Operate)),
+    change("/ui/jobs/{id}/resume", Needs::Key(Operate)),
+    change("/ui/jobs/{id}/cancel", Needs::Key(Operate)),
+    change("/ui/jobs/{id}/redrive/dry-run", Needs::Key(Operate)),
+    change("/ui/jobs/{id}/redrive", Needs::Key(Operate)),
+    change("/ui/results/{task}/review", Needs::Key(Operate)),
+    change("/ui/workers/{boot}/drain", Needs::Everywhere(Operate)),
     page("/login", Needs::Nothing),
     form("/login", Needs::Nothing),
     form("/logout", Needs::Key(Read)),

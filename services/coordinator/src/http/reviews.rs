@@ -33,7 +33,7 @@ pub async fn set(
         return Err(ApiError::InvalidRequest(format!("note is longer than {LONGEST_NOTE} characters; shorten it")));
     }
     let changed = match review.decision {
-        Some(decision) => app.store.review(task, decision, note, &actor.0).await?,
+        Some(decision) => app.store.review(task, decision, note, &actor.name).await?,
         None => app.store.unreview(task).await?,
     };
     if changed {

@@ -38,13 +38,16 @@ impl Reconciler for Measure {
     }
 }
 
+/// A state by its name, and how many of a queue are in it.
+type State = (&'static str, fn(&QueueDepth) -> i64);
+
 impl Measure {
     /// Tasks that wait and the work they are, by stage; a stage without any is zero, not gone.
     async fn queue_depth(&self) -> Result<(), LoopError> {
         let depth = self.app.store.queue_depth().await?;
         for stage in Stage::ALL {
             let of = || depth.iter().filter(|d| d.stage == stage.name());
-            let states: [(&str, fn(&QueueDepth) -> i64); 5] = [
+            let states: [State; 5] = [
                 ("ready", |d| d.ready),
                 ("blocked", |d| d.blocked),
                 ("retrying", |d| d.retrying),
