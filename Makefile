@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers interop rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers interop browser rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -84,6 +84,9 @@ full-size: install libtorch up ## networks of true size on the CPU, their memory
 interop: install libtorch build up ## exports, credentials and seals read by programs that nobody here wrote (PyPI, 700 MB; exiftool)
 	@tests/interop/exports.sh
 	@tests/interop/credentials.sh
+
+browser: install libtorch build up ## every page of the dashboard in Chromium, with axe-core and screenshots (npm; root: chromium)
+	@tests/browser/run.sh
 
 rabbitmq4: install libtorch build up ## the tests that speak to RabbitMQ, against RabbitMQ 4 (root: another Debian under .local, 600 MB)
 	@$(local)/rabbitmq4.sh test

@@ -2,6 +2,7 @@
 
 mod audits;
 mod broker_loss;
+mod browser;
 mod cancel;
 mod exports;
 mod framing;

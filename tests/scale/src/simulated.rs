@@ -69,6 +69,7 @@ async fn beat(publisher: Publisher, boot: BootId, class: String) {
         busy_ms: 0,
         waits_for: None,
         control_queue: None,
+        memory_bytes: None,
     });
     loop {
         say(&publisher, &message).await;
