@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers interop observe rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers interop observe browser rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -87,6 +87,9 @@ interop: install libtorch build up ## exports, credentials and seals read by pro
 
 observe: install libtorch build up ## alert rules, boards and metrics, by Prometheus's own tool
 	@tests/observe/metrics.sh
+
+browser: install libtorch build up ## every page of the dashboard in Chromium, with axe-core and screenshots (npm; root: chromium)
+	@tests/browser/run.sh
 
 rabbitmq4: install libtorch build up ## the tests that speak to RabbitMQ, against RabbitMQ 4 (root: another Debian under .local, 600 MB)
 	@$(local)/rabbitmq4.sh test

@@ -3,6 +3,7 @@
 mod access;
 mod audits;
 mod broker_loss;
+mod browser;
 mod cancel;
 mod exports;
 mod framing;

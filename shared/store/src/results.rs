@@ -224,7 +224,11 @@ impl Store {
     }
 
     pub(crate) async fn results_among(&self, job_seq: i64, nos: &[i32]) -> Result<Vec<ResultRow>, StoreError> {
-        let sql = select_results!("results r", "WHERE r.job_seq = $1 AND r.no = ANY($2)");
+        // taken before anything is joined to them, as in `results`
+        let sql = concat!(
+            "-- results: named\nWITH page AS MATERIALIZED (SELECT * FROM results WHERE job_seq = $1 AND no = ANY($2)) ",
+            select_results!("page r", "")
+        );
         let rows: Vec<Row> = sqlx::query_as(sql).bind(job_seq).bind(nos).fetch_all(&self.pool).await?;
         rows.into_iter().map(ResultRow::try_from).collect()
     }

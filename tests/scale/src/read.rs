@@ -17,7 +17,8 @@ pub async fn measure(rig: &Rig, job: &JobRow) -> Result<Value> {
     let results =
         "INSERT INTO results (job_seq, no, edit_no, ordinal, strength, seed, key, image, reconstruction, record,
             metrics, gpu_ms, epoch, boot)
-        SELECT job_seq, no, edit_no, ordinal, strength, seed, key, key, needs, key, '{}', 50, 1, gen_random_uuid()
+        SELECT job_seq, no, edit_no, ordinal, strength, seed, key, key, needs, key,
+               jsonb_build_object('preservation', random()), 50, 1, gen_random_uuid()
         FROM tasks WHERE job_seq = $1 AND stage = 'edit' ORDER BY no";
     let made = sqlx::query(results).bind(job.seq).execute(&rig.pool).await?.rows_affected();
     let id = job.id;
@@ -25,6 +26,15 @@ pub async fn measure(rig: &Rig, job: &JobRow) -> Result<Value> {
     let paths = [
         ("job_page", format!("/jobs/{id}")),
         ("list_page", "/".to_owned()),
+        ("list_page_by_text", "/?q=no-op".to_owned()),
+        ("gallery_page", format!("/jobs/{id}/gallery")),
+        ("gallery_page_deep", format!("/jobs/{id}/gallery?after={deep}")),
+        ("gallery_page_by_source", format!("/jobs/{id}/gallery?view=sources&after={deep}")),
+        ("gallery_page_by_score", format!("/jobs/{id}/gallery?sort=-preservation")),
+        ("gallery_page_by_review", format!("/jobs/{id}/gallery?review=flagged")),
+        ("new_job_page", "/jobs/new".to_owned()),
+        ("workers_page", "/workers".to_owned()),
+        ("audit_page", "/audit".to_owned()),
         ("rollup", format!("/v1/jobs/{id}")),
         ("job_list", "/v1/jobs?limit=100".to_owned()),
         ("results", format!("/v1/jobs/{id}/results?limit=100")),
