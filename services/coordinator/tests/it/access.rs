@@ -34,8 +34,17 @@ fn asked(method: &Method, path: &str, token: Option<&str>, body: &str) -> Result
 
 /// Status and, for a problem, its code and sentence.
 async fn told(bench: &Bench, request: Request<Body>) -> Result<(u16, String, String)> {
-    let (status, _, body) = bench.send(request).await?;
-    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let answer = bench.answer(request).await?;
+    let status = answer.status();
+    // a stream of events has no end to wait for, and a refusal is none
+    let media = answer.headers().get(header::CONTENT_TYPE).cloned();
+    let problem: Value = match media {
+        Some(media) if media.as_bytes().starts_with(b"text/event-stream") => Value::Null,
+        _ => {
+            let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
+            serde_json::from_slice(&body).unwrap_or_default()
+        }
+    };
     let text = |field: &str| problem[field].as_str().unwrap_or_default().to_owned();
     Ok((status.as_u16(), text("code"), text("detail")))
 }
