@@ -70,7 +70,6 @@ async fn beat(publisher: Publisher, boot: BootId, class: String) {
         waits_for: None,
         memory_bytes: None,
         control_queue: None,
-        memory_bytes: None,
     });
     loop {
         say(&publisher, &message).await;
