@@ -1,9 +1,10 @@
 //! Verdicts by edit: what is counted is what the results say, and lists give exactly what is asked for.
 
 use crate::world::{World, edit, invert};
-use domain::Stage;
 use domain::accept::RejectReason;
 use domain::edit::Method;
+use domain::review::Decision;
+use domain::{Stage, TaskId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use store::{NewTask, ResultFilter, VerdictKind};
@@ -124,4 +125,35 @@ async fn results_from_before_the_verdicts_were_counted_are_counted_by_the_migrat
     ];
     assert_eq!(rows, expected);
     pool.close().await;
+}
+
+#[tokio::test]
+async fn reviews_stand_beside_results_and_are_found_by_decision_and_score() {
+    let world = World::new().await;
+    let job = finished(&world).await;
+    let store = &world.store;
+    let before = store.results(job, ResultFilter::default(), None, 100).await.unwrap();
+    let (one, two) = (before[3].task, before[5].task);
+    assert!(store.review(one, Decision::Flagged, "look", "ann").await.unwrap());
+    assert!(store.review(one, Decision::Rejected, "seen", "bob").await.unwrap(), "the latest word stands");
+    assert!(store.review(two, Decision::Flagged, "", "ann").await.unwrap());
+    let nobody = TaskId { job, no: 9_999 };
+    assert!(!store.review(nobody, Decision::Flagged, "", "ann").await.unwrap());
+    let flagged = ResultFilter { decision: Some(Decision::Flagged), ..ResultFilter::default() };
+    let found = store.results(job, flagged, None, 100).await.unwrap();
+    assert_eq!(found.iter().map(|r| r.task).collect::<Vec<_>>(), [two]);
+    let mut after = store.result(one).await.unwrap().unwrap();
+    let review = after.review.take().unwrap();
+    assert_eq!((review.decision, review.note.as_str(), review.reviewer.as_str()), (Decision::Rejected, "seen", "bob"));
+    assert_eq!(after, before[3], "the result itself is as it was");
+    assert!(store.unreview(one).await.unwrap() && !store.unreview(one).await.unwrap());
+    // in the order that is asked for
+    let nos = [two.no, one.no, 9_999];
+    let named = store.results_named(job, &nos).await.unwrap();
+    assert_eq!(named.iter().map(|r| r.task).collect::<Vec<_>>(), [two, one]);
+    let metric = before[0].metrics.keys().next().unwrap();
+    let scores = store.scores(job, metric).await.unwrap();
+    let having: Vec<_> = before.iter().filter(|r| r.metrics.contains_key(metric)).map(|r| r.task.no).collect();
+    assert_eq!(scores.iter().map(|s| s.no).collect::<BTreeSet<_>>(), having.into_iter().collect());
+    assert!(store.scores(job, "unheard of").await.unwrap().is_empty());
 }
