@@ -24,7 +24,7 @@ if ! cmp --silent tests/browser/package-lock.json "$modules/installed.json"; the
     echo "==> packages of npm"
     mkdir -p "$modules"
     cp tests/browser/package.json tests/browser/package-lock.json "$modules/"
-    npm ci --prefix "$modules" --no-audit --no-fund
+    (cd "$modules" && npm ci --no-audit --no-fund)
     cp tests/browser/package-lock.json "$modules/installed.json"
 fi
 
