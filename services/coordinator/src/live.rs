@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use domain::{Digest, JobId, ProjectId};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +28,10 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const BRISK: Duration = Duration::from_millis(500);
 /// Pause between two looks at something that rarely changes.
 const CALM: Duration = Duration::from_secs(2);
+
+/// After that long a stream ends, and its reader comes back: who may read is looked at when a stream begins, and a key that is taken
+/// back must not be good for ever.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// What can be watched.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -168,6 +172,7 @@ fn last_event_id(headers: &HeaderMap) -> Option<String> {
 /// The topic as server-sent events, `named` if not empty. A reader that comes back with the id of the state as it is hears of the next.
 pub fn answer(app: &App, topic: Topic, named: &'static str, headers: &HeaderMap) -> Response {
     let states = states(app.live.subscribe(app, topic), named, last_event_id(headers));
+    let states = states.take_until(tokio::time::sleep(LONGEST));
     // proxies that gather answers would hold events back
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
     let events = Sse::new(states).keep_alive(KeepAlive::new().interval(HEARTBEAT));
@@ -212,7 +217,6 @@ fn states(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::StreamExt as _;
 
     fn frame(text: &str, last: bool) -> Frame {
         Look { text: text.to_owned(), moving: true, last }.frame()

@@ -260,8 +260,15 @@ async fn pages_render_for_an_empty_and_a_filled_installation() -> Result<()> {
         assert!(!text.contains("<script>alert"), "{path} does not escape");
         assert!(!text.contains(" style=") && !text.contains("onclick"), "{path} breaks its own policy");
     }
-    for path in ["/assets/style.css", "/assets/live.js"] {
-        assert_eq!(bench.get(path).await?.0, StatusCode::OK, "{path}");
+    let (_, _, page) = bench.get("/").await?;
+    let page = String::from_utf8_lossy(&page).into_owned();
+    let assets: Vec<&str> = page.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    assert!(assets.len() > 4, "{assets:?}");
+    for path in assets {
+        let answer = bench.router_get(path).await?;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let kept = answer.headers().get(header::CACHE_CONTROL).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        assert!(kept.contains("immutable"), "{path}: {kept}");
     }
     let (status, media, _) = bench.get("/jobs/job_0190f1c2d3e47a5b8c6d7e8f90a1b2c3").await?;
     assert_eq!((status, media.as_str()), (StatusCode::NOT_FOUND, "text/html; charset=utf-8"));
