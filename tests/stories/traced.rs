@@ -138,8 +138,11 @@ async fn one_trace_follows_a_task_from_its_submission_to_its_result() -> Result<
 
     let spans = wait_until("the last span has come", PATIENCE, || async {
         let spans: Vec<Span> = collector.spans().into_iter().filter(|span| span.trace == trace).collect();
-        let applied = spans.iter().filter(|span| span.name == "db.apply_outcomes").count();
-        (applied >= 2).then_some(spans)
+        // each process sends its spans when it has time to
+        let there = |name: &str| spans.iter().filter(|span| span.name == name).count();
+        let whole = there("db.apply_outcomes") >= 2 && there("device edit") > 0 && there("device invert") > 0;
+        let whole = whole && there("process cfx.work.edit.cpu") > 0 && there("send cfx.outcomes") >= 4;
+        whole.then_some(spans)
     })
     .await;
     let find =
