@@ -10,7 +10,7 @@ use bytes::Bytes;
 use credentials::credential::credential_of_source;
 use credentials::{Companion, CredentialError, Ingredient, Issuer};
 use domain::Digest;
-use domain::record::WrittenRecord;
+use domain::record::{WrittenRecord, media_type};
 use store::CompanionRow;
 use wire::http::v1::SignedCompanion;
 
@@ -38,7 +38,7 @@ async fn sign(app: &App, companion: Companion, record: WrittenRecord) -> Result<
     let signer = app.signing.signer();
     let key_id = signer.certificates().key_id();
     let work = move || {
-        let media_type = format!("image/{}", record.recipe.source.format);
+        let media_type = media_type(&record.recipe.source.format);
         let (credentialed, _) = credential_of_source(&source, &media_type);
         let ingredient = Ingredient { media_type: &media_type, credentialed: credentialed.then_some(source.as_ref()) };
         let issuer = Issuer::new(signer)?;

@@ -15,6 +15,7 @@ mod drain;
 mod engine;
 mod gpu;
 mod held;
+mod memory;
 mod pipeline;
 mod probe;
 mod replay;

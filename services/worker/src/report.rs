@@ -2,6 +2,7 @@
 
 use crate::drain::Drain;
 use crate::held::Held;
+use crate::memory;
 use broker::{Message, PublishError, Publisher};
 use domain::Reason;
 use domain::ids::{BatchId, BootId};
@@ -165,7 +166,6 @@ impl Reporter {
             let queue = ear.borrow_and_update().clone();
             let heartbeat = self.heartbeat(&held, &drain, queue);
             metrics::gauge!("cfx_worker_tasks_held").set(heartbeat.running.len() as f64);
-            measure_memory();
             match self.say(&FromWorker::Heartbeat(heartbeat), None).await {
                 // Safe to narrow: half a billion years.
                 Ok(()) => self.heard_ms.store(self.began.elapsed().as_millis() as u64 + 1, Ordering::Relaxed),
@@ -176,6 +176,12 @@ impl Reporter {
 
     fn heartbeat(&self, held: &Held, drain: &Drain, control_queue: Option<String>) -> Heartbeat {
         let Identity { boot, name, class, device } = (*self.identity).clone();
+        let memory = memory::of_process();
+        for (kind, bytes) in [("resident", memory.resident), ("peak", memory.peak)] {
+            if let Some(bytes) = bytes {
+                metrics::gauge!("cfx_worker_memory_bytes", "kind" => kind).set(bytes as f64);
+            }
+        }
         Heartbeat {
             boot,
             name,
@@ -188,7 +194,7 @@ impl Reporter {
             busy_ms: self.busy_us.load(Ordering::Relaxed) / 1000,
             waits_for: (self.queued_uploads.load(Ordering::Relaxed) > 0).then_some(WaitsFor::Storage),
             control_queue,
-            memory_bytes: resident_memory(),
+            memory_bytes: memory.resident,
         }
     }
 
@@ -208,25 +214,6 @@ impl Reporter {
         let trace = telemetry::traces::context(&span).unwrap_or(cause);
         self.publisher.publish(message.traced(Some(trace))).instrument(span).await
     }
-}
-
-/// Notes the process's memory, where the system tells it.
-fn measure_memory() {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    for (field, kind) in [("VmRSS:", "resident"), ("VmHWM:", "peak")] {
-        let kibibytes =
-            status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        if let Some(kibibytes) = kibibytes {
-            metrics::gauge!("cfx_worker_memory_bytes", "kind" => kind).set(kibibytes * 1024.0);
-        }
-    }
-}
-
-/// Bytes that the process has in memory now.
-fn resident_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// The halves of outcomes that are too large for one message of `bytes`; one that is too large by itself becomes a failure that says

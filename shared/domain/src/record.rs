@@ -219,6 +219,11 @@ pub struct Execution {
     pub peak_memory: Option<u64>,
 }
 
+/// The media type of a source's format by its name in records: `png`, `jpeg`, ...
+pub fn media_type(format: &str) -> String {
+    format!("image/{format}")
+}
+
 /// Shape of the pass the item was computed in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MicroBatch {

@@ -167,8 +167,7 @@ impl Store {
             .bind(new.expires_at)
             .execute(&mut *tx)
             .await?;
-        let sql = "-- create_api_key: secret\nINSERT INTO api_key_secrets (api_key, secret_sha256) VALUES ($1, $2)";
-        sqlx::query(sql).bind(new.id.as_uuid()).bind(new.secret_sha256.as_bytes().as_slice()).execute(&mut *tx).await?;
+        add_secret(&mut tx, new.id, new.secret_sha256).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -282,8 +281,7 @@ impl Store {
         for sql in steps {
             sqlx::query(sql).bind(id.as_uuid()).bind(overlap.as_secs_f64()).execute(&mut *tx).await?;
         }
-        let sql = "-- rotate_api_key: secret\nINSERT INTO api_key_secrets (api_key, secret_sha256) VALUES ($1, $2)";
-        sqlx::query(sql).bind(id.as_uuid()).bind(secret_sha256.as_bytes().as_slice()).execute(&mut *tx).await?;
+        add_secret(&mut tx, id, secret_sha256).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -298,4 +296,10 @@ impl Store {
             UPDATE api_keys SET revoked_at = now(), revoked_by = $2 WHERE id = $1 AND revoked_at IS NULL";
         Ok(sqlx::query(sql).bind(id.as_uuid()).bind(by).execute(&self.pool).await?.rows_affected() == 1)
     }
+}
+
+async fn add_secret(conn: &mut sqlx::PgConnection, key: ApiKeyId, sha256: Digest) -> Result<(), StoreError> {
+    let sql = "-- api_key_secret\nINSERT INTO api_key_secrets (api_key, secret_sha256) VALUES ($1, $2)";
+    sqlx::query(sql).bind(key.as_uuid()).bind(sha256.as_bytes().as_slice()).execute(conn).await?;
+    Ok(())
 }

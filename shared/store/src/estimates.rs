@@ -2,7 +2,6 @@
 //! A new job of a known pack starts with what others have taught.
 
 use crate::columns::Place;
-use crate::error::retrying;
 use crate::{LeaderEpoch, Store, StoreError};
 use domain::{Cost, Digest, Stage};
 use std::collections::HashMap;
@@ -48,10 +47,6 @@ impl Store {
     /// When the database fails.
     #[tracing::instrument(name = "db.fold_costs", skip(self))]
     pub async fn fold_costs(&self, leadership: &str, epoch: LeaderEpoch, limit: i64) -> Result<u64, StoreError> {
-        retrying!(self.try_fold_costs(leadership, epoch, limit).await)
-    }
-
-    async fn try_fold_costs(&self, leadership: &str, epoch: LeaderEpoch, limit: i64) -> Result<u64, StoreError> {
         let sql = "-- fold_costs
             WITH taken AS (
                 DELETE FROM cost_samples WHERE ctid = ANY (ARRAY(
@@ -86,8 +81,6 @@ impl Store {
                         AND m.pack = excluded.pack AND m.stage = excluded.stage AND m.cost = excluded.cost), 1000)) + excluded.ms,
                     updated_at = now())
             SELECT count(*) FROM taken";
-        let query = sqlx::query_scalar(sql).bind(leadership).bind(epoch.0).bind(limit);
-        let folded: i64 = query.fetch_one(&self.pool).await?;
-        Ok(folded.cast_unsigned())
+        self.fold(sql, leadership, epoch, limit).await
     }
 }

@@ -1,7 +1,6 @@
 //! Figures for people: what outputs score, what waits, what happened by the minute. What is read here is what the views of the schema
 //! `dash` say, so that the dashboard, Prometheus and SQL tell the same.
 
-use crate::error::retrying;
 use crate::{LeaderEpoch, Store, StoreError};
 use std::time::Duration;
 
@@ -62,12 +61,7 @@ impl Store {
                     n = r.n + excluded.n, sum = r.sum + excluded.sum, squares = r.squares + excluded.squares,
                     least = LEAST(r.least, excluded.least), most = GREATEST(r.most, excluded.most))
             SELECT count(*) FROM taken";
-        let fold = async || {
-            let folded: i64 =
-                sqlx::query_scalar(sql).bind(leadership).bind(epoch.0).bind(limit).fetch_one(&self.pool).await?;
-            Ok::<_, StoreError>(folded.cast_unsigned())
-        };
-        retrying!(fold().await)
+        self.fold(sql, leadership, epoch, limit).await
     }
 
     /// Deletes up to `limit` rows of `job_minutes` of longer than `minutes` ago, and of `stage_hours` of longer than `hours` ago. Returns

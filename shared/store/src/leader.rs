@@ -1,6 +1,7 @@
 //! Leadership for chores that one process should do: a lease with an epoch. A leader that was paused past its lease may still
 //! believe in itself, so its writes carry the epoch and change nothing once another process has taken over.
 
+use crate::error::retrying;
 use crate::{Store, StoreError};
 use std::time::Duration;
 
@@ -26,6 +27,23 @@ impl Store {
         let epoch: Option<i64> =
             sqlx::query_scalar(sql).bind(name).bind(holder).bind(ttl.as_secs_f64()).fetch_optional(&self.pool).await?;
         Ok(epoch.map(LeaderEpoch))
+    }
+
+    /// Runs a fold: one statement that moves up to `limit` deltas into their rollups while `epoch` is the leader's, so that at every
+    /// snapshot a delta is either here or there, and counts them.
+    pub(crate) async fn fold(
+        &self,
+        sql: &'static str,
+        leadership: &str,
+        epoch: LeaderEpoch,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let fold = async || {
+            let folded: i64 =
+                sqlx::query_scalar(sql).bind(leadership).bind(epoch.0).bind(limit).fetch_one(&self.pool).await?;
+            Ok::<_, StoreError>(folded.cast_unsigned())
+        };
+        retrying!(fold().await)
     }
 
     /// Gives the leadership up, so that another process need not wait for the lease to end.

@@ -2,7 +2,6 @@
 //! every snapshot as the counts of tasks are. The deltas are appended by a trigger of the statement that adds the results.
 
 use crate::columns::Place;
-use crate::error::retrying;
 use crate::{LeaderEpoch, Mismatch, Store, StoreError};
 use domain::accept::RejectReason;
 use std::collections::BTreeMap;
@@ -112,12 +111,7 @@ impl Store {
                 SELECT job_seq, edit_no, verdict, reason, sum(n) FROM taken GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
                 ON CONFLICT (job_seq, edit_no, verdict, reason) DO UPDATE SET n = r.n + excluded.n)
             SELECT count(*) FROM taken";
-        let fold = async || {
-            let folded: i64 =
-                sqlx::query_scalar(sql).bind(leadership).bind(epoch.0).bind(limit).fetch_one(&self.pool).await?;
-            Ok::<_, StoreError>(folded.cast_unsigned())
-        };
-        retrying!(fold().await)
+        self.fold(sql, leadership, epoch, limit).await
     }
 
     /// Compares the job's verdicts with its results (reads all of them: for tests and `doctor`). Empty is right.

@@ -6,7 +6,6 @@ use crate::args::VerifyArgs;
 use crate::commands::Context;
 use credentials::{Accompanied, Anchors, Check, Companion, Finding, Level, check_companion, check_named};
 use domain::Digest;
-use domain::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Files that wait until every output was looked at.
@@ -67,21 +66,11 @@ impl Companions {
         record: Digest,
     ) -> Finding {
         if !self.known.contains_key(&record) {
-            match record_of(at, args, record).await {
-                Ok(found) => self.note(&Found { record: found, digest: record }),
+            match records::read(at, args, record).await {
+                Ok((found, _)) => self.note(&Found { record: found, digest: record }),
                 Err(check) => return Finding::new(Level::Record, "record", check),
             }
         }
         check_named(companion, sha256, self.known[&record][companion as usize])
     }
-}
-
-async fn record_of(at: &Context, args: &VerifyArgs, digest: Digest) -> Result<Box<Record>, Check> {
-    let text = records::text(at, args, digest).await.map_err(|detail| Check::Skipped { detail })?;
-    if Digest::of(&text) != digest {
-        let detail = format!("what was found under the record's digest {digest} is another one");
-        return Err(Check::Fail { detail });
-    }
-    serde_json::from_slice(&text)
-        .map_err(|error| Check::Fail { detail: format!("the record {digest} cannot be read: {error}") })
 }

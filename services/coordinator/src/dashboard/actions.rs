@@ -54,38 +54,17 @@ struct Redrive {
     retried: Retried,
 }
 
-async fn retried(
-    app: App,
-    project: Project,
-    actor: Actor,
-    id: &str,
-    choice: &Choice,
-    dry_run: bool,
-) -> Result<Redrive, super::ui::Denied> {
-    let id: JobId = parse(id)?;
-    let path = Path(id.to_string());
-    let axum::Json(retried) = job_retry::handle(State(app), project, actor, path, Json(choice.retry(dry_run)?)).await?;
-    Ok(Redrive { id, reason: choice.reason.clone(), retried })
-}
-
-/// `POST /ui/jobs/{id}/redrive/dry-run`: what would be tried again, with the button that does it.
-pub async fn dry_run(
-    State(app): State<App>,
-    project: Project,
-    actor: Actor,
-    Path(id): Path<String>,
-    Form(choice): Form<Choice>,
-) -> Fragment {
-    fragment(&retried(app, project, actor, &id, &choice, true).await?)
-}
-
-/// `POST /ui/jobs/{id}/redrive`
+/// `POST /ui/jobs/{id}/redrive/dry-run`: what would be tried again, with the button that does it; `POST /ui/jobs/{id}/redrive` does it.
 pub async fn redrive(
+    dry_run: bool,
     State(app): State<App>,
     project: Project,
     actor: Actor,
     Path(id): Path<String>,
     Form(choice): Form<Choice>,
 ) -> Fragment {
-    fragment(&retried(app, project, actor, &id, &choice, false).await?)
+    let id: JobId = parse(&id)?;
+    let retry = Json(choice.retry(dry_run)?);
+    let axum::Json(retried) = job_retry::handle(State(app), project, actor, Path(id.to_string()), retry).await?;
+    fragment(&Redrive { id, reason: choice.reason, retried })
 }

@@ -51,6 +51,9 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// Every page, and what pages ask for.
 pub fn routes(app: &App) -> Router<App> {
     let control = |event| post(move |state, project, actor, path| actions::control(event, state, project, actor, path));
+    let redrive = |dry_run| {
+        post(move |state, project, actor, path, form| actions::redrive(dry_run, state, project, actor, path, form))
+    };
     Router::new()
         .route("/", get(jobs::page))
         .route("/jobs/new", get(new_job::page))
@@ -75,8 +78,8 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/ui/jobs/{id}/pause", control(JobEvent::Pause))
         .route("/ui/jobs/{id}/resume", control(JobEvent::Resume))
         .route("/ui/jobs/{id}/cancel", control(JobEvent::Cancel))
-        .route("/ui/jobs/{id}/redrive/dry-run", post(actions::dry_run))
-        .route("/ui/jobs/{id}/redrive", post(actions::redrive))
+        .route("/ui/jobs/{id}/redrive/dry-run", redrive(true))
+        .route("/ui/jobs/{id}/redrive", redrive(false))
         .route("/ui/results/{task}/review", post(review::handle))
         .route("/ui/results/{task}/credential", get(result::credential))
         .route("/ui/workers/{boot}/drain", post(drain::handle))

@@ -10,7 +10,7 @@ use super::{Page, render};
 use crate::app::App;
 use crate::http::extract::{Actor, Project, Query, parse};
 use crate::http::problem::{ApiError, internal};
-use crate::http::{jobs_submit, record, results};
+use crate::http::{jobs_submit, record, results, sources};
 use crate::submit::{self, Checked};
 use askama::Template;
 use axum::extract::State;
@@ -308,15 +308,7 @@ pub async fn estimate(State(app): State<App>, Project(project): Project, Form(fo
     }
     add(Stage::Invert, &spec.inversion.cost(), inverted);
     let live = app.store.workers().await?.iter().filter(|w| w.state == WorkerState::Live).count();
-    let sources = app.store.sources(dataset.id, None, SHOWN).await?;
-    let shown = |s: store::Source| Source {
-        ordinal: s.ordinal,
-        sha256: s.sha256,
-        uri: s.uri,
-        labels: s.labels,
-        masks: s.masks,
-        landmarks: s.landmarks,
-    };
+    let first = app.store.sources(dataset.id, None, SHOWN).await?;
     let known = ms > 0.0;
     fragment(&Estimate {
         sources: dataset.sources,
@@ -331,7 +323,7 @@ pub async fn estimate(State(app): State<App>, Project(project): Project, Form(fo
         time: (known && live > 0).then(|| filters::span(ms / 1000.0 / live as f64)),
         live,
         selects: spec.edits.iter().any(|edit| !edit.only.is_all()),
-        first: sources.into_iter().map(shown).collect(),
+        first: first.into_iter().map(sources::view).collect(),
     })
 }
 

@@ -115,16 +115,11 @@ pub async fn list(
     let limit = limit(paging.limit);
     let rows = app.store.sources(dataset.id, cursor(paging.after.as_deref())?, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|s| s.ordinal.to_string());
-    let items = rows
-        .into_iter()
-        .map(|s| Source {
-            ordinal: s.ordinal,
-            sha256: s.sha256,
-            uri: s.uri,
-            labels: s.labels,
-            masks: s.masks,
-            landmarks: s.landmarks,
-        })
-        .collect();
-    Ok(axum::Json(Page { items, next }))
+    Ok(axum::Json(Page { items: rows.into_iter().map(view).collect(), next }))
+}
+
+/// A source as it is answered.
+pub fn view(row: store::Source) -> Source {
+    let store::Source { ordinal, sha256, uri, bytes: _, labels, masks, landmarks } = row;
+    Source { ordinal, sha256, uri, labels, masks, landmarks }
 }

@@ -17,7 +17,7 @@ pub use face::{Picture, prepare_framed_mask};
 pub use mask::prepare_mask;
 
 use credentials::credential::credential_of_source;
-use domain::record::FaceFacts;
+use domain::record::{FaceFacts, media_type};
 use domain::{Digest, Reason};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -168,11 +168,6 @@ fn run(bytes: &[u8], limits: &Limits) -> Result<Upright, Reject> {
     let (credentialed, parent) = credential_of_source(bytes, &media_type(sniffed.name()));
     let origin = Origin { credentialed, parent };
     Ok(Upright { rgb, original_size: decoded.size, format: sniffed.name(), conversions, origin })
-}
-
-/// The media type of a format by its name here.
-pub fn media_type(format: &str) -> String {
-    format!("image/{format}")
 }
 
 impl Upright {

@@ -6,6 +6,7 @@ use super::ended::Ended;
 use super::invert::LatentNote;
 use super::watermark::Watermarker;
 use crate::engine::LocalPack;
+use crate::memory;
 use chrono::{DateTime, Utc};
 use credentials::{raster_digest, strip_record};
 use domain::edit::{EditSpec, Selection};
@@ -161,7 +162,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
             milliseconds: named.map(|(name, ms)| (name.to_owned(), ms)).collect::<BTreeMap<_, _>>(),
             build: build(),
             environment: surroundings(context.environment),
-            peak_memory: peak_memory(),
+            peak_memory: memory::of_process().peak,
         },
         outcome: Outcome {
             raster_sha256: item.drawn.raster_sha256,
@@ -225,13 +226,6 @@ pub fn surroundings(environment: &Environment) -> BTreeMap<String, String> {
     ];
     let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     named.chain(environment.variables.clone()).collect()
-}
-
-/// The most memory this process has had, bytes.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// The device with its own name and driver, for people: `cuda:0 NVIDIA H100 (driver 570.1)`.

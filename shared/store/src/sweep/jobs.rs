@@ -1,7 +1,6 @@
 //! Jobs whose tasks are all finished, and the folding of counts.
 
 use crate::counts::read_counts;
-use crate::error::retrying;
 use crate::job_control::{lock_job, set_state};
 use crate::{LeaderEpoch, Phase, Store, StoreError};
 use domain::Stage;
@@ -74,10 +73,6 @@ impl Store {
     /// When the database fails.
     #[tracing::instrument(name = "db.fold_deltas", skip(self))]
     pub async fn fold_deltas(&self, leadership: &str, epoch: LeaderEpoch, limit: i64) -> Result<u64, StoreError> {
-        retrying!(self.try_fold_deltas(leadership, epoch, limit).await)
-    }
-
-    async fn try_fold_deltas(&self, leadership: &str, epoch: LeaderEpoch, limit: i64) -> Result<u64, StoreError> {
         // one statement: at every snapshot a delta is either here or in its rollup
         let sql = "-- fold_deltas
             WITH taken AS (
@@ -116,8 +111,6 @@ impl Store {
                 SELECT project, date_trunc('hour', now()), sum(ms) FROM jobs_charged GROUP BY project
                 ON CONFLICT (project, hour) DO UPDATE SET charge_ms = u.charge_ms + excluded.charge_ms)
             SELECT count(*) FROM taken";
-        let folded: i64 =
-            sqlx::query_scalar(sql).bind(leadership).bind(epoch.0).bind(limit).fetch_one(&self.pool).await?;
-        Ok(folded.cast_unsigned())
+        self.fold(sql, leadership, epoch, limit).await
     }
 }
