@@ -15,6 +15,18 @@ use sha2::{Digest as _, Sha256};
 
 /// Stores the body if it has the digest in the address. It goes on to the bucket while it arrives: no file and no more than one piece
 /// of it is held here.
+#[utoipa::path(
+    put,
+    path = "/v1/blobs/{sha256}",
+    operation_id = "put_blob",
+    tag = "blobs",
+    params(("sha256" = Digest, Path, description = "SHA-256 of the bytes.")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The bytes."),
+    responses(
+        (status = 200, description = "They were there."),
+        (status = 201, description = "They are stored.")
+    ),
+)]
 pub async fn put(State(app): State<App>, Path(sha256): Path<String>, request: Request) -> Result<StatusCode, ApiError> {
     let expected: Digest = parse(&sha256)?;
     let limit = app.config.limits.blob_bytes as u64;
@@ -66,6 +78,14 @@ enum Sink {
 
 /// The bytes, with the type that their first bytes tell. Those that fit into one piece are verified; larger ones are passed on piece
 /// by piece, and whoever reads them holds them against their name.
+#[utoipa::path(
+    get,
+    path = "/v1/blobs/{sha256}",
+    operation_id = "get_blob",
+    tag = "blobs",
+    params(("sha256" = Digest, Path, description = "SHA-256 of the bytes.")),
+    responses((status = 200, description = "The bytes, with the media type that their first ones tell.", body = Vec<u8>, content_type = "*/*")),
+)]
 pub async fn get(State(app): State<App>, Path(sha256): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let digest: Digest = parse(&sha256)?;
     let tag = format!("\"{digest}\"");
@@ -96,6 +116,14 @@ pub async fn get(State(app): State<App>, Path(sha256): Path<String>, headers: He
 }
 
 /// Whether the bytes are there, and how many.
+#[utoipa::path(
+    head,
+    path = "/v1/blobs/{sha256}",
+    operation_id = "head_blob",
+    tag = "blobs",
+    params(("sha256" = Digest, Path, description = "SHA-256 of the bytes.")),
+    responses((status = 200, description = "They are there; `content-length` says how many.")),
+)]
 pub async fn head(State(app): State<App>, Path(sha256): Path<String>) -> Result<Response, ApiError> {
     let digest: Digest = parse(&sha256)?;
     let size = app.artifacts.size(digest).await?.ok_or_else(|| missing(digest))?;

@@ -6,11 +6,22 @@ use super::job_get::{detailed, find};
 use super::problem::ApiError;
 use crate::app::App;
 use axum::extract::{Path, State};
+use domain::JobId;
 use serde_json::json;
 use store::LimitsChange;
-use wire::http::v1::{Job, SetLimits};
+use wire::http::v1::{Job, Problem, SetLimits};
 
 /// The job with its new limits.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/limits",
+    operation_id = "set_job_limits",
+    tag = "jobs",
+    params(("id" = JobId, Path, description = "The job.")),
+    request_body = SetLimits,
+    responses((status = 200, description = "The job with its new limits.", body = Job),
+        (status = 409, description = "The job has ended.", body = Problem, content_type = "application/problem+json")),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

@@ -12,7 +12,7 @@ use domain::ProjectId;
 use domain::job::JobSpec;
 use serde_json::json;
 use store::Submitted;
-use wire::http::v1::Job;
+use wire::http::v1::{Job, Problem};
 
 /// The key in the header, or one that nobody else has.
 fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
@@ -48,6 +48,19 @@ pub async fn submit(
 }
 
 /// 201 when new, 200 when the same specification came with the same key before.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs",
+    operation_id = "submit_job",
+    tag = "jobs",
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 200, description = "One job a key and project, for as long as the job is there.")),
+    request_body = JobSpec,
+    responses(
+        (status = 200, description = "The same specification came with this key before: its job.", body = Job),
+        (status = 201, description = "The new job.", body = Job),
+        (status = 409, description = "The key was used for another specification, or the dataset is still being imported.", body = Problem, content_type = "application/problem+json")
+    ),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

@@ -1,19 +1,28 @@
 //! `GET /v1/jobs/{id}/pairs`: results with what an export says of them, by task number. Takes the filters of the list of results.
 
-use super::extract::{Project, Query, parse};
+use super::extract::{KnownQuery, Project, parse};
 use super::problem::ApiError;
 use super::{job_get, results};
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::JobId;
 use wire::http::v1::{Page, Pair};
 
 /// The list.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/pairs",
+    operation_id = "list_pairs",
+    tag = "results",
+    params(("id" = JobId, Path, description = "The job."), results::Filter),
+    responses((status = 200, description = "A page, by task number.", body = Page<Pair>)),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
     Path(id): Path<String>,
-    Query(filter): Query<results::Filter>,
+    KnownQuery(filter): KnownQuery<results::Filter>,
 ) -> Result<Json<Page<Pair>>, ApiError> {
     let job = job_get::find(&app, project, parse(&id)?).await?;
     let Page { items, next } = results::list(&app, &job, &filter).await?;

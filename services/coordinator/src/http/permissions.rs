@@ -122,6 +122,7 @@ pub static RULES: &[Rule] = &[
     api(Method::GET, "/v1/api-keys", Needs::Key(Admin)),
     api(Method::DELETE, "/v1/api-keys/{id}", Needs::Key(Admin)),
     api(Method::POST, "/v1/api-keys/{id}/rotate", Needs::Key(Admin)),
+    api(Method::GET, "/openapi.json", Needs::Key(Read)),
     api(Method::GET, "/healthz", Needs::Nothing),
     api(Method::GET, "/readyz", Needs::Nothing),
     api(Method::GET, "/metrics", Needs::Metrics),

@@ -1,31 +1,38 @@
 //! `GET /v1/jobs/{id}/results` and `GET /v1/results/{task}`.
 
-use super::extract::{Project, Query, cursor, limit, parse};
+use super::extract::{KnownQuery, Project, cursor, limit, parse};
 use super::job_get;
 use super::problem::ApiError;
 use super::reviews;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
-use domain::TaskId;
+use domain::accept::RejectReason;
 use domain::edit::EditSpec;
+use domain::review::Decision;
+use domain::{JobId, TaskId};
 use store::{JobRow, ResultFilter, ResultRow, VerdictKind};
+use utoipa::IntoParams;
 use wire::http::v1::{EditResult, Page};
 
 /// Which results.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Filter {
     /// Slug of the edit.
     pub edit: Option<String>,
     /// `accepted`, `rejected` or `unjudged`.
     pub verdict: Option<String>,
     /// Why it was rejected, for example `target-missed`.
+    #[param(value_type = Option<RejectReason>)]
     pub reason: Option<String>,
     /// A reviewer's decision: `flagged`, `rejected` or `approved`.
+    #[param(value_type = Option<Decision>)]
     pub review: Option<String>,
-    /// Cursor.
+    /// Cursor: `next` of the last page.
     pub after: Option<String>,
-    /// Rows.
+    /// Rows of a page; 100 when absent.
+    #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<u32>,
 }
 
@@ -74,7 +81,7 @@ pub fn edit_no(job: &JobRow, slug: &str) -> Result<i16, ApiError> {
 
 /// One page, by task number.
 pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<EditResult>, ApiError> {
-    let limit = limit(filter.limit);
+    let limit = limit(filter.limit)?;
     let asked = ResultFilter {
         edit_no: filter.edit.as_deref().map(|slug| edit_no(job, slug)).transpose()?,
         verdict: filter.verdict.as_deref().map(verdict).transpose()?,
@@ -95,17 +102,33 @@ pub async fn find(app: &App, project: domain::ProjectId, task: TaskId) -> Result
 }
 
 /// The list.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/results",
+    operation_id = "list_results",
+    tag = "results",
+    params(("id" = JobId, Path, description = "The job."), Filter),
+    responses((status = 200, description = "A page, by task number.", body = Page<EditResult>)),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
     Path(id): Path<String>,
-    Query(filter): Query<Filter>,
+    KnownQuery(filter): KnownQuery<Filter>,
 ) -> Result<Json<Page<EditResult>>, ApiError> {
     let job = job_get::find(&app, project, parse(&id)?).await?;
     list(&app, &job, &filter).await.map(Json)
 }
 
 /// One.
+#[utoipa::path(
+    get,
+    path = "/v1/results/{task}",
+    operation_id = "get_result",
+    tag = "results",
+    params(("task" = TaskId, Path, description = "The task.")),
+    responses((status = 200, description = "The result.", body = EditResult)),
+)]
 pub async fn one(
     State(app): State<App>,
     Project(project): Project,

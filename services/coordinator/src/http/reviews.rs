@@ -44,6 +44,15 @@ pub async fn set(
 }
 
 /// The endpoint.
+#[utoipa::path(
+    put,
+    path = "/v1/results/{task}/review",
+    operation_id = "review_result",
+    tag = "results",
+    params(("task" = TaskId, Path, description = "The task.")),
+    request_body = SetReview,
+    responses((status = 200, description = "The result with its review.", body = EditResult)),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

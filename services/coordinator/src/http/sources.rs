@@ -1,6 +1,6 @@
 //! `POST` and `GET /v1/datasets/{name}/sources`.
 
-use super::extract::{Json, NAME_RULE, Paging, Project, Query, cursor, is_name, limit};
+use super::extract::{Json, KnownQuery, NAME_RULE, Paging, Project, cursor, is_name, limit};
 use super::problem::ApiError;
 use crate::app::App;
 use axum::extract::{Path, State};
@@ -58,6 +58,15 @@ async fn missing(app: &App, digests: BTreeSet<Digest>) -> Result<BTreeSet<Digest
 }
 
 /// Registers what is uploaded, and names what is not.
+#[utoipa::path(
+    post,
+    path = "/v1/datasets/{name}/sources",
+    operation_id = "add_sources",
+    tag = "datasets",
+    params(("name" = String, Path, description = "The dataset.")),
+    request_body = NewSources,
+    responses((status = 200, description = "What became of each.", body = SourcesAdded)),
+)]
 pub async fn add(
     State(app): State<App>,
     Project(project): Project,
@@ -105,14 +114,22 @@ pub async fn add(
 }
 
 /// One page, in dataset order.
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{name}/sources",
+    operation_id = "list_sources",
+    tag = "datasets",
+    params(("name" = String, Path, description = "The dataset."), Paging),
+    responses((status = 200, description = "A page, in dataset order.", body = Page<Source>)),
+)]
 pub async fn list(
     State(app): State<App>,
     Project(project): Project,
     Path(name): Path<String>,
-    Query(paging): Query<Paging>,
+    KnownQuery(paging): KnownQuery<Paging>,
 ) -> Result<axum::Json<Page<Source>>, ApiError> {
     let dataset = dataset(&app, project, &name).await?;
-    let limit = limit(paging.limit);
+    let limit = limit(paging.limit)?;
     let rows = app.store.sources(dataset.id, cursor(paging.after.as_deref())?, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|s| s.ordinal.to_string());
     Ok(axum::Json(Page { items: rows.into_iter().map(view).collect(), next }))
