@@ -12,6 +12,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use utoipa::IntoParams;
 use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// A JSON body within the limit, with the path of the offending field in the refusal.
 #[derive(Debug)]
@@ -28,7 +29,11 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         }
         let advice = "send it in several requests";
         let bytes = body(request, app.config.limits.json_bytes, advice).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| ApiError::InvalidJson(error.to_string()))
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let value =
+            serde_path_to_error::deserialize(&mut json).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+        json.end().map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+        Ok(Self(value))
     }
 }
 
@@ -254,6 +259,11 @@ pub struct Paging {
     /// Rows of a page; 100 when absent.
     #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<u32>,
+}
+
+/// For the document: one of these texts.
+pub fn text_of<const N: usize>(values: [&'static str; N]) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(values)).build()
 }
 
 /// Answers an address that does not exist.

@@ -22,6 +22,7 @@ pub struct Filter {
     /// Only those with this text in their name, dataset or pack.
     pub q: Option<String>,
     /// Cursor: `next` of the last page.
+    #[param(pattern = "^[0-9]{1,9}$")]
     pub after: Option<String>,
     /// Rows of a page; 100 when absent.
     #[param(minimum = 1, maximum = 1_000)]

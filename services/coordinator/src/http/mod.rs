@@ -9,18 +9,21 @@ mod blobs;
 mod companion;
 pub mod datasets_list;
 mod datasets_new;
+pub mod etag;
 pub mod extract;
 mod health;
+mod idempotency;
 pub mod job_control;
 pub mod job_events;
 pub mod job_get;
-mod job_limits;
+pub mod job_limits;
 pub mod job_retry;
 mod job_seals;
 pub mod jobs_list;
 pub mod jobs_submit;
 mod keys;
 mod metrics_text;
+mod ndjson;
 pub mod openapi;
 mod packs_add;
 pub mod packs_list;
@@ -36,6 +39,7 @@ pub mod sources;
 mod store_errors;
 pub mod tasks;
 mod tasks_control;
+mod uploads;
 mod whoami;
 pub mod worker_drain;
 pub mod workers;
@@ -62,6 +66,7 @@ use utoipa_axum::routes;
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::Frame::openapi())
         .routes(routes!(blobs::put, blobs::get, blobs::head))
+        .routes(routes!(uploads::handle))
         .routes(routes!(datasets_new::handle, datasets_list::handle))
         .routes(routes!(datasets_list::one))
         .routes(routes!(sources::add, sources::list))
@@ -74,7 +79,7 @@ pub fn api() -> OpenApiRouter<App> {
         .routes(routes!(job_control::resume))
         .routes(routes!(job_control::cancel))
         .routes(routes!(job_retry::handle))
-        .routes(routes!(job_limits::handle))
+        .routes(routes!(job_limits::get, job_limits::handle))
         .routes(routes!(job_seals::handle))
         .routes(routes!(tasks::handle))
         .routes(routes!(tasks_control::pause))
@@ -113,6 +118,8 @@ pub fn router(app: App) -> Router {
         // each endpoint has its own limit (extract::body), with a problem that says what to do
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyTimeoutLayer::new(app.config.limits.body_idle))
+        .layer(middleware::from_fn(etag::layer))
+        .layer(middleware::from_fn_with_state(app.clone(), idempotency::layer))
         .layer(middleware::from_fn_with_state(app.clone(), authenticate::layer))
         .layer(middleware::from_fn_with_state(app.clone(), observe))
         .layer(CatchPanicLayer::custom(extract::panicked))

@@ -2,15 +2,16 @@
 //! they read and write; what holds for every route (who may use it, how refusals look) comes from [`permissions`] and from here. The
 //! committed copy is `deploy/openapi.json` (`coordinator openapi` writes it), and a test holds it against this.
 
+use super::idempotency::{self, Keyed};
 use super::permissions::{self, Declared, Needs};
 use super::problem::ApiError;
-use axum::http::{Method, header};
+use axum::http::{Method, header as names};
 use axum::response::IntoResponse;
 use std::sync::LazyLock;
 use utoipa::Modify;
 use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ArrayItems, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Required, ResponseBuilder};
 use wire::http::v1::Problem;
@@ -65,7 +66,41 @@ pub fn document() -> OpenApi {
             complete(&method, path, operation);
         }
     }
+    if let Some(components) = &mut document.components {
+        for (name, schema) in &mut components.schemas {
+            refer(name, schema);
+        }
+    }
     document
+}
+
+/// Pages name their rows instead of repeating them, which a derive on a generic type does.
+fn refer(name: &str, schema: &mut RefOr<Schema>) {
+    if let (Some(row), RefOr::T(Schema::Object(page))) = (name.strip_prefix("Page_"), schema)
+        && let Some(RefOr::T(Schema::Array(rows))) = page.properties.get_mut("items")
+    {
+        rows.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(row).into()));
+    }
+}
+
+/// A parameter is there or is not: it is never null, which a derive says of one that may be left out.
+fn never_null(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            if let SchemaType::Array(types) = &object.schema_type {
+                let named = types.iter().find(|kind| **kind != Type::Null).cloned();
+                object.schema_type = named.map_or(SchemaType::AnyValue, SchemaType::Type);
+            }
+        }
+        RefOr::T(Schema::OneOf(choice)) => {
+            let null = |item: &RefOr<Schema>| matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null));
+            choice.items.retain(|item| !null(item));
+            if let [only] = choice.items.as_slice() {
+                *schema = only.clone();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The document as it is committed and answered.
@@ -97,12 +132,39 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
     operation.security = Some(if rule.needs == Needs::Nothing {
         Vec::new()
     } else {
-        vec![SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, [])]
+        // nothing, from the coordinator's own machine
+        vec![SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []), SecurityRequirement::default()]
     });
     if matches!(rule.needs, Needs::Key(_) | Needs::Everywhere(_)) {
-        operation.parameters.get_or_insert_default().push(RefOr::T(project().build()));
+        let project = header("cfx-project", 100, "The project; absent for the key's only one, or `default`.", NAME);
+        operation.parameters.get_or_insert_default().push(RefOr::T(project.build()));
     }
-    for (status, description) in refusals(rule.needs, path, operation) {
+    if idempotency::keyed(method, path) == Keyed::Kept {
+        let said = "The same request with the same key is done once within a day, and its answer given again.";
+        operation
+            .parameters
+            .get_or_insert_default()
+            .push(RefOr::T(header(idempotency::HEADER, 200, said, VISIBLE).build()));
+    }
+    let answers_json =
+        operation.responses.responses.get("200").is_some_and(
+            |answer| matches!(answer, RefOr::T(answer) if answer.content.contains_key("application/json")),
+        );
+    if method == Method::GET && path.starts_with("/v1/") && answers_json {
+        let said = "The `etag` of the copy that the asker has.";
+        operation
+            .parameters
+            .get_or_insert_default()
+            .push(RefOr::T(header("if-none-match", 1_000, said, PRINTABLE).build()));
+        let same = ResponseBuilder::new().description("The copy still holds.").build();
+        operation.responses.responses.insert("304".to_owned(), RefOr::T(same));
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(Parameter { schema: Some(schema), .. }) = parameter {
+            never_null(schema);
+        }
+    }
+    for (status, description) in refusals(rule.needs, method, path, operation) {
         let answer = ResponseBuilder::new().description(description).content(
             "application/problem+json",
             ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
@@ -111,19 +173,26 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
     }
 }
 
-/// The header that chooses a project.
-fn project() -> ParameterBuilder {
-    let name = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(100));
+/// What a name looks like.
+const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
+/// ASCII with spaces.
+const PRINTABLE: &str = "^[ -~]+$";
+/// Visible ASCII characters.
+const VISIBLE: &str = "^[!-~]+$";
+
+/// A header that may be left out.
+fn header(name: &str, longest: usize, description: &str, pattern: &str) -> ParameterBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(longest));
     ParameterBuilder::new()
-        .name("cfx-project")
+        .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some("The project; absent for the key's only one, or `default`."))
-        .schema(Some(name.pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]*$"))))
+        .description(Some(description))
+        .schema(Some(text.pattern(Some(pattern))))
 }
 
 /// What may be answered in place of what was asked for, and why.
-fn refusals(needs: Needs, path: &str, operation: &Operation) -> Vec<(&'static str, &'static str)> {
+fn refusals(needs: Needs, method: &Method, path: &str, operation: &Operation) -> Vec<(&'static str, &'static str)> {
     let mut refusals = vec![
         ("500", "A defect; the log has the details."),
         ("503", "A needed service does not answer, or too much is in work."),
@@ -136,6 +205,10 @@ fn refusals(needs: Needs, path: &str, operation: &Operation) -> Vec<(&'static st
             ("403", "Who asks may not."),
             ("429", "Too many requests; `retry-after` says when."),
         ]);
+    }
+    if idempotency::keyed(method, path) == Keyed::Kept {
+        refusals.push(("409", "The same request with the same idempotency key is in work."));
+        refusals.push(("422", "The request can be read and has a fault, which `detail` names."));
     }
     if path.contains('{') || matches!(needs, Needs::Key(_)) {
         refusals.push(("404", "It is not there, or not in this project."));
@@ -164,7 +237,7 @@ static TEXT: LazyLock<Option<String>> = LazyLock::new(|| text().ok());
 )]
 pub async fn handle() -> Result<impl IntoResponse, ApiError> {
     let text = TEXT.as_deref().ok_or(ApiError::Internal)?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], text))
+    Ok(([(names::CONTENT_TYPE, "application/json")], text))
 }
 
 #[cfg(test)]

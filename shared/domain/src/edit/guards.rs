@@ -74,11 +74,15 @@ impl PartialSchema for Region {
         let mask = mask
             .pattern(Some(r"\S"))
             .description(Some("The dataset's mask of this name: a PNG per source, white where the image may change."));
-        let of = |name: &str, field: RefOr<Schema>| {
-            let place = ObjectBuilder::new().property(name, field).required(name).property("feather", feather.clone());
+        let of = |title: &str, name: &str, field: RefOr<Schema>| {
+            let place = ObjectBuilder::new()
+                .title(Some(title))
+                .property(name, field)
+                .required(name)
+                .property("feather", feather.clone());
             place.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
         };
-        let sources = [of("box", sides.into()), of("mask", mask.into())];
+        let sources = [of("BoxRegion", "box", sides.into()), of("MaskRegion", "mask", mask.into())];
         let region = sources.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item);
         RefOr::T(region.description(Some("Where an image may change: a box, or a mask.")).build().into())
     }

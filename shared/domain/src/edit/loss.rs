@@ -52,8 +52,10 @@ impl NceLoss {
 #[serde(tag = "form", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Query {
     /// As published: length 1 whatever the size of the change.
+    #[schema(title = "NormalisedQuery")]
     Normalised {},
     /// Divide by `max(length, floor)`: a small change stays a short query, which the loss keeps pulling.
+    #[schema(title = "FlooredQuery")]
     Floored {
         /// The least divisor; CLIP features have length 1, so at most 2.
         #[schema(minimum = 0.001, maximum = 2)]

@@ -1,8 +1,8 @@
 //! Numeric modes: what the published code does differently from what its paper, or sense, says. Each difference is a switch.
 
 use serde::{Deserialize, Serialize};
-use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOfBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 /// The switches. `"corrected"` (the default) and `"repro-2022"` name the two ends; a table sets them one by one, on top of
@@ -144,7 +144,10 @@ struct Table {
 
 impl PartialSchema for Numerics {
     fn schema() -> RefOr<Schema> {
-        let given = OneOfBuilder::new().item(Mode::schema()).item(Table::schema());
+        let given = OneOfBuilder::new();
+        let given = [Mode::name(), Table::name()]
+            .into_iter()
+            .fold(given, |given, name| given.item(Ref::from_schema_name(name)));
         let description = "The numeric mode: its name, or a table of switches, which is what is written.";
         RefOr::T(given.description(Some(description)).build().into())
     }
@@ -152,6 +155,8 @@ impl PartialSchema for Numerics {
 
 impl ToSchema for Numerics {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Mode::name().into_owned(), Mode::schema()));
+        schemas.push((Table::name().into_owned(), Table::schema()));
         Table::schemas(schemas);
     }
 }

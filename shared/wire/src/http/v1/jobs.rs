@@ -151,3 +151,13 @@ pub struct SetLimits {
     #[schema(minimum = -32_768, maximum = 32_767)]
     pub priority: Option<i16>,
 }
+
+/// What a job may take at most, as it stands now, and its priority.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JobLimits {
+    /// The limits; those that are absent are not set.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Higher goes first within the project.
+    pub priority: i16,
+}

@@ -16,6 +16,9 @@ pub struct EditResult {
     pub task: TaskId,
     /// The edit's slug.
     pub edit: String,
+    /// What it should show: the edit's text.
+    #[serde(default)]
+    pub text: String,
     /// The method's name.
     pub method: String,
     /// Factor on the latent change.
@@ -28,7 +31,7 @@ pub struct EditResult {
     pub source_uri: String,
     /// SHA-256 of the source's bytes.
     pub source: Digest,
-    /// SHA-256 of the output PNG.
+    /// SHA-256 of the output.
     pub image: Digest,
     /// SHA-256 of the reconstruction's PNG.
     pub reconstruction: Digest,
