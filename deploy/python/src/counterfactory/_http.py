@@ -12,14 +12,14 @@ from typing import Any, Protocol, TypeVar
 
 import httpx
 
-from counterfactory import _api, errors
+from counterfactory import errors
+from counterfactory._api import AuthenticatedClient
 from counterfactory._api.api.blobs import get_blob, head_blob, put_blob
 from counterfactory._api.types import UNSET, File, Response, Unset
 from counterfactory.settings import Connection
 
 T = TypeVar("T")
-ApiClient = _api.AuthenticatedClient | _api.Client
-Send = Callable[[ApiClient], Response[Any]]
+Send = Callable[[AuthenticatedClient], Response[Any]]
 
 TRIES = 4
 """Tries of a request before the coordinator counts as unreachable; a restart takes a second or two."""
@@ -47,15 +47,17 @@ class Http:
         headers = {"cfx-actor": connection.actor}
         if connection.project is not None:
             headers["cfx-project"] = connection.project
-        arguments: dict[str, Any] = {
-            "base_url": connection.server,
-            "headers": headers,
-            "timeout": httpx.Timeout(120.0, connect=5.0),
-            "httpx_args": {"event_hooks": {"response": [_refuse]}, "transport": transport},
-        }
-        self._client: ApiClient = (
-            _api.Client(**arguments) if connection.key is None else _api.AuthenticatedClient(token=connection.key, **arguments)
+        if connection.key is not None:
+            headers["authorization"] = f"Bearer {connection.key}"
+        # made here and not by the generated client, which knows of no requests without a key
+        client = httpx.Client(
+            base_url=connection.server,
+            headers=headers,
+            timeout=httpx.Timeout(120.0, connect=5.0),
+            event_hooks={"response": [_refuse]},
+            transport=transport,
         )
+        self._client = AuthenticatedClient(base_url=connection.server, token=connection.key or "").set_httpx_client(client)
         self.blob = lru_cache(maxsize=256)(self._blob)
         """The bytes of a digest, held against it; the latest are kept."""
 
@@ -89,12 +91,12 @@ class Http:
                 if tries >= TRIES:
                     what = f"the coordinator at {self.connection.server} does not answer ({error})"
                     raise errors.UnreachableError(f"{what}; is it running, and is the address right?") from error
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, ValueError) as error:
                 what = f"an answer of {self.connection.server} cannot be read ({type(error).__name__}: {error})"
                 raise errors.UnexpectedAnswerError(f"{what}; is it a coordinator of this version?") from error
             time.sleep(0.15 * 2**tries)
 
-    def rows(self, kind: type[_Page[T]], fetch: Callable[[ApiClient, str | Unset], Response[Any]]) -> Iterator[T]:
+    def rows(self, kind: type[_Page[T]], fetch: Callable[[AuthenticatedClient, str | Unset], Response[Any]]) -> Iterator[T]:
         """The rows of a list, page by page as they are asked for; `fetch` gets the cursor of a page."""
         after: str | Unset = UNSET
         while True:
@@ -116,7 +118,7 @@ class Http:
     def put_blob(self, digest: str, content: Path | bytes) -> None:
         """Stores bytes, or those of a file, under their digest."""
 
-        def put(client: ApiClient) -> Response[Any]:
+        def put(client: AuthenticatedClient) -> Response[Any]:
             with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as payload:
                 return put_blob.sync_detailed(digest, client=client, body=File(payload=payload))
 

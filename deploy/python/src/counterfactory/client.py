@@ -138,7 +138,7 @@ class Client:
 
     def packs(self) -> list[models.Pack]:
         """The packs that jobs can use."""
-        return list(self._http.rows(models.PagePack, lambda c, after: list_packs.sync_detailed(client=c, after=after)))
+        return self._http.ask(models.PagePack, lambda client: list_packs.sync_detailed(client=client)).items
 
     def verify(self, image: str | Path | bytes) -> Report:
         """Holds an image file, wherever it has been since, against its credential and its record at the server.
