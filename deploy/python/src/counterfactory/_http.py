@@ -78,15 +78,16 @@ class Http:
             tries += 1
             try:
                 return send(self._client)
-            except errors.ServerError as error:
-                wait = error.retry_after
+            except errors.ApiError as error:
+                wait = getattr(error, "retry_after", None)
                 if error.status == _TOO_MANY and wait is not None and waited < LONGEST_WAIT:
                     # told to wait is not refused
                     tries, waited = tries - 1, waited + wait
                     time.sleep(wait)
                     continue
                 if error.status not in _AWAY or tries >= TRIES:
-                    raise
+                    # where inside of the generated call it arose says nothing to who reads it
+                    raise error.with_traceback(None) from None
             except httpx.TransportError as error:
                 if tries >= TRIES:
                     what = f"the coordinator at {self.connection.server} does not answer ({error})"

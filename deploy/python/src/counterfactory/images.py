@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from PIL import Image
-from tqdm.auto import tqdm
 
 from counterfactory._api.models import NewSource, NewSourceLabels
 from counterfactory.errors import CounterfactoryError
+from counterfactory.progress import tqdm
 
 if TYPE_CHECKING:
     import datasets

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 LARGEST = 256
 """Pixels of a preview's longer side at most."""
-_CELL = "padding:2px 8px;text-align:left;vertical-align:top"
+SMALLEST = 96
+"""Pixels of its width on the screen at least."""
+_CELL = "padding:2px 8px;text-align:left;vertical-align:top;max-width:24em"
 
 
 class Preview:
@@ -62,8 +64,9 @@ def of_results(results: Iterable[Result]) -> Preview:
     """Source, reconstruction and edit side by side, one row a result."""
     rows = []
     for result in results:
-        facts = [result.target_caption, f"strength {result.strength:g}", result.verdict, *result.rejected_for]
-        facts += [f"{name} {value:.3g}" for name, value in sorted(result.metrics.items())]
+        scores = ", ".join(f"{name} {value:.3g}" for name, value in sorted(result.metrics.items()))
+        facts = [result.target_caption, f"strength {result.strength:g}", ", ".join([result.verdict, *result.rejected_for])]
+        words = "<br>".join(map(escape, facts)) + f"<br><small>{escape(scores)}</small>"
         pictures = [
             _picture(image, f"{what} of {result.source_uri}")
             for what, image in (
@@ -72,7 +75,7 @@ def of_results(results: Iterable[Result]) -> Preview:
                 ("edit", result.image_bytes()),
             )
         ]
-        rows.append((*pictures, "<br>".join(map(escape, facts))))
+        rows.append((*pictures, words))
     return Preview(_table(["source", "reconstruction", "edit", ""], rows))
 
 
@@ -81,7 +84,7 @@ def _picture(content: bytes, alternative: str) -> str:
         small = image.convert("RGB")
     small.thumbnail((LARGEST, LARGEST))
     data = base64.b64encode(png(small)).decode()
-    return f"<img alt='{escape(alternative)}' src='data:image/png;base64,{data}'>"
+    return f"<img alt='{escape(alternative)}' style='min-width:{SMALLEST}px' src='data:image/png;base64,{data}'>"
 
 
 def _table(head: list[str], rows: Iterable[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""A job's bars: one a stage, with what the server says of rates, failures and why it stands still."""
+"""Bars: one a stage of a job, with what the server says of rates, failures and why it stands still."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from types import TracebackType
 from typing import Never, Self
 
 from tqdm import TqdmWarning
-from tqdm.auto import tqdm
 
 from counterfactory._api import models
+
+with warnings.catch_warnings():
+    # without ipywidgets the bars of a notebook are text, which is no reason to be warned
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
+
+__all__ = ["Bars", "tqdm"]
 
 
 class Bars:
@@ -53,10 +59,7 @@ class Bars:
     def _bar(self, stage: models.StageProgress) -> None:
         name = stage.stage.value
         if name not in self._bars:
-            with warnings.catch_warnings():
-                # without ipywidgets the bars are text, which is no reason to be told
-                warnings.simplefilter("ignore", TqdmWarning)
-                self._bars[name] = tqdm(total=stage.total, desc=name, unit="task", disable=not self._shown)
+            self._bars[name] = tqdm(total=stage.total, desc=name, unit="task", disable=not self._shown)
         bar = self._bars[name]
         bar.total, bar.n = stage.total, stage.done
         rate = f"{stage.per_minute:.1f}/min" if isinstance(stage.per_minute, float) and stage.done < stage.total else ""

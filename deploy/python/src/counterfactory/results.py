@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image
-from tqdm.auto import tqdm
 
 from counterfactory import preview
 from counterfactory._api import models
@@ -25,6 +24,7 @@ from counterfactory._api.api.results import list_pairs
 from counterfactory._http import PAGE, Http
 from counterfactory.errors import MissingExtraError
 from counterfactory.images import in_order
+from counterfactory.progress import tqdm
 from counterfactory.verify import Report, Reports, verify
 
 if TYPE_CHECKING:
@@ -227,16 +227,23 @@ class Results:
             return dict(zip(IMAGES, contents, strict=True))
 
         def samples() -> Iterator[dict[str, Any]]:
-            for row, images in zip(rows, tqdm(in_order(load, results), total=len(rows), disable=not progress), strict=True):
+            loaded = tqdm(in_order(load, results), total=len(rows), desc="load", unit="image", disable=not progress)
+            for row, images in zip(rows, loaded, strict=True):
                 pictures = {name: {"bytes": content, "path": None} for name, content in images.items()}
                 yield {name: (pictures | row).get(name) for name in features}
 
         folder = tempfile.mkdtemp(prefix="counterfactory-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        # a fingerprint of its own: a later call may see more results, and must not find this one's
-        return datasets.Dataset.from_generator(
-            samples, features=datasets.Features(features), cache_dir=folder, fingerprint=uuid.uuid4().hex[:16]
-        )
+        silent = datasets.are_progress_bars_disabled()
+        datasets.disable_progress_bars()
+        try:
+            # a fingerprint of its own: a later call may see more results, and must not find this one's
+            return datasets.Dataset.from_generator(
+                samples, features=datasets.Features(features), cache_dir=folder, fingerprint=uuid.uuid4().hex[:16]
+            )
+        finally:
+            if not silent:
+                datasets.enable_progress_bars()
 
     def download(self, folder: str | os.PathLike[str], *, reconstructions: bool = False, progress: bool = True) -> Path:
         """Writes images to `<folder>/<edit>/` and one line a result to `results.jsonl`, as `cfx result fetch` does.
