@@ -61,6 +61,8 @@ class Bars:
         if name not in self._bars:
             self._bars[name] = tqdm(total=stage.total, desc=name, unit="task", disable=not self._shown)
         bar = self._bars[name]
+        if bar.n == stage.done == stage.total == bar.total:
+            return
         bar.total, bar.n = stage.total, stage.done
         rate = f"{stage.per_minute:.1f}/min" if isinstance(stage.per_minute, float) and stage.done < stage.total else ""
         parts = {"running": stage.running, "blocked": stage.blocked, "retrying": stage.retrying, "dead": stage.dead}
