@@ -30,6 +30,7 @@ GREEN: dict[str, Any] = {
     "accept": {"target": False, "max_change": 255.0},
 }
 PATIENCE = 180.0
+STRENGTH = 1.2345678
 
 
 class Recorder(httpx.BaseTransport):
@@ -143,7 +144,7 @@ def ended(client: Client, faces: list[Path]) -> Job:
     """An ended job of three faces, one picture that cannot be read, and two edits at one strength each."""
     broken = faces[3].read_bytes()[:400]
     blue = {**GREEN, "name": "blue", "text": 'a face with <b>blue</b> & "odd" skin'}
-    job = client.submit([*faces[:3], broken], [GREEN, blue], name="three faces", strengths=[2.0], progress=False)
+    job = client.submit([*faces[:3], broken], [GREEN, blue], name="three faces", strengths=[STRENGTH], progress=False)
     return job.wait(PATIENCE, progress=False)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from conftest import Recorder, pixels
+from conftest import STRENGTH, Recorder, pixels
 from counterfactory import Client, CounterfactoryError, Job, MissingExtraError, results
 
 Cfx = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,7 +51,7 @@ def test_a_frame_has_scores_as_columns_and_the_names_of_an_export(ended: Job, cf
     frame = ended.results().to_pandas().set_index("sample_id")
     assert len(frame) == 6
     assert frame["mean_change"].dtype == np.float64
-    assert (frame["strength"] == 2.0).all()
+    assert (frame["strength"] == STRENGTH).all()
     assert set(frame["target_caption"]) == {"a face with green hair", 'a face with <b>blue</b> & "odd" skin'}
     exported = cfx("job", "export", ended.id, "--format", "parquet", "--to", str(tmp_path / "export"))
     assert exported.returncode == 0, exported.stderr
@@ -151,7 +151,7 @@ def test_a_record_tells_how_an_image_was_made(ended: Job) -> None:
     result = ended.results(edit="blue").first()[0]
     record = result.record()
     assert record["links"]["task"] == result.task
-    assert record["recipe"]["strength"] == 2.0
+    assert record["recipe"]["strength"] == STRENGTH
     assert record["outcome"]["metrics"] == result.metrics
 
 

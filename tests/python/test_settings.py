@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import httpx
@@ -49,6 +50,16 @@ def test_without_anything_it_is_this_machine(config: Path, monkeypatch: pytest.M
         resolve()
 
 
+def test_a_key_in_the_clear_is_warned_of(config: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for url in ("https://other", "http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost"):
+            Client(url, "cfx_key")
+    with pytest.warns(UserWarning, match="in the clear"):
+        Client("http://other", "cfx_key")
+    assert config.is_file()
+
+
 def test_what_cannot_be_used_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="cfx login --profile prod"):
         resolve(profile="prod")
@@ -72,7 +83,7 @@ def answering(*answers: httpx.Response) -> tuple[Client, list[httpx.Request]]:
         asked.append(request)
         return next(left)
 
-    return Client("http://server", "cfx_key", "faces", transport=httpx.MockTransport(answer)), asked
+    return Client("https://server", "cfx_key", "faces", transport=httpx.MockTransport(answer)), asked
 
 
 def problem(status: int, code: str, **headers: str) -> httpx.Response:

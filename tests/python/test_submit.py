@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import datasets
 import numpy as np
@@ -17,9 +17,11 @@ from counterfactory import (
     CounterfactoryError,
     Edit,
     InvalidRequestError,
+    JobOptions,
     NotFoundError,
     SettingsError,
     UnreachableError,
+    models,
 )
 
 if TYPE_CHECKING:
@@ -94,24 +96,25 @@ def test_the_same_bytes_twice_are_told_and_kept_once(client: Client, drawings: D
 
 
 def test_everything_that_a_job_takes_arrives(client: Client, drawings: Drawings) -> None:
-    options: dict[str, Any] = {
+    options: JobOptions = {
         "strengths": [0.5, 1.5],
         "seeds": [7],
         "priority": 3,
         "frame": "centre-square",
         "inversion": {"kind": "encoder"},
-        "limits": {"budget_gpu_seconds": 1000.0},
-        "output": {"format": "webp"},
+        "limits": models.Limits(budget_gpu_seconds=1000.0),
+        "output": {"format": models.OutputFormat.WEBP},
     }
-    edit = Edit(text="a face with green hair", neutral="a head")
-    job = client.submit(drawings(1), [edit, "a face with blue skin"], name="all", method="clip-nce", progress=False, **options)
+    edit = Edit(text="a face with green hair", neutral="a head", method=models.ClipNce(kind=models.ClipNceKind.CLIP_NCE, steps=7))
+    job = client.submit(drawings(1), [edit, "a face with blue skin"], name="all", method="directional", progress=False, **options)
     spec = job.cancel().info.spec.to_dict()
     assert {name: spec[name] for name in ("strengths", "seeds", "priority")} == {"strengths": [0.5, 1.5], "seeds": [7], "priority": 3}
     assert (spec["output"]["format"], spec["limits"]["budget_gpu_seconds"], spec["pack"]) == ("webp", 1000.0, "facesjs-64")
     assert [(e["text"], e["neutral"], e["method"]["kind"]) for e in spec["edits"]] == [
         ("a face with green hair", "a head", "clip-nce"),
-        ("a face with blue skin", "a face", "clip-nce"),
+        ("a face with blue skin", "a face", "directional"),
     ]
+    assert spec["edits"][0]["method"]["steps"] == 7
 
 
 def test_refusals_are_types_with_the_servers_sentence(client: Client, faces: list[Path]) -> None:

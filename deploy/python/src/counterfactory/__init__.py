@@ -5,9 +5,10 @@
 >>> job.results().preview()
 """
 
+from counterfactory._api import models
 from counterfactory._api.models import Dataset, Pack, Progress, Task
 from counterfactory._api.models import EditSpec as Edit
-from counterfactory.client import Client
+from counterfactory.client import Client, JobOptions
 from counterfactory.errors import (
     ApiError,
     ConflictError,
@@ -38,6 +39,7 @@ __all__ = [
     "ForbiddenError",
     "InvalidRequestError",
     "Job",
+    "JobOptions",
     "Level",
     "MissingExtraError",
     "NotAuthenticError",
@@ -54,4 +56,5 @@ __all__ = [
     "UnauthenticatedError",
     "UnexpectedAnswerError",
     "UnreachableError",
+    "models",
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -49,6 +51,8 @@ class Http:
             headers["cfx-project"] = connection.project
         if connection.key is not None:
             headers["authorization"] = f"Bearer {connection.key}"
+            if _in_the_clear(connection.server):
+                warnings.warn(f"the key goes to {connection.server} in the clear; use https", stacklevel=3)
         # made here and not by the generated client, which knows of no requests without a key
         client = httpx.Client(
             base_url=connection.server,
@@ -58,7 +62,7 @@ class Http:
             transport=transport,
         )
         self._client = AuthenticatedClient(base_url=connection.server, token=connection.key or "").set_httpx_client(client)
-        self.blob = lru_cache(maxsize=256)(self._blob)
+        self.blob = lru_cache(maxsize=64)(self._blob)
         """The bytes of a digest, held against it; the latest are kept."""
 
     def ask(self, kind: type[T], send: Send) -> T:
@@ -130,6 +134,16 @@ class Http:
         if sha256(content).hexdigest() != digest:
             raise errors.UnexpectedAnswerError(f"the object {digest} arrived damaged; ask for it again")
         return content
+
+
+def _in_the_clear(server: str) -> bool:
+    """Whether others on the way can read along."""
+    url = httpx.URL(server)
+    try:
+        own = ip_address(url.host).is_loopback
+    except ValueError:
+        own = url.host == "localhost"
+    return url.scheme == "http" and not own
 
 
 def _refuse(response: httpx.Response) -> None:

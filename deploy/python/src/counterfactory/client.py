@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 import httpx
 
@@ -28,8 +29,29 @@ if TYPE_CHECKING:
     from counterfactory.images import Images
 
     Edit = str | Mapping[str, Any] | models.EditSpec
+    Method = models.CfMapper | models.ClipNce | models.Directional | models.Styleclip | models.StyleclipMapper
+    Parts = Mapping[str, Any]
 
 _MOST_SOURCES = 1_000
+
+
+class JobOptions(TypedDict, total=False):
+    """Fields of a job beside images, edits and pack. What is absent has the server's default."""
+
+    strengths: Sequence[float]
+    """Factors on the edit's change; 1 is the trained strength. With a strength search, the most it may be."""
+    seeds: Sequence[int]
+    """One result a seed, for methods that draw random numbers."""
+    frame: str
+    """Which part of a source the generator's square shows: `centre-square` or `ffhq`."""
+    inversion: Parts | models.EncoderInversion | models.HybridInversion | models.OptimisingInversion | models.PivotalInversion
+    """How sources become latents."""
+    priority: int
+    """Higher goes first within the project."""
+    limits: Parts | models.Limits
+    """What it may take at most: `max_concurrent`, `budget_gpu_seconds`, `tasks_per_minute`, `deadline`."""
+    output: Parts | models.Output
+    """How its images are written: `format`, `quality`, `detail`."""
 
 
 class Client:
@@ -61,19 +83,18 @@ class Client:
         *,
         pack: str | None = None,
         name: str | None = None,
-        method: str | Mapping[str, Any] | None = None,
+        method: str | Mapping[str, Any] | Method | None = None,
         image_column: str | None = None,
         fresh: bool = False,
         idempotency_key: str | None = None,
         progress: bool = True,
-        **options: Any,  # noqa: ANN401 - whatever a job takes
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Submits a job, and uploads images that the server lacks.
 
         `images` is the name of a registered dataset, or anything that `register` takes. `edits` are texts such as `"a face with green
         hair"`, or dicts or `Edit`s with all that an edit takes; `method`, by name or with its parameters, is for those that name none.
-        `pack` may be absent where only one is registered. `options` are the other fields of a job: `strengths`, `seeds`, `frame`,
-        `inversion`, `priority`, `limits`, `output`.
+        `pack` may be absent where only one is registered. `options` are the other fields of a job (`JobOptions`).
 
         The same call again gives the same job, unless it is `fresh`: so a cell may be run again. Raises `InvalidRequestError` with the
         server's sentence when the job has a fault.
@@ -85,7 +106,7 @@ class Client:
             "dataset": dataset.name,
             "pack": pack or self._only_pack(),
             "edits": [_edit(edit, method) for edit in edits],
-            **options,
+            **_plain(options),
         }
         if idempotency_key is None:
             # a dataset that has grown is another one
@@ -191,11 +212,22 @@ class _Verbatim:
         return self._body
 
 
-def _edit(edit: Edit, method: str | Mapping[str, Any] | None) -> dict[str, Any]:
+def _edit(edit: Edit, method: str | Mapping[str, Any] | Method | None) -> dict[str, Any]:
     if isinstance(edit, str):
         asked: dict[str, Any] = {"text": edit}
     else:
-        asked = edit.to_dict() if isinstance(edit, models.EditSpec) else dict(edit)
+        asked = _plain(edit)
     if method is not None and "method" not in asked:
-        asked["method"] = {"kind": method} if isinstance(method, str) else dict(method)
+        asked["method"] = {"kind": method} if isinstance(method, str) else _plain(method)
     return asked
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Models, at any depth, as what they are sent as."""
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.value if isinstance(value, Enum) else value

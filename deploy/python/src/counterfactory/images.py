@@ -129,7 +129,7 @@ def png(image: Image.Image) -> bytes:
 def _file(path: Path) -> LocalImage:
     if not path.is_file():
         raise FileNotFoundError(f"'{path}' is neither an image file nor a folder, nor the name of a registered dataset")
-    return LocalImage(path, path.resolve().as_uri())
+    return LocalImage(path, f"file://{path.resolve()}")
 
 
 def _one(image: object, number: int, labels: Mapping[str, str] | None = None) -> LocalImage:

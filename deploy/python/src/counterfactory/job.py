@@ -12,7 +12,7 @@ from counterfactory._api.api.jobs import cancel_job, get_job, pause_job, resume_
 from counterfactory._api.api.tasks import list_tasks
 from counterfactory._api.types import UNSET
 from counterfactory._http import PAGE, Http
-from counterfactory.errors import UnreachableError
+from counterfactory.errors import ServerError, UnreachableError
 from counterfactory.progress import Bars
 from counterfactory.results import Results
 from counterfactory.verify import Reports
@@ -72,7 +72,7 @@ class Job:
         """Returns when the job has ended, whatever came of it: `state`, `failures()` and `results()` say what did.
 
         `timeout` and `patience` are seconds: how long to wait at most (`TimeoutError`), and how long the coordinator may be away
-        (`UnreachableError`). Ctrl-C stops the waiting and leaves the job running.
+        or without its services (`UnreachableError`, `ServerError`). Ctrl-C stops the waiting and leaves the job running.
         """
         began = heard = time.monotonic()
         pause = _BRISK
@@ -86,7 +86,7 @@ class Job:
                         if self._has_ended():
                             return self
                         pause = _BRISK if self.info.state.value == "active" else min(pause * 1.5, _CALM)
-                    except UnreachableError:
+                    except (ServerError, UnreachableError):
                         if time.monotonic() - heard > patience:
                             raise
                         bars.remark("the coordinator does not answer; waiting for it")

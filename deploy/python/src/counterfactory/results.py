@@ -154,7 +154,7 @@ class Result:
 
     def file_name(self) -> str:
         """`<edit>/<ordinal>-<source name>[-x<strength>][-seed<seed>].<ending>`, as `cfx result fetch` names it."""
-        strength = "" if self.strength == 1 else f"-x{self.strength:g}"
+        strength = "" if self.strength == 1 else f"-x{self.strength!r}".removesuffix(".0")
         seed = f"-seed{self.info.seed}" if self.info.seed else ""
         with self.image() as image:
             ending = {"JPEG": "jpg"}.get(image.format or "", (image.format or "png").lower())
