@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,6 +175,19 @@ def test_images_of_a_dataset_keep_their_bytes_and_class_names(client: Client, fa
     results = list(job.results())
     assert [result.source_bytes() for result in results] == [face.read_bytes() for face in faces[:2]]
     assert [result.labels for result in results] == [{"hair": "long", "age": "30"}, {"hair": "bald"}]
+
+
+def test_the_package_itself_needs_no_extra(server: str, faces: list[Path]) -> None:
+    program = f"""
+import sys
+for extra in ("c2pa", "datasets", "numpy", "pandas", "IPython"):
+    sys.modules[extra] = None
+from counterfactory import Client
+job = Client({server!r}).submit({[str(face) for face in faces[:2]]!r}, {GREEN!r}, progress=False).wait({PATIENCE}, progress=False)
+print(len(list(job.results())), "data:image/png" in job.results().preview()._repr_html_())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "2 True\n", done.stderr
 
 
 def test_a_coordinator_that_is_away_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
