@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers interop observe browser python rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -90,6 +90,11 @@ observe: install libtorch build up ## alert rules, boards and metrics, by Promet
 
 browser: install libtorch build up ## every page of the dashboard in Chromium, with axe-core and screenshots (npm; root: chromium)
 	@tests/browser/run.sh
+
+# CFX_API_EXAMPLES and CFX_API_SEED choose; a fault is told with the request that shows it.
+api: install libtorch build up ## requests made up from the OpenAPI document, ten thousand and more, by schemathesis (PyPI, 100 MB)
+	@CFX_API_MUST=1 CFX_API_EXAMPLES=$(or $(CFX_API_EXAMPLES),40) OMP_NUM_THREADS=1 \
+		cargo test --workspace --test stories -- --exact fuzzed::no_request_that_can_be_made_up_is_answered_with_a_fault --nocapture
 
 python: install libtorch build up ## the Python package: types, tests and the example notebook on a live cluster (PyPI, 700 MB)
 	@tests/python/run.sh

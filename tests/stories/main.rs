@@ -7,6 +7,7 @@ mod browser;
 mod cancel;
 mod exports;
 mod framing;
+mod fuzzed;
 mod interop;
 mod late_messages;
 mod limits;

@@ -5,7 +5,7 @@ use super::{Principal, Unproven, local, session};
 use crate::access::session::{SessionSecret, Shown};
 use crate::app::App;
 use crate::dashboard;
-use crate::http::extract::method_not_allowed;
+use crate::http::extract::{method_not_allowed, project_named};
 use crate::http::permissions::{self, Declared, Needs, Rule, Surface};
 use crate::http::problem::ApiError;
 use axum::extract::{MatchedPath, Request, State};
@@ -219,17 +219,14 @@ fn permitted(rule: &Rule, principal: &Principal) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// A request that names a project that it is not for is refused, whether or not its route looks at projects. What is no name is left to
-/// the routes that do.
+/// A request that names a project that it is not for is refused, whether or not its route looks at projects; so is what is no name.
 fn within(principal: &Principal, headers: &HeaderMap) -> Result<(), ApiError> {
-    let named = headers.get("cfx-project").and_then(|value| value.to_str().ok());
-    match named {
-        Some(project) if !principal.reach.includes(project) => {
-            let detail = format!("{} is not for the project '{project}'", principal.name());
-            Err(ApiError::Forbidden { code: "wrong_project", detail })
-        }
-        _ => Ok(()),
+    let Some(named) = project_named(headers)? else { return Ok(()) };
+    if principal.reach.includes(named) {
+        return Ok(());
     }
+    let detail = format!("{} is not for the project '{named}'", principal.name());
+    Err(ApiError::Forbidden { code: "wrong_project", detail })
 }
 
 /// A refusal as whoever asked can read it: a problem, a page, or the way to the login.

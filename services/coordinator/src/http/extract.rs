@@ -6,7 +6,7 @@ use crate::app::App;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -103,6 +103,13 @@ impl<T: DeserializeOwned + IntoParams> FromRequestParts<App> for KnownQuery<T> {
 #[derive(Clone, Copy, Debug)]
 pub struct Project(pub domain::ProjectId);
 
+/// The name in `cfx-project`, if there is one.
+pub fn project_named(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get("cfx-project") else { return Ok(None) };
+    let name = value.to_str().ok().filter(|name| is_name(name));
+    name.map(Some).ok_or_else(|| ApiError::InvalidParameter(format!("cfx-project must be {NAME_RULE}")))
+}
+
 /// The project of a request that names none, by a key for all.
 pub const DEFAULT_PROJECT: &str = "default";
 
@@ -114,17 +121,7 @@ impl FromRequestParts<App> for Project {
             return Ok(*chosen);
         }
         let principal = principal(parts)?;
-        let asked = match parts.headers.get("cfx-project") {
-            None => None,
-            Some(value) => Some(
-                value
-                    .to_str()
-                    .ok()
-                    .filter(|n| is_name(n))
-                    .ok_or_else(|| ApiError::InvalidParameter(format!("cfx-project must be {NAME_RULE}")))?,
-            ),
-        };
-        let chosen = choose(app, &principal, asked).await?;
+        let chosen = choose(app, &principal, project_named(&parts.headers)?).await?;
         parts.extensions.insert(chosen);
         Ok(chosen)
     }

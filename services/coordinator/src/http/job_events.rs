@@ -12,6 +12,18 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::{JobId, ProjectId};
 
+/// One event, as readers of server-sent events tell it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "for the document: what is sent is made by `live`")]
+struct JobEvent {
+    /// For `Last-Event-ID`.
+    id: String,
+    /// `job`, or `end` after the last.
+    event: String,
+    /// The job, as JSON.
+    data: String,
+}
+
 /// The job as it is now.
 pub async fn look(app: &App, project: ProjectId, id: JobId) -> Result<Look, ApiError> {
     let job = detailed(app, find(app, project, id).await?).await?;
@@ -30,7 +42,7 @@ pub async fn look(app: &App, project: ProjectId, id: JobId) -> Result<Look, ApiE
         ("last-event-id" = Option<String>, Header, description = "Id of the last event that was seen: a stream that broke goes on.")
     ),
     responses(
-        (status = 200, description = "`event: job` with the JSON of the job whenever it has changed, `event: end` when it has ended.", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "`event: job` with the JSON of the job whenever it has changed, `event: end` when it has ended.", body = JobEvent, content_type = "text/event-stream"),
         (status = 204, description = "It has ended, and the last event was seen.")
     ),
 )]

@@ -77,7 +77,7 @@ pub async fn set(
     path = "/v1/jobs/{id}/limits",
     operation_id = "set_job_limits",
     tag = "jobs",
-    params(("id" = JobId, Path, description = "The job."), ("if-match" = Option<String>, Header, min_length = 1, max_length = 1_000, pattern = "^[ -~]+$", description = "The `etag` of what was seen: without it the latest word stands.")),
+    params(("id" = JobId, Path, description = "The job."), ("if-match" = Option<String>, Header, description = "The `etag` of what was seen: without it the latest word stands.")),
     request_body = SetLimits,
     responses((status = 200, description = "The job with its new limits.", body = Job),
         (status = 409, description = "The job has ended.", body = Problem, content_type = "application/problem+json"),

@@ -136,7 +136,8 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
         vec![SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []), SecurityRequirement::default()]
     });
     if matches!(rule.needs, Needs::Key(_) | Needs::Everywhere(_)) {
-        let project = header("cfx-project", 100, "The project; absent for the key's only one, or `default`.", NAME);
+        let project =
+            header("cfx-project", "The project; absent for the key's only one, or `default`.", form(100, NAME));
         operation.parameters.get_or_insert_default().push(RefOr::T(project.build()));
     }
     if idempotency::keyed(method, path) == Keyed::Kept {
@@ -144,7 +145,7 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
         operation
             .parameters
             .get_or_insert_default()
-            .push(RefOr::T(header(idempotency::HEADER, 200, said, VISIBLE).build()));
+            .push(RefOr::T(header(idempotency::HEADER, said, form(200, VISIBLE)).build()));
     }
     let answers_json =
         operation.responses.responses.get("200").is_some_and(
@@ -152,10 +153,7 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
         );
     if method == Method::GET && path.starts_with("/v1/") && answers_json {
         let said = "The `etag` of the copy that the asker has.";
-        operation
-            .parameters
-            .get_or_insert_default()
-            .push(RefOr::T(header("if-none-match", 1_000, said, PRINTABLE).build()));
+        operation.parameters.get_or_insert_default().push(RefOr::T(header("if-none-match", said, any_text()).build()));
         let same = ResponseBuilder::new().description("The copy still holds.").build();
         operation.responses.responses.insert("304".to_owned(), RefOr::T(same));
     }
@@ -175,20 +173,23 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
 
 /// What a name looks like.
 const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
-/// ASCII with spaces.
-const PRINTABLE: &str = "^[ -~]+$";
 /// Visible ASCII characters.
 const VISIBLE: &str = "^[!-~]+$";
 
 /// A header that may be left out.
-fn header(name: &str, longest: usize, description: &str, pattern: &str) -> ParameterBuilder {
-    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(longest));
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some(description))
-        .schema(Some(text.pattern(Some(pattern))))
+fn header(name: &str, description: &str, text: ObjectBuilder) -> ParameterBuilder {
+    let header = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(Required::False);
+    header.description(Some(description)).schema(Some(text))
+}
+
+/// Any text.
+fn any_text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// A text of 1 to `longest` characters of this form.
+fn form(longest: usize, pattern: &str) -> ObjectBuilder {
+    any_text().min_length(Some(1)).max_length(Some(longest)).pattern(Some(pattern))
 }
 
 /// What may be answered in place of what was asked for, and why.

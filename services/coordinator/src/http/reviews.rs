@@ -56,7 +56,7 @@ pub async fn set(
     path = "/v1/results/{task}/review",
     operation_id = "review_result",
     tag = "results",
-    params(("task" = TaskId, Path, description = "The task."), ("if-match" = Option<String>, Header, min_length = 1, max_length = 1_000, pattern = "^[ -~]+$", description = "The `etag` of what was seen: without it the latest word stands.")),
+    params(("task" = TaskId, Path, description = "The task."), ("if-match" = Option<String>, Header, description = "The `etag` of what was seen: without it the latest word stands.")),
     request_body = SetReview,
     responses((status = 200, description = "The result with its review.", body = EditResult), (status = 412, description = "It was changed meanwhile.", body = Problem, content_type = "application/problem+json")),
 )]

@@ -3,6 +3,7 @@
 from .acceptance import Acceptance
 from .api_key import ApiKey
 from .audit_entry import AuditEntry
+from .box_region import BoxRegion
 from .cf_mapper import CfMapper
 from .cf_mapper_kind import CfMapperKind
 from .cf_mapper_preset import CfMapperPreset
@@ -29,6 +30,8 @@ from .edit_yield_reasons import EditYieldReasons
 from .encoder_inversion import EncoderInversion
 from .encoder_inversion_kind import EncoderInversionKind
 from .eta import Eta
+from .floored_query import FlooredQuery
+from .floored_query_form import FlooredQueryForm
 from .frame import Frame
 from .get_openapi_response_200 import GetOpenapiResponse200
 from .get_record_response_200 import GetRecordResponse200
@@ -36,6 +39,8 @@ from .held_task import HeldTask
 from .hybrid_inversion import HybridInversion
 from .hybrid_inversion_kind import HybridInversionKind
 from .job import Job
+from .job_event import JobEvent
+from .job_limits import JobLimits
 from .job_seal import JobSeal
 from .job_seals import JobSeals
 from .job_spec import JobSpec
@@ -44,9 +49,13 @@ from .keys import Keys
 from .latent_space import LatentSpace
 from .layers import Layers
 from .limits import Limits
+from .list_pairs_verdict import ListPairsVerdict
+from .list_results_verdict import ListResultsVerdict
+from .list_tasks_state import ListTasksState
 from .mapper_network import MapperNetwork
 from .mapper_text import MapperText
 from .mask_conflict import MaskConflict
+from .mask_region import MaskRegion
 from .named_tasks import NamedTasks
 from .negatives import Negatives
 from .new_api_key import NewApiKey
@@ -56,8 +65,12 @@ from .new_source import NewSource
 from .new_source_labels import NewSourceLabels
 from .new_source_masks import NewSourceMasks
 from .new_sources import NewSources
-from .numerics_type_0 import NumericsType0
-from .numerics_type_1 import NumericsType1
+from .new_upload import NewUpload
+from .new_uploads import NewUploads
+from .normalised_query import NormalisedQuery
+from .normalised_query_form import NormalisedQueryForm
+from .numeric_mode import NumericMode
+from .numeric_switches import NumericSwitches
 from .optimiser import Optimiser
 from .optimising_inversion import OptimisingInversion
 from .optimising_inversion_kind import OptimisingInversionKind
@@ -84,15 +97,9 @@ from .pixel_norm_axis import PixelNormAxis
 from .problem import Problem
 from .progress import Progress
 from .project import Project
-from .query_type_0 import QueryType0
-from .query_type_0_form import QueryType0Form
-from .query_type_1 import QueryType1
-from .query_type_1_form import QueryType1Form
 from .reason import Reason
 from .reason_count import ReasonCount
 from .refinement import Refinement
-from .region_type_0 import RegionType0
-from .region_type_1 import RegionType1
 from .reject_reason import RejectReason
 from .retried import Retried
 from .retry import Retry
@@ -128,6 +135,9 @@ from .tasks_cancelled import TasksCancelled
 from .tasks_paused import TasksPaused
 from .tasks_resumed import TasksResumed
 from .template_set import TemplateSet
+from .upload import Upload
+from .upload_headers import UploadHeaders
+from .uploads import Uploads
 from .verdict import Verdict
 from .view_sharing import ViewSharing
 from .who_am_i import WhoAmI
@@ -137,6 +147,7 @@ __all__ = (
     "Acceptance",
     "ApiKey",
     "AuditEntry",
+    "BoxRegion",
     "CfMapper",
     "CfMapperKind",
     "CfMapperPreset",
@@ -163,6 +174,8 @@ __all__ = (
     "EncoderInversion",
     "EncoderInversionKind",
     "Eta",
+    "FlooredQuery",
+    "FlooredQueryForm",
     "Frame",
     "GetOpenapiResponse200",
     "GetRecordResponse200",
@@ -170,6 +183,8 @@ __all__ = (
     "HybridInversion",
     "HybridInversionKind",
     "Job",
+    "JobEvent",
+    "JobLimits",
     "JobSeal",
     "JobSeals",
     "JobSpec",
@@ -178,9 +193,13 @@ __all__ = (
     "LatentSpace",
     "Layers",
     "Limits",
+    "ListPairsVerdict",
+    "ListResultsVerdict",
+    "ListTasksState",
     "MapperNetwork",
     "MapperText",
     "MaskConflict",
+    "MaskRegion",
     "NamedTasks",
     "Negatives",
     "NewApiKey",
@@ -190,8 +209,12 @@ __all__ = (
     "NewSourceLabels",
     "NewSourceMasks",
     "NewSources",
-    "NumericsType0",
-    "NumericsType1",
+    "NewUpload",
+    "NewUploads",
+    "NormalisedQuery",
+    "NormalisedQueryForm",
+    "NumericMode",
+    "NumericSwitches",
     "Optimiser",
     "OptimisingInversion",
     "OptimisingInversionKind",
@@ -218,15 +241,9 @@ __all__ = (
     "Problem",
     "Progress",
     "Project",
-    "QueryType0",
-    "QueryType0Form",
-    "QueryType1",
-    "QueryType1Form",
     "Reason",
     "ReasonCount",
     "Refinement",
-    "RegionType0",
-    "RegionType1",
     "RejectReason",
     "Retried",
     "Retry",
@@ -262,6 +279,9 @@ __all__ = (
     "TasksPaused",
     "TasksResumed",
     "TemplateSet",
+    "Upload",
+    "UploadHeaders",
+    "Uploads",
     "Verdict",
     "ViewSharing",
     "WhoAmI",

@@ -8,19 +8,19 @@ from attrs import define as _attrs_define
 from ..models.cf_mapper_kind import CfMapperKind
 from ..models.cf_mapper_preset import CfMapperPreset
 from ..models.mapper_network import MapperNetwork
-from ..models.numerics_type_0 import NumericsType0
+from ..models.numeric_mode import NumericMode
 from ..models.optimiser import Optimiser
 from ..models.outside import Outside
 from ..models.schedule import Schedule
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.box_region import BoxRegion
+    from ..models.floored_query import FlooredQuery
     from ..models.layers import Layers
-    from ..models.numerics_type_1 import NumericsType1
-    from ..models.query_type_0 import QueryType0
-    from ..models.query_type_1 import QueryType1
-    from ..models.region_type_0 import RegionType0
-    from ..models.region_type_1 import RegionType1
+    from ..models.mask_region import MaskRegion
+    from ..models.normalised_query import NormalisedQuery
+    from ..models.numeric_switches import NumericSwitches
 
 
 T = TypeVar("T", bound="CfMapper")
@@ -45,12 +45,12 @@ class CfMapper:
         identity (float | Unset): Weight of `1 - cos(ID(x'), ID(x))` by the pack's identity network. Published: 0.2 (CF-
             CLIP), 0.1 (StyleCLIP). Default: 0.0.
         latent_l2 (float | Unset): Weight of the mean squared change of the latent, `mean((w' - w)^2)`. Default: 0.15.
-        layers (list[int] | Unset): First and last layer of W+ that may change, from 0; all when absent.
+        layers (list[int] | None | Unset): First and last layer of W+ that may change, from 0; all when absent.
         learning_rate (float | None | Unset): Its peak learning rate; the optimiser's usual one when absent (Adam 0.002,
             Ranger 0.5).
         mapper (None | str | Unset):
         network (MapperNetwork | Unset): The network of a text mapper.
-        numerics (NumericsType0 | NumericsType1 | Unset): The numeric mode: its name, or a table of switches, which is
+        numerics (NumericMode | NumericSwitches | Unset): The numeric mode: its name, or a table of switches, which is
             what is written.
         optimiser (Optimiser | Unset): The optimiser of a training.
         outside (Outside | Unset): What a perspective view shows where it looks beyond the image.
@@ -63,7 +63,7 @@ class CfMapper:
         perceptual (float | Unset): Weight of the perceptual distance of `x'` and `x` by the pack's perceptual network.
             Published: 0 to 0.02. Default: 0.0.
         preset (CfMapperPreset | Unset): Start from the published values in place of the defaults.
-        query (QueryType0 | QueryType1 | Unset): The two forms of the query `q = (E(x') - E(x)) / length`.
+        query (FlooredQuery | NormalisedQuery | Unset): The two forms of the query `q = (E(x') - E(x)) / length`.
 
             The published form divides by the query's own length, so the smallest move in the right direction already
             satisfies it. On
@@ -71,7 +71,7 @@ class CfMapper:
             a mapper and
             .50 of 32 per image, against .97 and .84 with a floor under the length. The floored form is therefore the
             default.
-        region (None | RegionType0 | RegionType1 | Unset):
+        region (BoxRegion | MaskRegion | None | Unset):
         schedule (Schedule | Unset): How a learning rate moves over a training.
         seed (int | Unset): Seed of the initial weights, the data order and the views. Default: 0.
         sparsity (float | Unset): Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over
@@ -95,17 +95,17 @@ class CfMapper:
     guide_weight: float | Unset = 1.0
     identity: float | Unset = 0.0
     latent_l2: float | Unset = 0.15
-    layers: list[int] | Unset = UNSET
+    layers: list[int] | None | Unset = UNSET
     learning_rate: float | None | Unset = UNSET
     mapper: None | str | Unset = UNSET
     network: MapperNetwork | Unset = UNSET
-    numerics: NumericsType0 | NumericsType1 | Unset = UNSET
+    numerics: NumericMode | NumericSwitches | Unset = UNSET
     optimiser: Optimiser | Unset = UNSET
     outside: Outside | Unset = UNSET
     perceptual: float | Unset = 0.0
     preset: CfMapperPreset | Unset = UNSET
-    query: QueryType0 | QueryType1 | Unset = UNSET
-    region: None | RegionType0 | RegionType1 | Unset = UNSET
+    query: FlooredQuery | NormalisedQuery | Unset = UNSET
+    region: BoxRegion | MaskRegion | None | Unset = UNSET
     schedule: Schedule | Unset = UNSET
     seed: int | Unset = 0
     sparsity: float | Unset = 1.0
@@ -116,9 +116,9 @@ class CfMapper:
     views: int | Unset = 4
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.query_type_0 import QueryType0  # noqa: PLC0415
-        from ..models.region_type_0 import RegionType0  # noqa: PLC0415
-        from ..models.region_type_1 import RegionType1  # noqa: PLC0415
+        from ..models.box_region import BoxRegion  # noqa: PLC0415
+        from ..models.mask_region import MaskRegion  # noqa: PLC0415
+        from ..models.normalised_query import NormalisedQuery  # noqa: PLC0415
 
         kind = self.kind.value
 
@@ -144,8 +144,13 @@ class CfMapper:
 
         latent_l2 = self.latent_l2
 
-        layers: list[int] | Unset = UNSET
-        if not isinstance(self.layers, Unset):
+        layers: list[int] | None | Unset
+        if isinstance(self.layers, Unset):
+            layers = UNSET
+        elif isinstance(self.layers, list):
+            layers = self.layers
+
+        else:
             layers = self.layers
 
         learning_rate: float | None | Unset
@@ -167,7 +172,7 @@ class CfMapper:
         numerics: dict[str, Any] | str | Unset
         if isinstance(self.numerics, Unset):
             numerics = UNSET
-        elif isinstance(self.numerics, NumericsType0):
+        elif isinstance(self.numerics, NumericMode):
             numerics = self.numerics.value
         else:
             numerics = self.numerics.to_dict()
@@ -189,7 +194,7 @@ class CfMapper:
         query: dict[str, Any] | Unset
         if isinstance(self.query, Unset):
             query = UNSET
-        elif isinstance(self.query, QueryType0):
+        elif isinstance(self.query, NormalisedQuery):
             query = self.query.to_dict()
         else:
             query = self.query.to_dict()
@@ -197,9 +202,9 @@ class CfMapper:
         region: dict[str, Any] | None | Unset
         if isinstance(self.region, Unset):
             region = UNSET
-        elif isinstance(self.region, RegionType0):
+        elif isinstance(self.region, BoxRegion):
             region = self.region.to_dict()
-        elif isinstance(self.region, RegionType1):
+        elif isinstance(self.region, MaskRegion):
             region = self.region.to_dict()
         else:
             region = self.region
@@ -288,12 +293,12 @@ class CfMapper:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.box_region import BoxRegion  # noqa: PLC0415
+        from ..models.floored_query import FlooredQuery  # noqa: PLC0415
         from ..models.layers import Layers  # noqa: PLC0415
-        from ..models.numerics_type_1 import NumericsType1  # noqa: PLC0415
-        from ..models.query_type_0 import QueryType0  # noqa: PLC0415
-        from ..models.query_type_1 import QueryType1  # noqa: PLC0415
-        from ..models.region_type_0 import RegionType0  # noqa: PLC0415
-        from ..models.region_type_1 import RegionType1  # noqa: PLC0415
+        from ..models.mask_region import MaskRegion  # noqa: PLC0415
+        from ..models.normalised_query import NormalisedQuery  # noqa: PLC0415
+        from ..models.numeric_switches import NumericSwitches  # noqa: PLC0415
 
         d = dict(src_dict)
         kind = CfMapperKind(d.pop("kind"))
@@ -326,7 +331,22 @@ class CfMapper:
 
         latent_l2 = d.pop("latent_l2", UNSET)
 
-        layers = cast(list[int], d.pop("layers", UNSET))
+        def _parse_layers(data: object) -> list[int] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                layers_type_0 = cast(list[int], data)
+
+                return layers_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[int] | None | Unset, data)
+
+        layers = _parse_layers(d.pop("layers", UNSET))
 
         def _parse_learning_rate(data: object) -> float | None | Unset:
             if data is None:
@@ -353,20 +373,20 @@ class CfMapper:
         else:
             network = MapperNetwork(_network)
 
-        def _parse_numerics(data: object) -> NumericsType0 | NumericsType1 | Unset:
+        def _parse_numerics(data: object) -> NumericMode | NumericSwitches | Unset:
             if isinstance(data, Unset):
                 return data
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                componentsschemas_numerics_type_0 = NumericsType0(data)
+                componentsschemas_numerics_type_0 = NumericMode(data)
 
                 return componentsschemas_numerics_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             if not isinstance(data, dict):
                 raise TypeError()
-            componentsschemas_numerics_type_1 = NumericsType1.from_dict(data)
+            componentsschemas_numerics_type_1 = NumericSwitches.from_dict(data)
 
             return componentsschemas_numerics_type_1
 
@@ -395,26 +415,26 @@ class CfMapper:
         else:
             preset = CfMapperPreset(_preset)
 
-        def _parse_query(data: object) -> QueryType0 | QueryType1 | Unset:
+        def _parse_query(data: object) -> FlooredQuery | NormalisedQuery | Unset:
             if isinstance(data, Unset):
                 return data
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_query_type_0 = QueryType0.from_dict(data)
+                componentsschemas_query_normalised_query = NormalisedQuery.from_dict(data)
 
-                return componentsschemas_query_type_0
+                return componentsschemas_query_normalised_query
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             if not isinstance(data, dict):
                 raise TypeError()
-            componentsschemas_query_type_1 = QueryType1.from_dict(data)
+            componentsschemas_query_floored_query = FlooredQuery.from_dict(data)
 
-            return componentsschemas_query_type_1
+            return componentsschemas_query_floored_query
 
         query = _parse_query(d.pop("query", UNSET))
 
-        def _parse_region(data: object) -> None | RegionType0 | RegionType1 | Unset:
+        def _parse_region(data: object) -> BoxRegion | MaskRegion | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -422,20 +442,20 @@ class CfMapper:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_region_type_0 = RegionType0.from_dict(data)
+                componentsschemas_region_box_region = BoxRegion.from_dict(data)
 
-                return componentsschemas_region_type_0
+                return componentsschemas_region_box_region
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_region_type_1 = RegionType1.from_dict(data)
+                componentsschemas_region_mask_region = MaskRegion.from_dict(data)
 
-                return componentsschemas_region_type_1
+                return componentsschemas_region_mask_region
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(None | RegionType0 | RegionType1 | Unset, data)
+            return cast(BoxRegion | MaskRegion | None | Unset, data)
 
         region = _parse_region(d.pop("region", UNSET))
 

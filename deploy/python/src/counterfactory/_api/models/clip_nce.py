@@ -7,17 +7,17 @@ from attrs import define as _attrs_define
 
 from ..models.clip_nce_kind import ClipNceKind
 from ..models.clip_nce_preset import ClipNcePreset
-from ..models.numerics_type_0 import NumericsType0
+from ..models.numeric_mode import NumericMode
 from ..models.outside import Outside
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.box_region import BoxRegion
     from ..models.early_stop import EarlyStop
-    from ..models.numerics_type_1 import NumericsType1
-    from ..models.query_type_0 import QueryType0
-    from ..models.query_type_1 import QueryType1
-    from ..models.region_type_0 import RegionType0
-    from ..models.region_type_1 import RegionType1
+    from ..models.floored_query import FlooredQuery
+    from ..models.mask_region import MaskRegion
+    from ..models.normalised_query import NormalisedQuery
+    from ..models.numeric_switches import NumericSwitches
 
 
 T = TypeVar("T", bound="ClipNce")
@@ -38,10 +38,10 @@ class ClipNce:
         identity (float | Unset): Weight of `1 - cos(ID(x'), ID(x))` by the pack's identity network. Published: 0.2 (CF-
             CLIP), 0.1 (StyleCLIP). Default: 0.0.
         latent_l2 (float | Unset): Weight of the mean squared change of the latent, `mean((w' - w)^2)`. Default: 0.6.
-        layers (list[int] | Unset): First and last layer of W+ that may change, from 0; all when absent.
+        layers (list[int] | None | Unset): First and last layer of W+ that may change, from 0; all when absent.
         learning_rate (float | Unset): Peak learning rate: 5 steps of warm-up, cosine decay over the last 40 %. Default:
             0.08.
-        numerics (NumericsType0 | NumericsType1 | Unset): The numeric mode: its name, or a table of switches, which is
+        numerics (NumericMode | NumericSwitches | Unset): The numeric mode: its name, or a table of switches, which is
             what is written.
         outside (Outside | Unset): What a perspective view shows where it looks beyond the image.
 
@@ -53,7 +53,7 @@ class ClipNce:
         perceptual (float | Unset): Weight of the perceptual distance of `x'` and `x` by the pack's perceptual network.
             Published: 0 to 0.02. Default: 0.0.
         preset (ClipNcePreset | Unset): Start from the published values in place of the defaults.
-        query (QueryType0 | QueryType1 | Unset): The two forms of the query `q = (E(x') - E(x)) / length`.
+        query (FlooredQuery | NormalisedQuery | Unset): The two forms of the query `q = (E(x') - E(x)) / length`.
 
             The published form divides by the query's own length, so the smallest move in the right direction already
             satisfies it. On
@@ -61,7 +61,7 @@ class ClipNce:
             a mapper and
             .50 of 32 per image, against .97 and .84 with a floor under the length. The floored form is therefore the
             default.
-        region (None | RegionType0 | RegionType1 | Unset):
+        region (BoxRegion | MaskRegion | None | Unset):
         sparsity (float | Unset): Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over
             colours of (x' - x)^2)`, images
             in [-1, 1]. Unlike a squared distance it lets a few pixels change much and pulls the others to no change at all.
@@ -77,24 +77,24 @@ class ClipNce:
     guide_resolution: int | None | Unset = UNSET
     identity: float | Unset = 0.0
     latent_l2: float | Unset = 0.6
-    layers: list[int] | Unset = UNSET
+    layers: list[int] | None | Unset = UNSET
     learning_rate: float | Unset = 0.08
-    numerics: NumericsType0 | NumericsType1 | Unset = UNSET
+    numerics: NumericMode | NumericSwitches | Unset = UNSET
     outside: Outside | Unset = UNSET
     perceptual: float | Unset = 0.0
     preset: ClipNcePreset | Unset = UNSET
-    query: QueryType0 | QueryType1 | Unset = UNSET
-    region: None | RegionType0 | RegionType1 | Unset = UNSET
+    query: FlooredQuery | NormalisedQuery | Unset = UNSET
+    region: BoxRegion | MaskRegion | None | Unset = UNSET
     sparsity: float | Unset = 0.0
     steps: int | Unset = 40
     temperature: float | Unset = 0.1
     views: int | Unset = 4
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.box_region import BoxRegion  # noqa: PLC0415
         from ..models.early_stop import EarlyStop  # noqa: PLC0415
-        from ..models.query_type_0 import QueryType0  # noqa: PLC0415
-        from ..models.region_type_0 import RegionType0  # noqa: PLC0415
-        from ..models.region_type_1 import RegionType1  # noqa: PLC0415
+        from ..models.mask_region import MaskRegion  # noqa: PLC0415
+        from ..models.normalised_query import NormalisedQuery  # noqa: PLC0415
 
         kind = self.kind.value
 
@@ -118,8 +118,13 @@ class ClipNce:
 
         latent_l2 = self.latent_l2
 
-        layers: list[int] | Unset = UNSET
-        if not isinstance(self.layers, Unset):
+        layers: list[int] | None | Unset
+        if isinstance(self.layers, Unset):
+            layers = UNSET
+        elif isinstance(self.layers, list):
+            layers = self.layers
+
+        else:
             layers = self.layers
 
         learning_rate = self.learning_rate
@@ -127,7 +132,7 @@ class ClipNce:
         numerics: dict[str, Any] | str | Unset
         if isinstance(self.numerics, Unset):
             numerics = UNSET
-        elif isinstance(self.numerics, NumericsType0):
+        elif isinstance(self.numerics, NumericMode):
             numerics = self.numerics.value
         else:
             numerics = self.numerics.to_dict()
@@ -145,7 +150,7 @@ class ClipNce:
         query: dict[str, Any] | Unset
         if isinstance(self.query, Unset):
             query = UNSET
-        elif isinstance(self.query, QueryType0):
+        elif isinstance(self.query, NormalisedQuery):
             query = self.query.to_dict()
         else:
             query = self.query.to_dict()
@@ -153,9 +158,9 @@ class ClipNce:
         region: dict[str, Any] | None | Unset
         if isinstance(self.region, Unset):
             region = UNSET
-        elif isinstance(self.region, RegionType0):
+        elif isinstance(self.region, BoxRegion):
             region = self.region.to_dict()
-        elif isinstance(self.region, RegionType1):
+        elif isinstance(self.region, MaskRegion):
             region = self.region.to_dict()
         else:
             region = self.region
@@ -214,12 +219,12 @@ class ClipNce:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.box_region import BoxRegion  # noqa: PLC0415
         from ..models.early_stop import EarlyStop  # noqa: PLC0415
-        from ..models.numerics_type_1 import NumericsType1  # noqa: PLC0415
-        from ..models.query_type_0 import QueryType0  # noqa: PLC0415
-        from ..models.query_type_1 import QueryType1  # noqa: PLC0415
-        from ..models.region_type_0 import RegionType0  # noqa: PLC0415
-        from ..models.region_type_1 import RegionType1  # noqa: PLC0415
+        from ..models.floored_query import FlooredQuery  # noqa: PLC0415
+        from ..models.mask_region import MaskRegion  # noqa: PLC0415
+        from ..models.normalised_query import NormalisedQuery  # noqa: PLC0415
+        from ..models.numeric_switches import NumericSwitches  # noqa: PLC0415
 
         d = dict(src_dict)
         kind = ClipNceKind(d.pop("kind"))
@@ -256,24 +261,39 @@ class ClipNce:
 
         latent_l2 = d.pop("latent_l2", UNSET)
 
-        layers = cast(list[int], d.pop("layers", UNSET))
+        def _parse_layers(data: object) -> list[int] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                layers_type_0 = cast(list[int], data)
+
+                return layers_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[int] | None | Unset, data)
+
+        layers = _parse_layers(d.pop("layers", UNSET))
 
         learning_rate = d.pop("learning_rate", UNSET)
 
-        def _parse_numerics(data: object) -> NumericsType0 | NumericsType1 | Unset:
+        def _parse_numerics(data: object) -> NumericMode | NumericSwitches | Unset:
             if isinstance(data, Unset):
                 return data
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                componentsschemas_numerics_type_0 = NumericsType0(data)
+                componentsschemas_numerics_type_0 = NumericMode(data)
 
                 return componentsschemas_numerics_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             if not isinstance(data, dict):
                 raise TypeError()
-            componentsschemas_numerics_type_1 = NumericsType1.from_dict(data)
+            componentsschemas_numerics_type_1 = NumericSwitches.from_dict(data)
 
             return componentsschemas_numerics_type_1
 
@@ -295,26 +315,26 @@ class ClipNce:
         else:
             preset = ClipNcePreset(_preset)
 
-        def _parse_query(data: object) -> QueryType0 | QueryType1 | Unset:
+        def _parse_query(data: object) -> FlooredQuery | NormalisedQuery | Unset:
             if isinstance(data, Unset):
                 return data
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_query_type_0 = QueryType0.from_dict(data)
+                componentsschemas_query_normalised_query = NormalisedQuery.from_dict(data)
 
-                return componentsschemas_query_type_0
+                return componentsschemas_query_normalised_query
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             if not isinstance(data, dict):
                 raise TypeError()
-            componentsschemas_query_type_1 = QueryType1.from_dict(data)
+            componentsschemas_query_floored_query = FlooredQuery.from_dict(data)
 
-            return componentsschemas_query_type_1
+            return componentsschemas_query_floored_query
 
         query = _parse_query(d.pop("query", UNSET))
 
-        def _parse_region(data: object) -> None | RegionType0 | RegionType1 | Unset:
+        def _parse_region(data: object) -> BoxRegion | MaskRegion | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -322,20 +342,20 @@ class ClipNce:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_region_type_0 = RegionType0.from_dict(data)
+                componentsschemas_region_box_region = BoxRegion.from_dict(data)
 
-                return componentsschemas_region_type_0
+                return componentsschemas_region_box_region
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_region_type_1 = RegionType1.from_dict(data)
+                componentsschemas_region_mask_region = MaskRegion.from_dict(data)
 
-                return componentsschemas_region_type_1
+                return componentsschemas_region_mask_region
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(None | RegionType0 | RegionType1 | Unset, data)
+            return cast(BoxRegion | MaskRegion | None | Unset, data)
 
         region = _parse_region(d.pop("region", UNSET))
 

@@ -41,6 +41,7 @@ class EditResult:
         rejected_for (list[RejectReason] | Unset): Why it was rejected.
         review (None | Review | Unset):
         signed_reconstruction (None | str | Unset):
+        text (str | Unset): What it should show: the edit's text.
         verdict (None | Unset | Verdict):
     """
 
@@ -61,6 +62,7 @@ class EditResult:
     rejected_for: list[RejectReason] | Unset = UNSET
     review: None | Review | Unset = UNSET
     signed_reconstruction: None | str | Unset = UNSET
+    text: str | Unset = UNSET
     verdict: None | Unset | Verdict = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -116,6 +118,8 @@ class EditResult:
         else:
             signed_reconstruction = self.signed_reconstruction
 
+        text = self.text
+
         verdict: None | str | Unset
         if isinstance(self.verdict, Unset):
             verdict = UNSET
@@ -150,6 +154,8 @@ class EditResult:
             field_dict["review"] = review
         if signed_reconstruction is not UNSET:
             field_dict["signed_reconstruction"] = signed_reconstruction
+        if text is not UNSET:
+            field_dict["text"] = text
         if verdict is not UNSET:
             field_dict["verdict"] = verdict
 
@@ -224,6 +230,8 @@ class EditResult:
 
         signed_reconstruction = _parse_signed_reconstruction(d.pop("signed_reconstruction", UNSET))
 
+        text = d.pop("text", UNSET)
+
         def _parse_verdict(data: object) -> None | Unset | Verdict:
             if data is None:
                 return data
@@ -259,6 +267,7 @@ class EditResult:
             rejected_for=rejected_for,
             review=review,
             signed_reconstruction=signed_reconstruction,
+            text=text,
             verdict=verdict,
         )
 

@@ -42,6 +42,7 @@ class Pair:
         rejected_for (list[RejectReason] | Unset): Why it was rejected.
         review (None | Review | Unset):
         signed_reconstruction (None | str | Unset):
+        text (str | Unset): What it should show: the edit's text.
         verdict (None | Unset | Verdict):
         labels (PairLabels | Unset): Labels of its source.
         steps (int | None | Unset): Steps that were taken for this image.
@@ -64,6 +65,7 @@ class Pair:
     rejected_for: list[RejectReason] | Unset = UNSET
     review: None | Review | Unset = UNSET
     signed_reconstruction: None | str | Unset = UNSET
+    text: str | Unset = UNSET
     verdict: None | Unset | Verdict = UNSET
     labels: PairLabels | Unset = UNSET
     steps: int | None | Unset = UNSET
@@ -121,6 +123,8 @@ class Pair:
         else:
             signed_reconstruction = self.signed_reconstruction
 
+        text = self.text
+
         verdict: None | str | Unset
         if isinstance(self.verdict, Unset):
             verdict = UNSET
@@ -165,6 +169,8 @@ class Pair:
             field_dict["review"] = review
         if signed_reconstruction is not UNSET:
             field_dict["signed_reconstruction"] = signed_reconstruction
+        if text is not UNSET:
+            field_dict["text"] = text
         if verdict is not UNSET:
             field_dict["verdict"] = verdict
         if labels is not UNSET:
@@ -244,6 +250,8 @@ class Pair:
 
         signed_reconstruction = _parse_signed_reconstruction(d.pop("signed_reconstruction", UNSET))
 
+        text = d.pop("text", UNSET)
+
         def _parse_verdict(data: object) -> None | Unset | Verdict:
             if data is None:
                 return data
@@ -295,6 +303,7 @@ class Pair:
             rejected_for=rejected_for,
             review=review,
             signed_reconstruction=signed_reconstruction,
+            text=text,
             verdict=verdict,
             labels=labels,
             steps=steps,

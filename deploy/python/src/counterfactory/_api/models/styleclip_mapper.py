@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.mapper_network import MapperNetwork
-from ..models.numerics_type_0 import NumericsType0
+from ..models.numeric_mode import NumericMode
 from ..models.optimiser import Optimiser
 from ..models.outside import Outside
 from ..models.schedule import Schedule
@@ -15,10 +15,10 @@ from ..models.styleclip_mapper_preset import StyleclipMapperPreset
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.box_region import BoxRegion
     from ..models.layers import Layers
-    from ..models.numerics_type_1 import NumericsType1
-    from ..models.region_type_0 import RegionType0
-    from ..models.region_type_1 import RegionType1
+    from ..models.mask_region import MaskRegion
+    from ..models.numeric_switches import NumericSwitches
 
 
 T = TypeVar("T", bound="StyleclipMapper")
@@ -45,12 +45,12 @@ class StyleclipMapper:
             identity (float | Unset): Weight of `1 - cos(ID(x'), ID(x))` by the pack's identity network. Published: 0.2 (CF-
                 CLIP), 0.1 (StyleCLIP). Default: 0.0.
             latent_l2 (float | Unset): Weight of the mean squared change of the latent, `mean((w' - w)^2)`. Default: 0.1.
-            layers (list[int] | Unset): First and last layer of W+ that may change, from 0; all when absent.
+            layers (list[int] | None | Unset): First and last layer of W+ that may change, from 0; all when absent.
             learning_rate (float | None | Unset): Its peak learning rate; the optimiser's usual one when absent (Adam 0.002,
                 Ranger 0.5).
             mapper (None | str | Unset):
             network (MapperNetwork | Unset): The network of a text mapper.
-            numerics (NumericsType0 | NumericsType1 | Unset): The numeric mode: its name, or a table of switches, which is
+            numerics (NumericMode | NumericSwitches | Unset): The numeric mode: its name, or a table of switches, which is
                 what is written.
             optimiser (Optimiser | Unset): The optimiser of a training.
             outside (Outside | Unset): What a perspective view shows where it looks beyond the image.
@@ -63,7 +63,7 @@ class StyleclipMapper:
             perceptual (float | Unset): Weight of the perceptual distance of `x'` and `x` by the pack's perceptual network.
                 Published: 0 to 0.02. Default: 0.0.
             preset (StyleclipMapperPreset | Unset): Start from the published values in place of the defaults.
-            region (None | RegionType0 | RegionType1 | Unset):
+            region (BoxRegion | MaskRegion | None | Unset):
             schedule (Schedule | Unset): How a learning rate moves over a training.
             seed (int | Unset): Seed of the initial weights, the data order and the views. Default: 0.
             sparsity (float | Unset): Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over
@@ -86,16 +86,16 @@ class StyleclipMapper:
     guide_weight: float | Unset = 1.0
     identity: float | Unset = 0.0
     latent_l2: float | Unset = 0.1
-    layers: list[int] | Unset = UNSET
+    layers: list[int] | None | Unset = UNSET
     learning_rate: float | None | Unset = UNSET
     mapper: None | str | Unset = UNSET
     network: MapperNetwork | Unset = UNSET
-    numerics: NumericsType0 | NumericsType1 | Unset = UNSET
+    numerics: NumericMode | NumericSwitches | Unset = UNSET
     optimiser: Optimiser | Unset = UNSET
     outside: Outside | Unset = UNSET
     perceptual: float | Unset = 0.0
     preset: StyleclipMapperPreset | Unset = UNSET
-    region: None | RegionType0 | RegionType1 | Unset = UNSET
+    region: BoxRegion | MaskRegion | None | Unset = UNSET
     schedule: Schedule | Unset = UNSET
     seed: int | Unset = 0
     sparsity: float | Unset = 0.0
@@ -105,8 +105,8 @@ class StyleclipMapper:
     views: int | Unset = 4
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.region_type_0 import RegionType0  # noqa: PLC0415
-        from ..models.region_type_1 import RegionType1  # noqa: PLC0415
+        from ..models.box_region import BoxRegion  # noqa: PLC0415
+        from ..models.mask_region import MaskRegion  # noqa: PLC0415
 
         kind = self.kind.value
 
@@ -132,8 +132,13 @@ class StyleclipMapper:
 
         latent_l2 = self.latent_l2
 
-        layers: list[int] | Unset = UNSET
-        if not isinstance(self.layers, Unset):
+        layers: list[int] | None | Unset
+        if isinstance(self.layers, Unset):
+            layers = UNSET
+        elif isinstance(self.layers, list):
+            layers = self.layers
+
+        else:
             layers = self.layers
 
         learning_rate: float | None | Unset
@@ -155,7 +160,7 @@ class StyleclipMapper:
         numerics: dict[str, Any] | str | Unset
         if isinstance(self.numerics, Unset):
             numerics = UNSET
-        elif isinstance(self.numerics, NumericsType0):
+        elif isinstance(self.numerics, NumericMode):
             numerics = self.numerics.value
         else:
             numerics = self.numerics.to_dict()
@@ -177,9 +182,9 @@ class StyleclipMapper:
         region: dict[str, Any] | None | Unset
         if isinstance(self.region, Unset):
             region = UNSET
-        elif isinstance(self.region, RegionType0):
+        elif isinstance(self.region, BoxRegion):
             region = self.region.to_dict()
-        elif isinstance(self.region, RegionType1):
+        elif isinstance(self.region, MaskRegion):
             region = self.region.to_dict()
         else:
             region = self.region
@@ -262,10 +267,10 @@ class StyleclipMapper:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.box_region import BoxRegion  # noqa: PLC0415
         from ..models.layers import Layers  # noqa: PLC0415
-        from ..models.numerics_type_1 import NumericsType1  # noqa: PLC0415
-        from ..models.region_type_0 import RegionType0  # noqa: PLC0415
-        from ..models.region_type_1 import RegionType1  # noqa: PLC0415
+        from ..models.mask_region import MaskRegion  # noqa: PLC0415
+        from ..models.numeric_switches import NumericSwitches  # noqa: PLC0415
 
         d = dict(src_dict)
         kind = StyleclipMapperKind(d.pop("kind"))
@@ -298,7 +303,22 @@ class StyleclipMapper:
 
         latent_l2 = d.pop("latent_l2", UNSET)
 
-        layers = cast(list[int], d.pop("layers", UNSET))
+        def _parse_layers(data: object) -> list[int] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                layers_type_0 = cast(list[int], data)
+
+                return layers_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[int] | None | Unset, data)
+
+        layers = _parse_layers(d.pop("layers", UNSET))
 
         def _parse_learning_rate(data: object) -> float | None | Unset:
             if data is None:
@@ -325,20 +345,20 @@ class StyleclipMapper:
         else:
             network = MapperNetwork(_network)
 
-        def _parse_numerics(data: object) -> NumericsType0 | NumericsType1 | Unset:
+        def _parse_numerics(data: object) -> NumericMode | NumericSwitches | Unset:
             if isinstance(data, Unset):
                 return data
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                componentsschemas_numerics_type_0 = NumericsType0(data)
+                componentsschemas_numerics_type_0 = NumericMode(data)
 
                 return componentsschemas_numerics_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             if not isinstance(data, dict):
                 raise TypeError()
-            componentsschemas_numerics_type_1 = NumericsType1.from_dict(data)
+            componentsschemas_numerics_type_1 = NumericSwitches.from_dict(data)
 
             return componentsschemas_numerics_type_1
 
@@ -367,7 +387,7 @@ class StyleclipMapper:
         else:
             preset = StyleclipMapperPreset(_preset)
 
-        def _parse_region(data: object) -> None | RegionType0 | RegionType1 | Unset:
+        def _parse_region(data: object) -> BoxRegion | MaskRegion | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -375,20 +395,20 @@ class StyleclipMapper:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_region_type_0 = RegionType0.from_dict(data)
+                componentsschemas_region_box_region = BoxRegion.from_dict(data)
 
-                return componentsschemas_region_type_0
+                return componentsschemas_region_box_region
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                componentsschemas_region_type_1 = RegionType1.from_dict(data)
+                componentsschemas_region_mask_region = MaskRegion.from_dict(data)
 
-                return componentsschemas_region_type_1
+                return componentsschemas_region_mask_region
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(None | RegionType0 | RegionType1 | Unset, data)
+            return cast(BoxRegion | MaskRegion | None | Unset, data)
 
         region = _parse_region(d.pop("region", UNSET))
 

@@ -15,10 +15,14 @@ def _get_kwargs(
     id: str,
     *,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
@@ -56,6 +60,16 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_404 = Problem.from_dict(response.json())
 
         return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+        return response_422
 
     if response.status_code == 429:
         response_429 = Problem.from_dict(response.json())
@@ -97,6 +111,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[ApiKey | Problem]:
     """The key, revoked. Repeating it is not an error.
 
@@ -105,6 +120,7 @@ def sync_detailed(
     Args:
         id (str): The id of one key.
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -117,6 +133,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         id=id,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -131,6 +148,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> ApiKey | Problem | None:
     """The key, revoked. Repeating it is not an error.
 
@@ -139,6 +157,7 @@ def sync(
     Args:
         id (str): The id of one key.
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -152,6 +171,7 @@ def sync(
         id=id,
         client=client,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -160,6 +180,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[ApiKey | Problem]:
     """The key, revoked. Repeating it is not an error.
 
@@ -168,6 +189,7 @@ async def asyncio_detailed(
     Args:
         id (str): The id of one key.
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -180,6 +202,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         id=id,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -192,6 +215,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> ApiKey | Problem | None:
     """The key, revoked. Repeating it is not an error.
 
@@ -200,6 +224,7 @@ async def asyncio(
     Args:
         id (str): The id of one key.
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -214,5 +239,6 @@ async def asyncio(
             id=id,
             client=client,
             cfx_project=cfx_project,
+            idempotency_key=idempotency_key,
         )
     ).parsed

@@ -1,6 +1,6 @@
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -15,10 +15,14 @@ def _get_kwargs(
     sha256: str,
     *,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -31,11 +35,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> File | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | File | Problem | None:
     if response.status_code == 200:
         response_200 = File(payload=BytesIO(response.content))
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -83,7 +91,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[File | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | File | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -97,7 +105,8 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[File | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | File | Problem]:
     """The bytes, with the type that their first bytes tell. Those that fit into one piece are verified;
     larger ones are passed on piece
     by piece, and whoever reads them holds them against their name.
@@ -107,18 +116,20 @@ def sync_detailed(
     Args:
         sha256 (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[File | Problem]
+        Response[Any | File | Problem]
     """
 
     kwargs = _get_kwargs(
         sha256=sha256,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -133,7 +144,8 @@ def sync(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> File | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | File | Problem | None:
     """The bytes, with the type that their first bytes tell. Those that fit into one piece are verified;
     larger ones are passed on piece
     by piece, and whoever reads them holds them against their name.
@@ -143,19 +155,21 @@ def sync(
     Args:
         sha256 (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        File | Problem
+        Any | File | Problem
     """
 
     return sync_detailed(
         sha256=sha256,
         client=client,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -164,7 +178,8 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[File | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | File | Problem]:
     """The bytes, with the type that their first bytes tell. Those that fit into one piece are verified;
     larger ones are passed on piece
     by piece, and whoever reads them holds them against their name.
@@ -174,18 +189,20 @@ async def asyncio_detailed(
     Args:
         sha256 (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[File | Problem]
+        Response[Any | File | Problem]
     """
 
     kwargs = _get_kwargs(
         sha256=sha256,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -198,7 +215,8 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> File | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | File | Problem | None:
     """The bytes, with the type that their first bytes tell. Those that fit into one piece are verified;
     larger ones are passed on piece
     by piece, and whoever reads them holds them against their name.
@@ -208,13 +226,14 @@ async def asyncio(
     Args:
         sha256 (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        File | Problem
+        Any | File | Problem
     """
 
     return (
@@ -222,5 +241,6 @@ async def asyncio(
             sha256=sha256,
             client=client,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

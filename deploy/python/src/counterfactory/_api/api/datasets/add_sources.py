@@ -17,10 +17,14 @@ def _get_kwargs(
     *,
     body: NewSources,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -67,6 +71,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_408 = Problem.from_dict(response.json())
 
         return response_408
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -124,6 +133,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: NewSources,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Problem | SourcesAdded]:
     """Registers what is uploaded, and names what is not.
 
@@ -132,6 +142,7 @@ def sync_detailed(
     Args:
         name (str):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewSources): Registers sources whose bytes are already uploaded (`PUT
             /v1/blobs/{sha256}`).
 
@@ -147,6 +158,7 @@ def sync_detailed(
         name=name,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -162,6 +174,7 @@ def sync(
     client: AuthenticatedClient,
     body: NewSources,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Problem | SourcesAdded | None:
     """Registers what is uploaded, and names what is not.
 
@@ -170,6 +183,7 @@ def sync(
     Args:
         name (str):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewSources): Registers sources whose bytes are already uploaded (`PUT
             /v1/blobs/{sha256}`).
 
@@ -186,6 +200,7 @@ def sync(
         client=client,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -195,6 +210,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: NewSources,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Problem | SourcesAdded]:
     """Registers what is uploaded, and names what is not.
 
@@ -203,6 +219,7 @@ async def asyncio_detailed(
     Args:
         name (str):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewSources): Registers sources whose bytes are already uploaded (`PUT
             /v1/blobs/{sha256}`).
 
@@ -218,6 +235,7 @@ async def asyncio_detailed(
         name=name,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -231,6 +249,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: NewSources,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Problem | SourcesAdded | None:
     """Registers what is uploaded, and names what is not.
 
@@ -239,6 +258,7 @@ async def asyncio(
     Args:
         name (str):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewSources): Registers sources whose bytes are already uploaded (`PUT
             /v1/blobs/{sha256}`).
 
@@ -256,5 +276,6 @@ async def asyncio(
             client=client,
             body=body,
             cfx_project=cfx_project,
+            idempotency_key=idempotency_key,
         )
     ).parsed

@@ -15,10 +15,14 @@ def _get_kwargs(
     *,
     body: NewDataset,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -129,6 +133,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: NewDataset,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Dataset | Problem]:
     """201 when new, 200 when it is there with the same import.
 
@@ -136,6 +141,7 @@ def sync_detailed(
 
     Args:
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewDataset): Creates a dataset (or finds it: repeating is harmless).
 
     Raises:
@@ -149,6 +155,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -163,6 +170,7 @@ def sync(
     client: AuthenticatedClient,
     body: NewDataset,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Dataset | Problem | None:
     """201 when new, 200 when it is there with the same import.
 
@@ -170,6 +178,7 @@ def sync(
 
     Args:
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewDataset): Creates a dataset (or finds it: repeating is harmless).
 
     Raises:
@@ -184,6 +193,7 @@ def sync(
         client=client,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -192,6 +202,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: NewDataset,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Dataset | Problem]:
     """201 when new, 200 when it is there with the same import.
 
@@ -199,6 +210,7 @@ async def asyncio_detailed(
 
     Args:
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewDataset): Creates a dataset (or finds it: repeating is harmless).
 
     Raises:
@@ -212,6 +224,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -224,6 +237,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: NewDataset,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Dataset | Problem | None:
     """201 when new, 200 when it is there with the same import.
 
@@ -231,6 +245,7 @@ async def asyncio(
 
     Args:
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewDataset): Creates a dataset (or finds it: repeating is harmless).
 
     Raises:
@@ -246,5 +261,6 @@ async def asyncio(
             client=client,
             body=body,
             cfx_project=cfx_project,
+            idempotency_key=idempotency_key,
         )
     ).parsed

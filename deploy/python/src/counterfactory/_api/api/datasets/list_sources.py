@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -17,10 +17,14 @@ def _get_kwargs(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
 
     params: dict[str, Any] = {}
 
@@ -42,11 +46,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> PageSource | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | PageSource | Problem | None:
     if response.status_code == 200:
         response_200 = PageSource.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -94,7 +102,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[PageSource | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | PageSource | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -110,7 +118,8 @@ def sync_detailed(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageSource | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageSource | Problem]:
     """One page, in dataset order.
 
      Needs the scope `read`.
@@ -120,13 +129,14 @@ def sync_detailed(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageSource | Problem]
+        Response[Any | PageSource | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -134,6 +144,7 @@ def sync_detailed(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -150,7 +161,8 @@ def sync(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PageSource | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageSource | Problem | None:
     """One page, in dataset order.
 
      Needs the scope `read`.
@@ -160,13 +172,14 @@ def sync(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageSource | Problem
+        Any | PageSource | Problem
     """
 
     return sync_detailed(
@@ -175,6 +188,7 @@ def sync(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -185,7 +199,8 @@ async def asyncio_detailed(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageSource | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageSource | Problem]:
     """One page, in dataset order.
 
      Needs the scope `read`.
@@ -195,13 +210,14 @@ async def asyncio_detailed(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageSource | Problem]
+        Response[Any | PageSource | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -209,6 +225,7 @@ async def asyncio_detailed(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -223,7 +240,8 @@ async def asyncio(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PageSource | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageSource | Problem | None:
     """One page, in dataset order.
 
      Needs the scope `read`.
@@ -233,13 +251,14 @@ async def asyncio(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageSource | Problem
+        Any | PageSource | Problem
     """
 
     return (
@@ -249,5 +268,6 @@ async def asyncio(
             after=after,
             limit=limit,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

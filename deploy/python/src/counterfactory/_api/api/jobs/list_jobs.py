@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -18,10 +18,14 @@ def _get_kwargs(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
 
     params: dict[str, Any] = {}
 
@@ -49,11 +53,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> PageJob | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | PageJob | Problem | None:
     if response.status_code == 200:
         response_200 = PageJob.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -101,7 +109,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[PageJob | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | PageJob | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -118,7 +126,8 @@ def sync_detailed(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageJob | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageJob | Problem]:
     """The list.
 
      Needs the scope `read`.
@@ -129,13 +138,14 @@ def sync_detailed(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageJob | Problem]
+        Response[Any | PageJob | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -144,6 +154,7 @@ def sync_detailed(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -161,7 +172,8 @@ def sync(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PageJob | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageJob | Problem | None:
     """The list.
 
      Needs the scope `read`.
@@ -172,13 +184,14 @@ def sync(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageJob | Problem
+        Any | PageJob | Problem
     """
 
     return sync_detailed(
@@ -188,6 +201,7 @@ def sync(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -199,7 +213,8 @@ async def asyncio_detailed(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageJob | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageJob | Problem]:
     """The list.
 
      Needs the scope `read`.
@@ -210,13 +225,14 @@ async def asyncio_detailed(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageJob | Problem]
+        Response[Any | PageJob | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -225,6 +241,7 @@ async def asyncio_detailed(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -240,7 +257,8 @@ async def asyncio(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PageJob | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageJob | Problem | None:
     """The list.
 
      Needs the scope `read`.
@@ -251,13 +269,14 @@ async def asyncio(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageJob | Problem
+        Any | PageJob | Problem
     """
 
     return (
@@ -268,5 +287,6 @@ async def asyncio(
             after=after,
             limit=limit,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

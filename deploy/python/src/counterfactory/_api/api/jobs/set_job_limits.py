@@ -16,11 +16,19 @@ def _get_kwargs(
     id: str,
     *,
     body: SetLimits,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(if_match, Unset):
+        headers["if-match"] = if_match
+
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -72,6 +80,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_409 = Problem.from_dict(response.json())
 
         return response_409
+
+    if response.status_code == 412:
+        response_412 = Problem.from_dict(response.json())
+
+        return response_412
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -128,7 +141,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: SetLimits,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Job | Problem]:
     """The job with its new limits.
 
@@ -136,7 +151,9 @@ def sync_detailed(
 
     Args:
         id (str): The id of one job.
+        if_match (str | Unset):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetLimits): Changes a job's limits. What is absent stays; 0 takes a limit away.
 
     Raises:
@@ -150,7 +167,9 @@ def sync_detailed(
     kwargs = _get_kwargs(
         id=id,
         body=body,
+        if_match=if_match,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -165,7 +184,9 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: SetLimits,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Job | Problem | None:
     """The job with its new limits.
 
@@ -173,7 +194,9 @@ def sync(
 
     Args:
         id (str): The id of one job.
+        if_match (str | Unset):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetLimits): Changes a job's limits. What is absent stays; 0 takes a limit away.
 
     Raises:
@@ -188,7 +211,9 @@ def sync(
         id=id,
         client=client,
         body=body,
+        if_match=if_match,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -197,7 +222,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: SetLimits,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Job | Problem]:
     """The job with its new limits.
 
@@ -205,7 +232,9 @@ async def asyncio_detailed(
 
     Args:
         id (str): The id of one job.
+        if_match (str | Unset):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetLimits): Changes a job's limits. What is absent stays; 0 takes a limit away.
 
     Raises:
@@ -219,7 +248,9 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         id=id,
         body=body,
+        if_match=if_match,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -232,7 +263,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: SetLimits,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Job | Problem | None:
     """The job with its new limits.
 
@@ -240,7 +273,9 @@ async def asyncio(
 
     Args:
         id (str): The id of one job.
+        if_match (str | Unset):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetLimits): Changes a job's limits. What is absent stays; 0 takes a limit away.
 
     Raises:
@@ -256,6 +291,8 @@ async def asyncio(
             id=id,
             client=client,
             body=body,
+            if_match=if_match,
             cfx_project=cfx_project,
+            idempotency_key=idempotency_key,
         )
     ).parsed

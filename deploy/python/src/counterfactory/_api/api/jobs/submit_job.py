@@ -14,7 +14,7 @@ from ...types import UNSET, Response, Unset
 def _get_kwargs(
     *,
     body: JobSpec,
-    idempotency_key: None | str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: JobSpec,
-    idempotency_key: None | str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> Response[Job | Problem]:
     """201 when new, 200 when the same specification came with the same key before.
@@ -140,7 +140,7 @@ def sync_detailed(
      Needs the scope `submit`.
 
     Args:
-        idempotency_key (None | str | Unset):
+        idempotency_key (str | Unset):
         cfx_project (str | Unset):
         body (JobSpec): A job as submitted. Names are resolved by the coordinator; the rest is
             checked here, once.
@@ -170,7 +170,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: JobSpec,
-    idempotency_key: None | str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> Job | Problem | None:
     """201 when new, 200 when the same specification came with the same key before.
@@ -178,7 +178,7 @@ def sync(
      Needs the scope `submit`.
 
     Args:
-        idempotency_key (None | str | Unset):
+        idempotency_key (str | Unset):
         cfx_project (str | Unset):
         body (JobSpec): A job as submitted. Names are resolved by the coordinator; the rest is
             checked here, once.
@@ -203,7 +203,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: JobSpec,
-    idempotency_key: None | str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> Response[Job | Problem]:
     """201 when new, 200 when the same specification came with the same key before.
@@ -211,7 +211,7 @@ async def asyncio_detailed(
      Needs the scope `submit`.
 
     Args:
-        idempotency_key (None | str | Unset):
+        idempotency_key (str | Unset):
         cfx_project (str | Unset):
         body (JobSpec): A job as submitted. Names are resolved by the coordinator; the rest is
             checked here, once.
@@ -239,7 +239,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: JobSpec,
-    idempotency_key: None | str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> Job | Problem | None:
     """201 when new, 200 when the same specification came with the same key before.
@@ -247,7 +247,7 @@ async def asyncio(
      Needs the scope `submit`.
 
     Args:
-        idempotency_key (None | str | Unset):
+        idempotency_key (str | Unset):
         cfx_project (str | Unset):
         body (JobSpec): A job as submitted. Names are resolved by the coordinator; the rest is
             checked here, once.

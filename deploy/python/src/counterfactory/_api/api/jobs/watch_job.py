@@ -6,6 +6,7 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
+from ...models.job_event import JobEvent
 from ...models.problem import Problem
 from ...types import UNSET, Response, Unset
 
@@ -13,7 +14,7 @@ from ...types import UNSET, Response, Unset
 def _get_kwargs(
     id: str,
     *,
-    last_event_id: None | str | Unset = UNSET,
+    last_event_id: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -34,9 +35,10 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem | str | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | JobEvent | Problem | None:
     if response.status_code == 200:
-        response_200 = response.text
+        response_200 = JobEvent.from_dict(response.text)
+
         return response_200
 
     if response.status_code == 204:
@@ -89,7 +91,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Problem | str]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | JobEvent | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -102,16 +104,16 @@ def sync_detailed(
     id: str,
     *,
     client: AuthenticatedClient,
-    last_event_id: None | str | Unset = UNSET,
+    last_event_id: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[Any | Problem | str]:
+) -> Response[Any | JobEvent | Problem]:
     """The stream.
 
      Needs the scope `read`.
 
     Args:
         id (str): The id of one job.
-        last_event_id (None | str | Unset):
+        last_event_id (str | Unset):
         cfx_project (str | Unset):
 
     Raises:
@@ -119,7 +121,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem | str]
+        Response[Any | JobEvent | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -139,16 +141,16 @@ def sync(
     id: str,
     *,
     client: AuthenticatedClient,
-    last_event_id: None | str | Unset = UNSET,
+    last_event_id: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Any | Problem | str | None:
+) -> Any | JobEvent | Problem | None:
     """The stream.
 
      Needs the scope `read`.
 
     Args:
         id (str): The id of one job.
-        last_event_id (None | str | Unset):
+        last_event_id (str | Unset):
         cfx_project (str | Unset):
 
     Raises:
@@ -156,7 +158,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem | str
+        Any | JobEvent | Problem
     """
 
     return sync_detailed(
@@ -171,16 +173,16 @@ async def asyncio_detailed(
     id: str,
     *,
     client: AuthenticatedClient,
-    last_event_id: None | str | Unset = UNSET,
+    last_event_id: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[Any | Problem | str]:
+) -> Response[Any | JobEvent | Problem]:
     """The stream.
 
      Needs the scope `read`.
 
     Args:
         id (str): The id of one job.
-        last_event_id (None | str | Unset):
+        last_event_id (str | Unset):
         cfx_project (str | Unset):
 
     Raises:
@@ -188,7 +190,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Any | Problem | str]
+        Response[Any | JobEvent | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -206,16 +208,16 @@ async def asyncio(
     id: str,
     *,
     client: AuthenticatedClient,
-    last_event_id: None | str | Unset = UNSET,
+    last_event_id: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Any | Problem | str | None:
+) -> Any | JobEvent | Problem | None:
     """The stream.
 
      Needs the scope `read`.
 
     Args:
         id (str): The id of one job.
-        last_event_id (None | str | Unset):
+        last_event_id (str | Unset):
         cfx_project (str | Unset):
 
     Raises:
@@ -223,7 +225,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Any | Problem | str
+        Any | JobEvent | Problem
     """
 
     return (

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -15,10 +15,14 @@ def _get_kwargs(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
 
     params: dict[str, Any] = {}
 
@@ -38,11 +42,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> PageAuditEntry | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | PageAuditEntry | Problem | None:
     if response.status_code == 200:
         response_200 = PageAuditEntry.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -90,7 +98,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[PageAuditEntry | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | PageAuditEntry | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -105,7 +113,8 @@ def sync_detailed(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageAuditEntry | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageAuditEntry | Problem]:
     """One page, newest first: of the installation, or of the key's project.
 
      Needs the scope `read`.
@@ -114,19 +123,21 @@ def sync_detailed(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageAuditEntry | Problem]
+        Response[Any | PageAuditEntry | Problem]
     """
 
     kwargs = _get_kwargs(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -142,7 +153,8 @@ def sync(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PageAuditEntry | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageAuditEntry | Problem | None:
     """One page, newest first: of the installation, or of the key's project.
 
      Needs the scope `read`.
@@ -151,13 +163,14 @@ def sync(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageAuditEntry | Problem
+        Any | PageAuditEntry | Problem
     """
 
     return sync_detailed(
@@ -165,6 +178,7 @@ def sync(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -174,7 +188,8 @@ async def asyncio_detailed(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageAuditEntry | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageAuditEntry | Problem]:
     """One page, newest first: of the installation, or of the key's project.
 
      Needs the scope `read`.
@@ -183,19 +198,21 @@ async def asyncio_detailed(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageAuditEntry | Problem]
+        Response[Any | PageAuditEntry | Problem]
     """
 
     kwargs = _get_kwargs(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -209,7 +226,8 @@ async def asyncio(
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PageAuditEntry | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageAuditEntry | Problem | None:
     """One page, newest first: of the installation, or of the key's project.
 
      Needs the scope `read`.
@@ -218,13 +236,14 @@ async def asyncio(
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageAuditEntry | Problem
+        Any | PageAuditEntry | Problem
     """
 
     return (
@@ -233,5 +252,6 @@ async def asyncio(
             after=after,
             limit=limit,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

@@ -15,10 +15,14 @@ def _get_kwargs(
     *,
     body: NewPack,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -124,6 +128,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: NewPack,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Pack | Problem]:
     """201 when new, 200 when the same pack is there.
 
@@ -131,6 +136,7 @@ def sync_detailed(
 
     Args:
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewPack): Registers a pack whose files are already uploaded.
 
     Raises:
@@ -144,6 +150,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -158,6 +165,7 @@ def sync(
     client: AuthenticatedClient,
     body: NewPack,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Pack | Problem | None:
     """201 when new, 200 when the same pack is there.
 
@@ -165,6 +173,7 @@ def sync(
 
     Args:
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewPack): Registers a pack whose files are already uploaded.
 
     Raises:
@@ -179,6 +188,7 @@ def sync(
         client=client,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -187,6 +197,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: NewPack,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Pack | Problem]:
     """201 when new, 200 when the same pack is there.
 
@@ -194,6 +205,7 @@ async def asyncio_detailed(
 
     Args:
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewPack): Registers a pack whose files are already uploaded.
 
     Raises:
@@ -207,6 +219,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -219,6 +232,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: NewPack,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Pack | Problem | None:
     """201 when new, 200 when the same pack is there.
 
@@ -226,6 +240,7 @@ async def asyncio(
 
     Args:
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NewPack): Registers a pack whose files are already uploaded.
 
     Raises:
@@ -241,5 +256,6 @@ async def asyncio(
             client=client,
             body=body,
             cfx_project=cfx_project,
+            idempotency_key=idempotency_key,
         )
     ).parsed

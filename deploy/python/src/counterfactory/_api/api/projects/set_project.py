@@ -17,10 +17,14 @@ def _get_kwargs(
     *,
     body: SetProject,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -67,6 +71,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_408 = Problem.from_dict(response.json())
 
         return response_408
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -124,6 +133,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: SetProject,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Problem | Project]:
     """Changes a project, which is made if it is new: its limits may be set before its first job.
 
@@ -132,6 +142,7 @@ def sync_detailed(
     Args:
         name (str):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetProject): Changes a project. What is absent stays; 0 takes a limit away.
 
     Raises:
@@ -146,6 +157,7 @@ def sync_detailed(
         name=name,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -161,6 +173,7 @@ def sync(
     client: AuthenticatedClient,
     body: SetProject,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Problem | Project | None:
     """Changes a project, which is made if it is new: its limits may be set before its first job.
 
@@ -169,6 +182,7 @@ def sync(
     Args:
         name (str):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetProject): Changes a project. What is absent stays; 0 takes a limit away.
 
     Raises:
@@ -184,6 +198,7 @@ def sync(
         client=client,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -193,6 +208,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: SetProject,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Problem | Project]:
     """Changes a project, which is made if it is new: its limits may be set before its first job.
 
@@ -201,6 +217,7 @@ async def asyncio_detailed(
     Args:
         name (str):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetProject): Changes a project. What is absent stays; 0 takes a limit away.
 
     Raises:
@@ -215,6 +232,7 @@ async def asyncio_detailed(
         name=name,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -228,6 +246,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: SetProject,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Problem | Project | None:
     """Changes a project, which is made if it is new: its limits may be set before its first job.
 
@@ -236,6 +255,7 @@ async def asyncio(
     Args:
         name (str):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetProject): Changes a project. What is absent stays; 0 takes a limit away.
 
     Raises:
@@ -252,5 +272,6 @@ async def asyncio(
             client=client,
             body=body,
             cfx_project=cfx_project,
+            idempotency_key=idempotency_key,
         )
     ).parsed

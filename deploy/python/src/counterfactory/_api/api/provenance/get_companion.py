@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -16,10 +16,14 @@ def _get_kwargs(
     kind: str,
     *,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -33,11 +37,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | SignedCompanion | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | Problem | SignedCompanion | None:
     if response.status_code == 200:
         response_200 = SignedCompanion.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -85,7 +93,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Problem | SignedCompanion]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | Problem | SignedCompanion]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -100,7 +108,8 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[Problem | SignedCompanion]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | Problem | SignedCompanion]:
     """Where its blobs are. The first demand signs.
 
      Needs the scope `read`.
@@ -110,19 +119,21 @@ def sync_detailed(
             job from 0.
         kind (str):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | SignedCompanion]
+        Response[Any | Problem | SignedCompanion]
     """
 
     kwargs = _get_kwargs(
         task=task,
         kind=kind,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -138,7 +149,8 @@ def sync(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Problem | SignedCompanion | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | Problem | SignedCompanion | None:
     """Where its blobs are. The first demand signs.
 
      Needs the scope `read`.
@@ -148,13 +160,14 @@ def sync(
             job from 0.
         kind (str):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | SignedCompanion
+        Any | Problem | SignedCompanion
     """
 
     return sync_detailed(
@@ -162,6 +175,7 @@ def sync(
         kind=kind,
         client=client,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -171,7 +185,8 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[Problem | SignedCompanion]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | Problem | SignedCompanion]:
     """Where its blobs are. The first demand signs.
 
      Needs the scope `read`.
@@ -181,19 +196,21 @@ async def asyncio_detailed(
             job from 0.
         kind (str):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | SignedCompanion]
+        Response[Any | Problem | SignedCompanion]
     """
 
     kwargs = _get_kwargs(
         task=task,
         kind=kind,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -207,7 +224,8 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Problem | SignedCompanion | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | Problem | SignedCompanion | None:
     """Where its blobs are. The first demand signs.
 
      Needs the scope `read`.
@@ -217,13 +235,14 @@ async def asyncio(
             job from 0.
         kind (str):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | SignedCompanion
+        Any | Problem | SignedCompanion
     """
 
     return (
@@ -232,5 +251,6 @@ async def asyncio(
             kind=kind,
             client=client,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -15,10 +15,14 @@ def _get_kwargs(
     digest: str,
     *,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -31,11 +35,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> GetRecordResponse200 | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | GetRecordResponse200 | Problem | None:
     if response.status_code == 200:
         response_200 = GetRecordResponse200.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -83,7 +91,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[GetRecordResponse200 | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | GetRecordResponse200 | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -97,7 +105,8 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[GetRecordResponse200 | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | GetRecordResponse200 | Problem]:
     """The record, of a job of the project's.
 
      Needs the scope `read`.
@@ -105,18 +114,20 @@ def sync_detailed(
     Args:
         digest (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[GetRecordResponse200 | Problem]
+        Response[Any | GetRecordResponse200 | Problem]
     """
 
     kwargs = _get_kwargs(
         digest=digest,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -131,7 +142,8 @@ def sync(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> GetRecordResponse200 | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | GetRecordResponse200 | Problem | None:
     """The record, of a job of the project's.
 
      Needs the scope `read`.
@@ -139,19 +151,21 @@ def sync(
     Args:
         digest (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        GetRecordResponse200 | Problem
+        Any | GetRecordResponse200 | Problem
     """
 
     return sync_detailed(
         digest=digest,
         client=client,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -160,7 +174,8 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[GetRecordResponse200 | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | GetRecordResponse200 | Problem]:
     """The record, of a job of the project's.
 
      Needs the scope `read`.
@@ -168,18 +183,20 @@ async def asyncio_detailed(
     Args:
         digest (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[GetRecordResponse200 | Problem]
+        Response[Any | GetRecordResponse200 | Problem]
     """
 
     kwargs = _get_kwargs(
         digest=digest,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -192,7 +209,8 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> GetRecordResponse200 | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | GetRecordResponse200 | Problem | None:
     """The record, of a job of the project's.
 
      Needs the scope `read`.
@@ -200,13 +218,14 @@ async def asyncio(
     Args:
         digest (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        GetRecordResponse200 | Problem
+        Any | GetRecordResponse200 | Problem
     """
 
     return (
@@ -214,5 +233,6 @@ async def asyncio(
             digest=digest,
             client=client,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -15,10 +15,14 @@ def _get_kwargs(
     task: str,
     *,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -31,11 +35,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> EditResult | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | EditResult | Problem | None:
     if response.status_code == 200:
         response_200 = EditResult.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -83,7 +91,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[EditResult | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | EditResult | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -97,7 +105,8 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[EditResult | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | EditResult | Problem]:
     """One.
 
      Needs the scope `read`.
@@ -106,18 +115,20 @@ def sync_detailed(
         task (str): The id of one task: the sequence number of its job, and its number within the
             job from 0.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[EditResult | Problem]
+        Response[Any | EditResult | Problem]
     """
 
     kwargs = _get_kwargs(
         task=task,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -132,7 +143,8 @@ def sync(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> EditResult | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | EditResult | Problem | None:
     """One.
 
      Needs the scope `read`.
@@ -141,19 +153,21 @@ def sync(
         task (str): The id of one task: the sequence number of its job, and its number within the
             job from 0.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        EditResult | Problem
+        Any | EditResult | Problem
     """
 
     return sync_detailed(
         task=task,
         client=client,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -162,7 +176,8 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[EditResult | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | EditResult | Problem]:
     """One.
 
      Needs the scope `read`.
@@ -171,18 +186,20 @@ async def asyncio_detailed(
         task (str): The id of one task: the sequence number of its job, and its number within the
             job from 0.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[EditResult | Problem]
+        Response[Any | EditResult | Problem]
     """
 
     kwargs = _get_kwargs(
         task=task,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -195,7 +212,8 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> EditResult | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | EditResult | Problem | None:
     """One.
 
      Needs the scope `read`.
@@ -204,13 +222,14 @@ async def asyncio(
         task (str): The id of one task: the sequence number of its job, and its number within the
             job from 0.
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        EditResult | Problem
+        Any | EditResult | Problem
     """
 
     return (
@@ -218,5 +237,6 @@ async def asyncio(
             task=task,
             client=client,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

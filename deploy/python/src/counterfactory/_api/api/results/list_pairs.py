@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -7,6 +7,7 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.decision import Decision
+from ...models.list_pairs_verdict import ListPairsVerdict
 from ...models.page_pair import PagePair
 from ...models.problem import Problem
 from ...models.reject_reason import RejectReason
@@ -17,22 +18,30 @@ def _get_kwargs(
     id: str,
     *,
     edit: str | Unset = UNSET,
-    verdict: str | Unset = UNSET,
+    verdict: ListPairsVerdict | Unset = UNSET,
     reason: RejectReason | Unset = UNSET,
     review: Decision | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
 
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
+
     params: dict[str, Any] = {}
 
     params["edit"] = edit
 
-    params["verdict"] = verdict
+    json_verdict: str | Unset = UNSET
+    if not isinstance(verdict, Unset):
+        json_verdict = verdict.value
+
+    params["verdict"] = json_verdict
 
     json_reason: str | Unset = UNSET
     if not isinstance(reason, Unset):
@@ -64,11 +73,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> PagePair | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | PagePair | Problem | None:
     if response.status_code == 200:
         response_200 = PagePair.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -116,7 +129,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[PagePair | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | PagePair | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -130,13 +143,14 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     edit: str | Unset = UNSET,
-    verdict: str | Unset = UNSET,
+    verdict: ListPairsVerdict | Unset = UNSET,
     reason: RejectReason | Unset = UNSET,
     review: Decision | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PagePair | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PagePair | Problem]:
     """The list.
 
      Needs the scope `read`.
@@ -144,19 +158,20 @@ def sync_detailed(
     Args:
         id (str): The id of one job.
         edit (str | Unset):
-        verdict (str | Unset):
+        verdict (ListPairsVerdict | Unset):
         reason (RejectReason | Unset): Why an output was rejected.
         review (Decision | Unset): A reviewer's decision.
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PagePair | Problem]
+        Response[Any | PagePair | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -168,6 +183,7 @@ def sync_detailed(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -182,13 +198,14 @@ def sync(
     *,
     client: AuthenticatedClient,
     edit: str | Unset = UNSET,
-    verdict: str | Unset = UNSET,
+    verdict: ListPairsVerdict | Unset = UNSET,
     reason: RejectReason | Unset = UNSET,
     review: Decision | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PagePair | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PagePair | Problem | None:
     """The list.
 
      Needs the scope `read`.
@@ -196,19 +213,20 @@ def sync(
     Args:
         id (str): The id of one job.
         edit (str | Unset):
-        verdict (str | Unset):
+        verdict (ListPairsVerdict | Unset):
         reason (RejectReason | Unset): Why an output was rejected.
         review (Decision | Unset): A reviewer's decision.
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PagePair | Problem
+        Any | PagePair | Problem
     """
 
     return sync_detailed(
@@ -221,6 +239,7 @@ def sync(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -229,13 +248,14 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     edit: str | Unset = UNSET,
-    verdict: str | Unset = UNSET,
+    verdict: ListPairsVerdict | Unset = UNSET,
     reason: RejectReason | Unset = UNSET,
     review: Decision | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PagePair | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PagePair | Problem]:
     """The list.
 
      Needs the scope `read`.
@@ -243,19 +263,20 @@ async def asyncio_detailed(
     Args:
         id (str): The id of one job.
         edit (str | Unset):
-        verdict (str | Unset):
+        verdict (ListPairsVerdict | Unset):
         reason (RejectReason | Unset): Why an output was rejected.
         review (Decision | Unset): A reviewer's decision.
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PagePair | Problem]
+        Response[Any | PagePair | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -267,6 +288,7 @@ async def asyncio_detailed(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -279,13 +301,14 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     edit: str | Unset = UNSET,
-    verdict: str | Unset = UNSET,
+    verdict: ListPairsVerdict | Unset = UNSET,
     reason: RejectReason | Unset = UNSET,
     review: Decision | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PagePair | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PagePair | Problem | None:
     """The list.
 
      Needs the scope `read`.
@@ -293,19 +316,20 @@ async def asyncio(
     Args:
         id (str): The id of one job.
         edit (str | Unset):
-        verdict (str | Unset):
+        verdict (ListPairsVerdict | Unset):
         reason (RejectReason | Unset): Why an output was rejected.
         review (Decision | Unset): A reviewer's decision.
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PagePair | Problem
+        Any | PagePair | Problem
     """
 
     return (
@@ -319,5 +343,6 @@ async def asyncio(
             after=after,
             limit=limit,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

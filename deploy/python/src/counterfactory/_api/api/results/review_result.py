@@ -16,11 +16,19 @@ def _get_kwargs(
     task: str,
     *,
     body: SetReview,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(if_match, Unset):
+        headers["if-match"] = if_match
+
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "put",
@@ -67,6 +75,16 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_408 = Problem.from_dict(response.json())
 
         return response_408
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
+
+    if response.status_code == 412:
+        response_412 = Problem.from_dict(response.json())
+
+        return response_412
 
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
@@ -123,7 +141,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: SetReview,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[EditResult | Problem]:
     """The endpoint.
 
@@ -132,7 +152,9 @@ def sync_detailed(
     Args:
         task (str): The id of one task: the sequence number of its job, and its number within the
             job from 0.
+        if_match (str | Unset):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetReview): Sets a result's review, in place of an earlier one.
 
     Raises:
@@ -146,7 +168,9 @@ def sync_detailed(
     kwargs = _get_kwargs(
         task=task,
         body=body,
+        if_match=if_match,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -161,7 +185,9 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: SetReview,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> EditResult | Problem | None:
     """The endpoint.
 
@@ -170,7 +196,9 @@ def sync(
     Args:
         task (str): The id of one task: the sequence number of its job, and its number within the
             job from 0.
+        if_match (str | Unset):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetReview): Sets a result's review, in place of an earlier one.
 
     Raises:
@@ -185,7 +213,9 @@ def sync(
         task=task,
         client=client,
         body=body,
+        if_match=if_match,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -194,7 +224,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: SetReview,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[EditResult | Problem]:
     """The endpoint.
 
@@ -203,7 +235,9 @@ async def asyncio_detailed(
     Args:
         task (str): The id of one task: the sequence number of its job, and its number within the
             job from 0.
+        if_match (str | Unset):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetReview): Sets a result's review, in place of an earlier one.
 
     Raises:
@@ -217,7 +251,9 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         task=task,
         body=body,
+        if_match=if_match,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -230,7 +266,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: SetReview,
+    if_match: str | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> EditResult | Problem | None:
     """The endpoint.
 
@@ -239,7 +277,9 @@ async def asyncio(
     Args:
         task (str): The id of one task: the sequence number of its job, and its number within the
             job from 0.
+        if_match (str | Unset):
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (SetReview): Sets a result's review, in place of an earlier one.
 
     Raises:
@@ -255,6 +295,8 @@ async def asyncio(
             task=task,
             client=client,
             body=body,
+            if_match=if_match,
             cfx_project=cfx_project,
+            idempotency_key=idempotency_key,
         )
     ).parsed

@@ -1,11 +1,12 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
+from ...models.list_tasks_state import ListTasksState
 from ...models.page_task import PageTask
 from ...models.problem import Problem
 from ...models.stage import Stage
@@ -15,19 +16,27 @@ from ...types import UNSET, Response, Unset
 def _get_kwargs(
     id: str,
     *,
-    state: str | Unset = UNSET,
+    state: ListTasksState | Unset = UNSET,
     stage: Stage | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
 
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
+
     params: dict[str, Any] = {}
 
-    params["state"] = state
+    json_state: str | Unset = UNSET
+    if not isinstance(state, Unset):
+        json_state = state.value
+
+    params["state"] = json_state
 
     json_stage: str | Unset = UNSET
     if not isinstance(stage, Unset):
@@ -53,11 +62,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> PageTask | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | PageTask | Problem | None:
     if response.status_code == 200:
         response_200 = PageTask.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -105,7 +118,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[PageTask | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | PageTask | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -118,31 +131,33 @@ def sync_detailed(
     id: str,
     *,
     client: AuthenticatedClient,
-    state: str | Unset = UNSET,
+    state: ListTasksState | Unset = UNSET,
     stage: Stage | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageTask | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageTask | Problem]:
     """The list.
 
      Needs the scope `read`.
 
     Args:
         id (str): The id of one job.
-        state (str | Unset):
+        state (ListTasksState | Unset):
         stage (Stage | Unset): The three kinds of task, in the order in which they feed each
             other.
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageTask | Problem]
+        Response[Any | PageTask | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -152,6 +167,7 @@ def sync_detailed(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -165,31 +181,33 @@ def sync(
     id: str,
     *,
     client: AuthenticatedClient,
-    state: str | Unset = UNSET,
+    state: ListTasksState | Unset = UNSET,
     stage: Stage | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PageTask | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageTask | Problem | None:
     """The list.
 
      Needs the scope `read`.
 
     Args:
         id (str): The id of one job.
-        state (str | Unset):
+        state (ListTasksState | Unset):
         stage (Stage | Unset): The three kinds of task, in the order in which they feed each
             other.
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageTask | Problem
+        Any | PageTask | Problem
     """
 
     return sync_detailed(
@@ -200,6 +218,7 @@ def sync(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -207,31 +226,33 @@ async def asyncio_detailed(
     id: str,
     *,
     client: AuthenticatedClient,
-    state: str | Unset = UNSET,
+    state: ListTasksState | Unset = UNSET,
     stage: Stage | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageTask | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageTask | Problem]:
     """The list.
 
      Needs the scope `read`.
 
     Args:
         id (str): The id of one job.
-        state (str | Unset):
+        state (ListTasksState | Unset):
         stage (Stage | Unset): The three kinds of task, in the order in which they feed each
             other.
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageTask | Problem]
+        Response[Any | PageTask | Problem]
     """
 
     kwargs = _get_kwargs(
@@ -241,6 +262,7 @@ async def asyncio_detailed(
         after=after,
         limit=limit,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -252,31 +274,33 @@ async def asyncio(
     id: str,
     *,
     client: AuthenticatedClient,
-    state: str | Unset = UNSET,
+    state: ListTasksState | Unset = UNSET,
     stage: Stage | Unset = UNSET,
     after: str | Unset = UNSET,
     limit: int | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
-) -> PageTask | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageTask | Problem | None:
     """The list.
 
      Needs the scope `read`.
 
     Args:
         id (str): The id of one job.
-        state (str | Unset):
+        state (ListTasksState | Unset):
         stage (Stage | Unset): The three kinds of task, in the order in which they feed each
             other.
         after (str | Unset):
         limit (int | Unset):
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageTask | Problem
+        Any | PageTask | Problem
     """
 
     return (
@@ -288,5 +312,6 @@ async def asyncio(
             after=after,
             limit=limit,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

@@ -17,10 +17,14 @@ def _get_kwargs(
     *,
     body: NamedTasks,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(idempotency_key, Unset):
+        headers["idempotency-key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -129,6 +133,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: NamedTasks,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Problem | TasksResumed]:
     """How many go on.
 
@@ -137,6 +142,7 @@ def sync_detailed(
     Args:
         id (str): The id of one job.
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NamedTasks): Names single tasks of a job, to pause, resume or cancel them.
 
     Raises:
@@ -151,6 +157,7 @@ def sync_detailed(
         id=id,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -166,6 +173,7 @@ def sync(
     client: AuthenticatedClient,
     body: NamedTasks,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Problem | TasksResumed | None:
     """How many go on.
 
@@ -174,6 +182,7 @@ def sync(
     Args:
         id (str): The id of one job.
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NamedTasks): Names single tasks of a job, to pause, resume or cancel them.
 
     Raises:
@@ -189,6 +198,7 @@ def sync(
         client=client,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -198,6 +208,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: NamedTasks,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[Problem | TasksResumed]:
     """How many go on.
 
@@ -206,6 +217,7 @@ async def asyncio_detailed(
     Args:
         id (str): The id of one job.
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NamedTasks): Names single tasks of a job, to pause, resume or cancel them.
 
     Raises:
@@ -220,6 +232,7 @@ async def asyncio_detailed(
         id=id,
         body=body,
         cfx_project=cfx_project,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -233,6 +246,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: NamedTasks,
     cfx_project: str | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
 ) -> Problem | TasksResumed | None:
     """How many go on.
 
@@ -241,6 +255,7 @@ async def asyncio(
     Args:
         id (str): The id of one job.
         cfx_project (str | Unset):
+        idempotency_key (str | Unset):
         body (NamedTasks): Names single tasks of a job, to pause, resume or cancel them.
 
     Raises:
@@ -257,5 +272,6 @@ async def asyncio(
             client=client,
             body=body,
             cfx_project=cfx_project,
+            idempotency_key=idempotency_key,
         )
     ).parsed

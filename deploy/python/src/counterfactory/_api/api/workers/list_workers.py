@@ -1,5 +1,5 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -13,10 +13,14 @@ from ...types import UNSET, Response, Unset
 def _get_kwargs(
     *,
     cfx_project: str | Unset = UNSET,
+    if_none_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(cfx_project, Unset):
         headers["cfx-project"] = cfx_project
+
+    if not isinstance(if_none_match, Unset):
+        headers["if-none-match"] = if_none_match
 
     _kwargs: dict[str, Any] = {
         "method": "get",
@@ -27,11 +31,15 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> PageWorker | Problem | None:
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Any | PageWorker | Problem | None:
     if response.status_code == 200:
         response_200 = PageWorker.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 304:
+        response_304 = cast(Any, None)
+        return response_304
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -79,7 +87,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[PageWorker | Problem]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Any | PageWorker | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -92,24 +100,27 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageWorker | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageWorker | Problem]:
     """The list.
 
      Needs the scope `read`.
 
     Args:
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageWorker | Problem]
+        Response[Any | PageWorker | Problem]
     """
 
     kwargs = _get_kwargs(
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = client.get_httpx_client().request(
@@ -123,25 +134,28 @@ def sync(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> PageWorker | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageWorker | Problem | None:
     """The list.
 
      Needs the scope `read`.
 
     Args:
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageWorker | Problem
+        Any | PageWorker | Problem
     """
 
     return sync_detailed(
         client=client,
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     ).parsed
 
 
@@ -149,24 +163,27 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> Response[PageWorker | Problem]:
+    if_none_match: str | Unset = UNSET,
+) -> Response[Any | PageWorker | Problem]:
     """The list.
 
      Needs the scope `read`.
 
     Args:
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PageWorker | Problem]
+        Response[Any | PageWorker | Problem]
     """
 
     kwargs = _get_kwargs(
         cfx_project=cfx_project,
+        if_none_match=if_none_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -178,25 +195,28 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     cfx_project: str | Unset = UNSET,
-) -> PageWorker | Problem | None:
+    if_none_match: str | Unset = UNSET,
+) -> Any | PageWorker | Problem | None:
     """The list.
 
      Needs the scope `read`.
 
     Args:
         cfx_project (str | Unset):
+        if_none_match (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PageWorker | Problem
+        Any | PageWorker | Problem
     """
 
     return (
         await asyncio_detailed(
             client=client,
             cfx_project=cfx_project,
+            if_none_match=if_none_match,
         )
     ).parsed

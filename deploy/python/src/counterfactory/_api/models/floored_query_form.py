@@ -1,7 +1,7 @@
 from enum import StrEnum
 
 
-class QueryType1Form(StrEnum):
+class FlooredQueryForm(StrEnum):
     FLOORED = "floored"
 
     def __str__(self) -> str:

@@ -1,29 +1,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
 from ..types import UNSET, Unset
 
-T = TypeVar("T", bound="RegionType1")
+T = TypeVar("T", bound="BoxRegion")
 
 
 @_attrs_define
-class RegionType1:
+class BoxRegion:
     """
     Attributes:
-        mask (str): The dataset's mask of this name: a PNG per source, white where the image may change.
+        box (list[float]): Left, top, right and bottom as fractions of the image, the same for every image; not empty.
         feather (float | Unset): Standard deviation of the Gaussian that softens its edge, px of the generator's image.
             Default: 1.0.
     """
 
-    mask: str
+    box: list[float]
     feather: float | Unset = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        mask = self.mask
+        box = self.box
 
         feather = self.feather
 
@@ -31,7 +31,7 @@ class RegionType1:
 
         field_dict.update(
             {
-                "mask": mask,
+                "box": box,
             }
         )
         if feather is not UNSET:
@@ -42,13 +42,13 @@ class RegionType1:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        mask = d.pop("mask")
+        box = cast(list[float], d.pop("box"))
 
         feather = d.pop("feather", UNSET)
 
-        region_type_1 = cls(
-            mask=mask,
+        box_region = cls(
+            box=box,
             feather=feather,
         )
 
-        return region_type_1
+        return box_region

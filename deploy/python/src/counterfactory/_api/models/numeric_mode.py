@@ -1,8 +1,9 @@
 from enum import StrEnum
 
 
-class QueryType0Form(StrEnum):
-    NORMALISED = "normalised"
+class NumericMode(StrEnum):
+    CORRECTED = "corrected"
+    REPRO_2022 = "repro-2022"
 
     def __str__(self) -> str:
         return str(self.value)

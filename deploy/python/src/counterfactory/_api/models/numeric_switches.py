@@ -13,11 +13,11 @@ from ..models.template_set import TemplateSet
 from ..models.view_sharing import ViewSharing
 from ..types import UNSET, Unset
 
-T = TypeVar("T", bound="NumericsType1")
+T = TypeVar("T", bound="NumericSwitches")
 
 
 @_attrs_define
-class NumericsType1:
+class NumericSwitches:
     """Switches one by one; those that are absent are as in `corrected`.
 
     Attributes:
@@ -124,7 +124,7 @@ class NumericsType1:
         else:
             view_sharing = ViewSharing(_view_sharing)
 
-        numerics_type_1 = cls(
+        numeric_switches = cls(
             clip_input=clip_input,
             mapper_text=mapper_text,
             negatives=negatives,
@@ -133,4 +133,4 @@ class NumericsType1:
             view_sharing=view_sharing,
         )
 
-        return numerics_type_1
+        return numeric_switches

@@ -1,40 +1,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.query_type_1_form import QueryType1Form
+if TYPE_CHECKING:
+    from ..models.upload import Upload
 
-T = TypeVar("T", bound="QueryType1")
+
+T = TypeVar("T", bound="Uploads")
 
 
 @_attrs_define
-class QueryType1:
-    """Divide by `max(length, floor)`: a small change stays a short query, which the loss keeps pulling.
+class Uploads:
+    """Where blobs go.
 
     Attributes:
-        floor (float): The least divisor; CLIP features have length 1, so at most 2.
-        form (QueryType1Form):
+        uploads (list[Upload]): In the order of the request.
     """
 
-    floor: float
-    form: QueryType1Form
+    uploads: list[Upload]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        floor = self.floor
-
-        form = self.form.value
+        uploads = []
+        for uploads_item_data in self.uploads:
+            uploads_item = uploads_item_data.to_dict()
+            uploads.append(uploads_item)
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "floor": floor,
-                "form": form,
+                "uploads": uploads,
             }
         )
 
@@ -42,18 +42,22 @@ class QueryType1:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.upload import Upload  # noqa: PLC0415
+
         d = dict(src_dict)
-        floor = d.pop("floor")
+        uploads = []
+        _uploads = d.pop("uploads")
+        for uploads_item_data in _uploads:
+            uploads_item = Upload.from_dict(uploads_item_data)
 
-        form = QueryType1Form(d.pop("form"))
+            uploads.append(uploads_item)
 
-        query_type_1 = cls(
-            floor=floor,
-            form=form,
+        uploads = cls(
+            uploads=uploads,
         )
 
-        query_type_1.additional_properties = d
-        return query_type_1
+        uploads.additional_properties = d
+        return uploads
 
     @property
     def additional_keys(self) -> list[str]:

@@ -1,29 +1,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 
 from ..types import UNSET, Unset
 
-T = TypeVar("T", bound="RegionType0")
+T = TypeVar("T", bound="MaskRegion")
 
 
 @_attrs_define
-class RegionType0:
+class MaskRegion:
     """
     Attributes:
-        box (list[float]): Left, top, right and bottom as fractions of the image, the same for every image; not empty.
+        mask (str): The dataset's mask of this name: a PNG per source, white where the image may change.
         feather (float | Unset): Standard deviation of the Gaussian that softens its edge, px of the generator's image.
             Default: 1.0.
     """
 
-    box: list[float]
+    mask: str
     feather: float | Unset = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        box = self.box
+        mask = self.mask
 
         feather = self.feather
 
@@ -31,7 +31,7 @@ class RegionType0:
 
         field_dict.update(
             {
-                "box": box,
+                "mask": mask,
             }
         )
         if feather is not UNSET:
@@ -42,13 +42,13 @@ class RegionType0:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        box = cast(list[float], d.pop("box"))
+        mask = d.pop("mask")
 
         feather = d.pop("feather", UNSET)
 
-        region_type_0 = cls(
-            box=box,
+        mask_region = cls(
+            mask=mask,
             feather=feather,
         )
 
-        return region_type_0
+        return mask_region

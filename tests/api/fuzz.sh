@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Requests made up from the OpenAPI document, against the coordinator at CFX_SERVER, where the things of CFX_API_* are there:
+# tests/stories/fuzzed.rs prepares them, and `make api` that. CFX_API_EXAMPLES is the number of cases of each operation and phase.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+if [ -z "${CFX_SERVER:-}" ]; then
+    echo "error: CFX_SERVER is not set" >&2
+    echo "hint: make api starts a coordinator and runs this" >&2
+    exit 2
+fi
+
+venv=.local/api/venv
+wanted=tests/api/requirements.txt
+# The interpreter is asked, not only looked for: it is a link into a Python that may have gone since.
+if ! cmp --silent "$wanted" "$venv/installed.txt" || ! "$venv/bin/python" -c '' 2>/dev/null; then
+    echo "==> schemathesis"
+    mkdir -p .local/api
+    python3 -m venv --clear "$venv"
+    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"; then
+        echo "skipped: schemathesis cannot be had here" >&2
+        exit 77
+    fi
+    cp "$wanted" "$venv/installed.txt"
+fi
+
+echo "==> requests that are made up"
+export SCHEMATHESIS_HOOKS=hooks
+report=$PWD/.local/api/report
+rm -rf "$report"
+cd tests/api
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. "../../$venv/bin/schemathesis" --config-file schemathesis.toml run "$CFX_SERVER/openapi.json" \
+    --checks all --max-examples "${CFX_API_EXAMPLES:-5}" --seed "${CFX_API_SEED:-1}" \
+    --exclude-path /metrics --suppress-health-check all --continue-on-failure --no-color \
+    --request-timeout 40 --report json --report-dir "$report"
