@@ -140,10 +140,17 @@ const actions = {
     const dead = await page.locator(".facts .bad b").textContent();
     await page.getByRole("button", { name: "Retry dead tasks…" }).click();
     await page.getByText("Nothing has been changed yet").waitFor();
+    // they die again soon: what the page shows in between is noted as it comes
+    await page.evaluate(() => {
+      window.shown = [];
+      const note = () => window.shown.push(document.querySelector(".head .state").textContent);
+      new MutationObserver(note).observe(document.getElementById("live"), { subtree: true, childList: true, characterData: true });
+    });
     await page.getByRole("button", { name: `Retry ${dead}`, exact: true }).click();
     await page.getByText("will be tried again").waitFor();
     // the page shows what it was seen to do, without being loaded
-    await page.locator(".head .state.active").waitFor();
+    await page.waitForFunction(() => window.shown.includes("active"));
+    await page.locator(".head .state.partial").waitFor();
   },
 
   async "jobs are found by state and text, and the choice is in the address"(page) {

@@ -5,12 +5,13 @@ use crate::support::{Bench, job};
 use anyhow::{Context as _, Result};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use domain::Digest;
+use domain::{BootId, Digest, Reason, RetryPolicy, Stage};
 use futures_util::StreamExt as _;
 use image::RgbImage;
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::time::Duration;
+use store::{ClaimRequest, ClaimedTasks, OutboxMessage, OutcomeRow};
 use wire::http::v1::{Job, Page};
 
 async fn page(bench: &Bench, path: &str) -> Result<String> {
@@ -36,6 +37,13 @@ async fn form(bench: &Bench, path: &str, fields: &str) -> Result<(StatusCode, ax
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
     Ok((status, headers, String::from_utf8(body.to_vec())?))
+}
+
+/// Writes the job's tasks.
+async fn written(bench: &Bench, job: &Job) -> Result<()> {
+    let row = bench.app.store.job_by_seq(job.seq).await?.context("it is there")?;
+    while coordinator::enqueue::write_slice(&bench.app.store, 100, &row).await? > 0 {}
+    Ok(())
 }
 
 async fn with_job() -> Result<(Bench, Job)> {
@@ -126,14 +134,7 @@ async fn pages_act_as_the_interface_does_and_are_audited() -> Result<()> {
     let (bench, job) = with_job().await?;
     let ui = |what: &str| format!("/ui/jobs/{}/{what}", job.id);
     // its tasks are written first
-    while coordinator::enqueue::write_slice(
-        &bench.app.store,
-        100,
-        &bench.app.store.job_by_seq(job.seq).await?.context("it is there")?,
-    )
-    .await?
-        > 0
-    {}
+    written(&bench, &job).await?;
     // a request that is not this page's changes nothing
     for token in [None, Some("another")] {
         let request = Request::post(ui("pause")).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -177,6 +178,46 @@ async fn pages_act_as_the_interface_does_and_are_audited() -> Result<()> {
     let actions = log.items.iter().map(|entry| entry.action.as_str());
     let actions: Vec<&str> = actions.filter(|action| action.starts_with("job.") && *action != "job.submit").collect();
     assert_eq!(actions, ["job.cancel", "job.resume", "job.pause"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_tasks_are_tried_again_and_the_page_shows_it_at_once() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    written(&bench, &job).await?;
+    let store = &bench.app.store;
+    let request = ClaimRequest {
+        job_seq: job.seq,
+        stage: Stage::Invert,
+        edit_no: None,
+        limit: 2,
+        class: "cpu".to_owned(),
+        estimate_ms: 1.0,
+        limited: false,
+    };
+    let message =
+        |_: &store::ClaimedBatch| OutboxMessage { routing_key: String::new(), payload: json!({}), traceparent: None };
+    let batch = store.claim_batch(&request, message).await?.context("there are inversions")?;
+    let ClaimedTasks::Invert(tasks) = &batch.tasks else { anyhow::bail!("inversions, not {batch:?}") };
+    let boot = BootId::from_uuid(uuid::Uuid::now_v7());
+    let fences: Vec<_> = tasks.iter().map(|task| task.fence).collect();
+    store.started(boot, &fences).await?;
+    let failed = |fence: &store::Fence| OutcomeRow::Failed {
+        fence: *fence,
+        reason: Reason::Truncated,
+        detail: "half of it is missing".to_owned(),
+        gpu_ms: 1.0,
+    };
+    store.apply_outcomes(boot, &fences.iter().map(failed).collect::<Vec<_>>(), &RetryPolicy::default()).await?;
+    let dead = |text: &str| text.contains("half of it is missing");
+    assert!(dead(&page(&bench, &format!("/jobs/{}", job.id)).await?));
+    let ui = |what: &str| format!("/ui/jobs/{}/redrive{what}", job.id);
+    let (_, _, text) = form(&bench, &ui("/dry-run"), "reason=truncated").await?;
+    assert!(text.contains("10 dead tasks would be") && !text.contains("hx-swap-oob"), "{text}");
+    let (_, _, text) = form(&bench, &ui(""), "reason=truncated").await?;
+    assert!(text.contains("10 tasks will be tried again"), "{text}");
+    let (_, live) = text.split_once("<div id=\"live\" hx-swap-oob=\"innerMorph\">").context(text.clone())?;
+    assert!(live.contains("<b>0</b><span>dead</span>") && !dead(live), "{live}");
     Ok(())
 }
 
