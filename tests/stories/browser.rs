@@ -36,7 +36,7 @@ async fn every_page_and_action_in_a_browser() -> Result<()> {
     let mut pictures = faces(24)?;
     let whole = pictures[0].bytes.clone();
     pictures.insert(0, Picture { name: "001z-broken.png".to_owned(), bytes: whole[..whole.len() / 2].to_vec() });
-    cluster.dataset("faces", &pictures).await?.expect_code(0);
+    cluster.neutral_dataset("faces", &pictures).await?;
 
     let done = cluster.submit(&colours("two colours, two strengths", 9, 30)).await?;
     let job = cluster.ended(done).await;
