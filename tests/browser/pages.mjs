@@ -150,7 +150,6 @@ const actions = {
     await page.getByText("will be tried again").waitFor();
     // the page shows what it was seen to do, without being loaded
     await page.waitForFunction(() => window.shown.includes("active"));
-    await page.locator(".head .state.partial").waitFor();
   },
 
   async "jobs are found by state and text, and the choice is in the address"(page) {
@@ -176,6 +175,14 @@ const actions = {
     await card.getByRole("button", { name: "Flag" }).click();
     await card.getByText("flagged").waitFor();
     await page.getByRole("link", { name: "flagged" }).click();
+    assert.equal(await page.locator(".gallery figure").count(), 1);
+    // an order and every filter go together, and none of them is forgotten
+    await page.getByLabel("Order").selectOption({ label: "preservation, highest first" });
+    await page.getByRole("button", { name: "Sort" }).click();
+    await page.waitForURL(/review=flagged&sort=-preservation/);
+    const verdict = await page.locator(".gallery .state").first().textContent();
+    await page.locator("nav[aria-label=Verdict]").getByRole("link", { name: `${verdict}ed`, exact: true }).click();
+    await page.waitForURL(/verdict=.*review=flagged&sort=-preservation/);
     assert.equal(await page.locator(".gallery figure").count(), 1);
     await page.getByRole("button", { name: "Take back" }).click();
     await page.getByRole("button", { name: "Reject" }).click();

@@ -6,7 +6,6 @@
 
 use crate::access::Gate;
 use crate::config::Config;
-use crate::dashboard::order::Orders;
 use crate::dashboard::thumbs::Thumbs;
 use crate::dispatch::Dispatch;
 use crate::enqueue::Enqueue;
@@ -48,8 +47,6 @@ pub struct App {
     pub live: Arc<Live>,
     /// Small images of pages.
     pub thumbs: Arc<Thumbs>,
-    /// Results in the order of a score.
-    pub orders: Arc<Orders>,
     /// Bells between the loops.
     pub wake: Arc<Wake>,
     /// What was measured.
@@ -84,7 +81,6 @@ impl App {
             listening: Uptime::default(),
             live: Arc::default(),
             thumbs: Arc::default(),
-            orders: Arc::default(),
             wake: Arc::default(),
             metrics,
             holder,

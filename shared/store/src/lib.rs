@@ -89,7 +89,7 @@ pub use rebuild::{PointedAt, Pointer, Restored};
 pub use redrive::Retried;
 pub use results::{RecordRow, ResultFilter, ResultRow};
 pub use reviews::Review;
-pub use scores::Scored;
+pub use scores::{ByScore, Score, UnknownScore};
 pub use seals::{SealRow, SealedFile, Unsealed};
 pub use signing_keys::{OwnAuthority, OwnKey, PublicKey};
 pub use task_control::CancelledTasks;

@@ -17,7 +17,6 @@ mod job;
 mod jobs;
 mod login;
 mod new_job;
-pub mod order;
 mod packs;
 mod preview;
 mod progress;

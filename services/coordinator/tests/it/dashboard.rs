@@ -64,7 +64,15 @@ async fn every_page_is_rendered_with_nothing_that_the_policy_refuses() -> Result
         page(&bench, path).await?;
     }
     let id = job.id;
-    for path in ["", "/gallery", "/gallery?view=sources", "/gallery?sort=-preservation", "/gallery?review=flagged"] {
+    for path in [
+        "",
+        "/gallery",
+        "/gallery?view=sources",
+        "/gallery?sort=-preservation",
+        "/gallery?review=flagged",
+        "/gallery?sort=identity&review=flagged&verdict=rejected&edit=blue",
+        "/gallery?sort=-strength&reason=target-missed&after=7",
+    ] {
         let text = page(&bench, &format!("/jobs/{id}{path}")).await?;
         assert!(text.contains("&#60;b&#62;bold") && !text.contains("<b>bold"), "{path} escapes texts of users");
     }
@@ -73,6 +81,7 @@ async fn every_page_is_rendered_with_nothing_that_the_policy_refuses() -> Result
     for (path, status) in [
         ("/jobs/job_00000000000000000000000000000000", 404),
         ("/jobs/x", 400),
+        (format!("/jobs/{id}/gallery?sort=loss").as_str(), 400),
         ("/datasets/none", 404),
         ("/results/1-99", 404),
         ("/?project=unheard-of", 404),
