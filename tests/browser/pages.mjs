@@ -4,7 +4,7 @@
 //
 //   node pages.mjs FACTS.json FOLDER
 //
-// FACTS.json: { server, done, running, doomed, task, dead, dataset, pack, worker }, see tests/stories/browser.rs.
+// FACTS.json: { server, done, running, doomed, task, dead, waiting, dataset, pack, worker }, see tests/stories/browser.rs.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -79,6 +79,7 @@ const pages = {
   jobs: "/",
   job: `/jobs/${facts.done}`,
   "job-running": `/jobs/${facts.running}`,
+  "task-waiting": `/tasks/${facts.waiting}`,
   gallery: `/jobs/${facts.done}/gallery`,
   "gallery-by-source": `/jobs/${facts.done}/gallery?view=sources&columns=strength&edit=green-hair`,
   result: `/results/${facts.task}`,
@@ -150,6 +151,21 @@ const actions = {
     await page.getByText("will be tried again").waitFor();
     // the page shows what it was seen to do, without being loaded
     await page.waitForFunction(() => window.shown.includes("active"));
+  },
+
+  async "a task is paused, resumed and cancelled alone"(page) {
+    const ready = await (await fetch(`${facts.server}/v1/jobs/${facts.running}/tasks?state=ready&limit=1000`)).json();
+    // the one that workers come to last
+    await visit(page, `/tasks/${ready.items.at(-1).id}`);
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.locator("h1 .state.paused").waitFor();
+    await page.getByRole("button", { name: "Resume" }).click();
+    await page.locator("h1 .state:is(.ready, .blocked)").waitFor();
+    page.once("dialog", (dialog) => dialog.accept());
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.locator("h1 .state.cancelled").waitFor();
+    await page.locator(".notice.good", { hasText: "Cancelled" }).waitFor();
+    assert.equal(await page.locator(".actions .button").count(), 0);
   },
 
   async "jobs are found by state and text, and the choice is in the address"(page) {
@@ -274,6 +290,7 @@ const actions = {
     await visit(page, "/audit");
     await page.getByText("worker.drain").first().waitFor();
     await page.getByText("job.cancel").first().waitFor();
+    await page.getByText("task.cancel").first().waitFor();
     await page.getByText("result.review").first().waitFor();
   },
 };

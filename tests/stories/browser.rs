@@ -42,7 +42,7 @@ async fn every_page_and_action_in_a_browser() -> Result<()> {
     let job = cluster.ended(done).await;
     ensure!(job.state == JobState::Partial, "the broken image alone is dead, not {job:?}");
     // more than the workers can do while the browser looks
-    let running = cluster.submit(&colours("a job under way", 24, 60)).await?;
+    let running = cluster.submit(&colours("a job under way", 24, 120)).await?;
     cluster.until(running, "the job runs", |job| job.count(None, "running") > 0).await;
     let doomed = cluster.submit(&colours("to be cancelled", 24, 60)).await?;
     cluster.until(doomed, "its tasks are written", |job| job.state == JobState::Active).await;
@@ -54,9 +54,12 @@ async fn every_page_and_action_in_a_browser() -> Result<()> {
     let shown =
         results.items.iter().find(|r| r.strength > 1.0 && r.edit == "green-hair").context("there is a result")?;
     let dead: Page<Task> = serde_json::from_str(&cluster.get(&format!("/v1/jobs/{done}/tasks?state=dead")).await?)?;
+    let waiting: Page<Task> =
+        serde_json::from_str(&cluster.get(&format!("/v1/jobs/{running}/tasks?state=blocked&limit=1000")).await?)?;
     let facts = json!({
         "server": format!("http://{}", cluster.server()), "done": done, "running": running, "doomed": doomed,
         "task": shown.task, "dead": dead.items.first().context("the broken image is dead")?.id,
+        "waiting": waiting.items.last().context("something waits")?.id,
         "dataset": "faces", "pack": "facesjs-64", "worker": worker,
     });
     let told = cluster.folder().join("facts.json");

@@ -1,16 +1,18 @@
 //! `GET /jobs/{id}`: one job, live.
 
 use super::filters::{self, span};
+use super::limits::LimitsForm;
 use super::progress::Progress;
 use super::{Page, render};
+use crate::access::Principal;
 use crate::app::App;
 use crate::http::extract::{Project, parse};
 use crate::http::problem::{ApiError, internal};
 use crate::http::{job_get, tasks};
 use askama::Template;
 use axum::extract::{Path, State};
-use domain::Stage;
 use domain::job_state::JobState;
+use domain::{Scope, Stage};
 use store::JobRow;
 use wire::http::v1::{EditYield, Eta, Job, Stall, Task};
 
@@ -84,6 +86,8 @@ struct JobPage {
     submitted: String,
     submitted_by: Option<String>,
     now: String,
+    /// For whoever may set them, while that means something.
+    limits: Option<String>,
     name: String,
     seals: Vec<store::SealRow>,
     spec: String,
@@ -143,15 +147,23 @@ fn of(job: Job, dead: Vec<Task>) -> Now {
 }
 
 /// The page.
-pub async fn page(State(app): State<App>, Project(project): Project, Path(id): Path<String>) -> Page {
+pub async fn page(
+    State(app): State<App>,
+    Project(project): Project,
+    principal: Principal,
+    Path(id): Path<String>,
+) -> Page {
     let row = job_get::find(&app, project, parse(&id)?).await?;
     let seals = app.store.seals(row.seq).await?;
     let now = now(&app, row.clone()).await?;
+    let settable = principal.scope >= Scope::Operate && !row.state.is_terminal();
+    let limits = settable.then(|| super::render(&LimitsForm::of(&row))).transpose()?.map(|form| form.0);
     render(&JobPage {
         tab: "jobs",
         submitted: row.created_at.format("%F %T").to_string(),
         submitted_by: row.submitted_by.clone(),
         now: super::render(&now)?.0,
+        limits,
         name: row.spec.name.clone(),
         spec: serde_json::to_string_pretty(&row.spec).map_err(|e| internal("writing a specification", &e))?,
         seals,

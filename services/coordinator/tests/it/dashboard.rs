@@ -5,14 +5,14 @@ use crate::support::{Bench, job};
 use anyhow::{Context as _, Result};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use domain::{BootId, Digest, Reason, RetryPolicy, Stage};
+use domain::{BootId, Digest, Reason, RetryPolicy, Scope, Stage};
 use futures_util::StreamExt as _;
 use image::RgbImage;
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::time::Duration;
 use store::{ClaimRequest, ClaimedTasks, OutboxMessage, OutcomeRow};
-use wire::http::v1::{Job, Page};
+use wire::http::v1::{Job, Page, Task};
 
 async fn page(bench: &Bench, path: &str) -> Result<String> {
     let answer = bench.router_get(path).await?;
@@ -37,6 +37,14 @@ async fn form(bench: &Bench, path: &str, fields: &str) -> Result<(StatusCode, ax
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
     Ok((status, headers, String::from_utf8(body.to_vec())?))
+}
+
+/// A page as somebody sees it who has logged in with this key.
+async fn page_of(bench: &Bench, path: &str, key: &str) -> Result<String> {
+    let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {key}"));
+    let (status, _, body) = bench.send(request.body(Body::empty())?).await?;
+    assert_eq!(status, StatusCode::OK, "{path}");
+    Ok(String::from_utf8(body.to_vec())?)
 }
 
 /// Writes the job's tasks.
@@ -187,6 +195,75 @@ async fn pages_act_as_the_interface_does_and_are_audited() -> Result<()> {
     let actions = log.items.iter().map(|entry| entry.action.as_str());
     let actions: Vec<&str> = actions.filter(|action| action.starts_with("job.") && *action != "job.submit").collect();
     assert_eq!(actions, ["job.cancel", "job.resume", "job.pause"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_set_by_a_form_that_operators_see() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    let (path, ui) = (format!("/jobs/{}", job.id), format!("/ui/jobs/{}/limits", job.id));
+    let of = async || bench.read::<Job>(&format!("/v1/jobs/{}", job.id)).await;
+    let asked = "max_concurrent=2&budget_gpu_seconds=&tasks_per_minute=30.5&deadline=2090-01-01T10:00&priority=3";
+    let (status, _, text) = form(&bench, &ui, asked).await?;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    // the form as it is now, a word on it, and the part of the page that moves
+    for part in ["value=\"2\"", "value=\"2090-01-01T10:00\"", "Limits set", "id=\"live\" hx-swap-oob"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let limits = of().await?.limits;
+    assert_eq!(
+        (limits.max_concurrent, limits.budget_gpu_seconds, limits.tasks_per_minute),
+        (Some(2), None, Some(30.5))
+    );
+    assert_eq!(limits.deadline.map(|at| at.to_rfc3339()).as_deref(), Some("2090-01-01T10:00:00+00:00"));
+    let (_, _, text) = form(&bench, &ui, asked).await?;
+    assert!(text.contains("Nothing to change"), "{text}");
+    let (status, headers, text) = form(&bench, &ui, &asked.replace("=2&", "=two&")).await?;
+    assert!(status.is_client_error() && headers["hx-retarget"] == "#notices" && text.contains("two"), "{text}");
+    let (status, _, _) =
+        form(&bench, &ui, "max_concurrent=&budget_gpu_seconds=&tasks_per_minute=&deadline=&priority=").await?;
+    assert!(status.is_success() && of().await?.limits.is_none(), "an empty field is no limit");
+    let log: Page<wire::http::v1::AuditEntry> = bench.read("/v1/audit").await?;
+    let changes = log.items.iter().filter(|entry| entry.action == "job.limits").count();
+    assert_eq!(changes, 2, "what changed nothing is not in the log");
+
+    let (reader, operator) = (bench.key(Scope::Read, None).await?, bench.key(Scope::Operate, None).await?);
+    assert!(page_of(&bench, &path, &operator).await?.contains("id=\"limits\""));
+    assert!(!page_of(&bench, &path, &reader).await?.contains("id=\"limits\""));
+    bench.post(&format!("/v1{path}/cancel"), &json!({}), &[]).await?;
+    assert!(!page(&bench, &path).await?.contains("id=\"limits\""), "a job that has ended has no use for limits");
+    let (status, _, text) = form(&bench, &ui, asked).await?;
+    assert!(status == StatusCode::CONFLICT && text.contains("alert"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_paused_resumed_and_cancelled_alone() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    written(&bench, &job).await?;
+    let tasks: Page<Task> = bench.read(&format!("/v1/jobs/{}/tasks?state=ready", job.id)).await?;
+    let of = |stage| tasks.items.iter().find(|task| task.stage == stage).map(|task| task.id).context("one is ready");
+    let (id, training) = (of(Stage::Invert)?, of(Stage::Train)?);
+    let reader = bench.key(Scope::Read, None).await?;
+    assert!(page(&bench, &format!("/tasks/{id}")).await?.contains(&format!("/ui/tasks/{id}/pause")));
+    assert!(!page_of(&bench, &format!("/tasks/{id}"), &reader).await?.contains("/ui/tasks/"));
+    for (doing, words, state) in [
+        ("resume", "Nothing to resume", "ready"),
+        ("pause", "Paused.", "paused"),
+        ("pause", "Nothing to pause", "paused"),
+        ("resume", "Resumed.", "ready"),
+        ("cancel", "Cancelled.", "cancelled"),
+        ("cancel", "Nothing to cancel", "cancelled"),
+    ] {
+        let (status, _, text) = form(&bench, &format!("/ui/tasks/{id}/{doing}"), "").await?;
+        let shown = format!("state {state}");
+        assert!(status.is_success() && text.contains(words) && text.contains(&shown), "{doing}: {text}");
+        assert_eq!(text.contains(&format!("/ui/tasks/{id}/cancel")), state != "cancelled", "{doing}: {text}");
+    }
+    // what edits wait for is cancelled with them, which is not done here
+    assert!(!page(&bench, &format!("/tasks/{training}")).await?.contains("/cancel"));
+    let (status, _, text) = form(&bench, &format!("/ui/tasks/{training}/cancel"), "").await?;
+    assert!(status.is_client_error() && text.contains("trains a mapper"), "{text}");
     Ok(())
 }
 
