@@ -153,6 +153,40 @@ const actions = {
     await page.waitForFunction(() => window.shown.includes("active"));
   },
 
+  async "a job's limits are set by a form, and its chart follows the stream"(page) {
+    await visit(page, `/jobs/${facts.running}`);
+    await page.locator("#stream.live").waitFor();
+    await page.locator("#throughput canvas").waitFor({ timeout: 90_000 });
+    const curves = () => page.evaluate(() => JSON.parse(document.getElementById("throughput").dataset.values));
+    assert.deepEqual(await page.locator(".keys .key").allTextContents(), Object.keys(await curves()));
+    const limits = page.locator("form#limits");
+    await limits.getByLabel("Batches at once").fill("3");
+    await limits.getByLabel("Deadline (UTC)").fill("2090-01-01T10:00");
+    // the page moves beside it, and what was typed stays
+    await page.waitForTimeout(1_500);
+    assert.equal(await limits.getByLabel("Batches at once").inputValue(), "3");
+    await limits.getByRole("button", { name: "Set limits" }).click();
+    await page.locator(".notice.good", { hasText: "Limits set" }).waitFor();
+    const job = await (await fetch(`${facts.server}/v1/jobs/${facts.running}`)).json();
+    assert.deepEqual(job.limits, { max_concurrent: 3, deadline: "2090-01-01T10:00:00Z" });
+    page.expected.push("422");
+    await limits.getByLabel("Tasks per minute").fill("many");
+    await limits.getByRole("button", { name: "Set limits" }).click();
+    await page.locator("#notices .bad", { hasText: "many" }).waitFor();
+    for (const [name, value] of [["Tasks per minute", ""], ["Batches at once", ""], ["Deadline (UTC)", ""]])
+      await limits.getByLabel(name).fill(value);
+    await limits.getByRole("button", { name: "Set limits" }).click();
+    await page.locator(".notice.good", { hasText: "Limits set" }).waitFor();
+    // a new minute comes by the stream, and the chart has it
+    const minutes = Object.values(await curves())[0].length;
+    await page.waitForFunction(
+      (seen) => Object.values(JSON.parse(document.getElementById("throughput").dataset.values))[0].length > seen,
+      minutes,
+      { timeout: 90_000 },
+    );
+    assert.equal(await page.locator("#throughput canvas").count(), 1, "it is drawn anew, not once more");
+  },
+
   async "a task is paused, resumed and cancelled alone"(page) {
     const ready = await (await fetch(`${facts.server}/v1/jobs/${facts.running}/tasks?state=ready&limit=1000`)).json();
     // the one that workers come to last
@@ -290,6 +324,7 @@ const actions = {
     await visit(page, "/audit");
     await page.getByText("worker.drain").first().waitFor();
     await page.getByText("job.cancel").first().waitFor();
+    await page.getByText("job.limits").first().waitFor();
     await page.getByText("task.cancel").first().waitFor();
     await page.getByText("result.review").first().waitFor();
   },

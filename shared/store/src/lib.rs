@@ -74,7 +74,7 @@ pub use enqueue::{NewTask, SliceOutcome};
 pub use error::{ErrorClass, StoreError, TransitionError};
 pub use estimates::Estimates;
 pub use fairness::Backlog;
-pub use figures::QueueDepth;
+pub use figures::{Minute, QueueDepth};
 pub use jobs::{EditRow, Gate, JobFilter, JobRow, NewEdit, NewJob, PackFacts, Submitted, Training};
 pub use leader::LeaderEpoch;
 pub use limits::{Hold, LimitsChange, ProjectChange};

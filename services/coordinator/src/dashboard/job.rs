@@ -3,6 +3,7 @@
 use super::filters::{self, span};
 use super::limits::LimitsForm;
 use super::progress::Progress;
+use super::throughput::{self, Throughput};
 use super::{Page, render};
 use crate::access::Principal;
 use crate::app::App;
@@ -53,6 +54,7 @@ pub struct Now {
     rate: Option<String>,
     left: Option<(String, String)>,
     stall: Option<Stall>,
+    throughput: Throughput,
     job: Job,
 }
 
@@ -101,10 +103,11 @@ const DEAD_SHOWN: u32 = 20;
 pub async fn now(app: &App, row: JobRow) -> Result<Now, ApiError> {
     let filter = tasks::Filter { state: Some("dead".to_owned()), stage: None, after: None, limit: Some(DEAD_SHOWN) };
     let dead = tasks::list(app, &row, &filter).await?.items;
-    Ok(of(job_get::detailed(app, row).await?, dead))
+    let throughput = throughput::of(app, &row).await?;
+    Ok(of(job_get::detailed(app, row).await?, dead, throughput))
 }
 
-fn of(job: Job, dead: Vec<Task>) -> Now {
+fn of(job: Job, dead: Vec<Task>, throughput: Throughput) -> Now {
     let progress = Progress::of(&job);
     let known = job.progress.as_ref();
     let stage = |stage: Stage| {
@@ -141,6 +144,7 @@ fn of(job: Job, dead: Vec<Task>) -> Now {
         rate: rate(&job),
         left: known.and_then(|p| p.eta).map(left),
         stall: known.and_then(|p| p.stall.clone()),
+        throughput,
         progress,
         job,
     }

@@ -25,6 +25,7 @@ mod refused;
 mod result;
 mod review;
 mod task;
+mod throughput;
 pub mod thumbs;
 mod ui;
 mod workers;
