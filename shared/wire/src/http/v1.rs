@@ -711,7 +711,7 @@ pub struct Worker {
     pub state: String,
     /// Tasks it holds.
     pub running: i64,
-    /// Which they are.
+    /// Which they are, of the projects that the key is for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<HeldTask>,
     /// Images finished.
