@@ -264,10 +264,12 @@ impl Cluster {
         self.cfx(["dataset", "add", name, &folder.to_string_lossy()]).await
     }
 
-    /// Registers pictures under a name with addresses that say nothing of this machine, as a program does over HTTP: for what is shown.
+    /// Registers pictures in the order of their names, with addresses that say nothing of this machine: for what is shown.
     pub async fn neutral_dataset(&self, name: &str, pictures: &[Picture]) -> Result<()> {
         let client = reqwest::Client::new();
         let address = |path: &str| format!("http://{}/v1{path}", self.server);
+        let mut pictures: Vec<&Picture> = pictures.iter().collect();
+        pictures.sort_by_key(|picture| &picture.name);
         let mut sources = Vec::new();
         for picture in pictures {
             let sha256 = domain::Digest::of(&picture.bytes);
