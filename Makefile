@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers interop observe browser rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers interop observe browser python rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -90,6 +90,9 @@ observe: install libtorch build up ## alert rules, boards and metrics, by Promet
 
 browser: install libtorch build up ## every page of the dashboard in Chromium, with axe-core and screenshots (npm; root: chromium)
 	@tests/browser/run.sh
+
+python: install libtorch build up ## the Python package: types, tests and the example notebook on a live cluster (PyPI, 700 MB)
+	@tests/python/run.sh
 
 rabbitmq4: install libtorch build up ## the tests that speak to RabbitMQ, against RabbitMQ 4 (root: another Debian under .local, 600 MB)
 	@$(local)/rabbitmq4.sh test

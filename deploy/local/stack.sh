@@ -5,7 +5,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-state=$root/.local
+# where it really is: a server tells its folders so, and they are compared
+state=$(readlink -f "$root/.local")
 run=$state/run
 log=$state/log
 umask 022

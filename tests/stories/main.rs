@@ -16,6 +16,7 @@ mod observed;
 mod packs;
 mod poison;
 mod provenance;
+mod python;
 mod rebuild;
 mod replays;
 mod submits;

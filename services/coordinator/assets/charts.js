@@ -5,8 +5,6 @@ const drawn = new Map();
 // steps of the axis in seconds, no finer than the values are, and the time of day at each as the page writes it: in UTC
 const MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 240].map((minutes) => 60 * minutes);
 const clock = (_, times) => times.map((seconds) => new Date(1000 * seconds).toISOString().slice(11, 16));
-// the first minute alone stands in the middle
-const around = (_, first, last) => (first === last ? [first - 60, last + 60] : [first, last]);
 const draw = (element) => {
   drawn.get(element)?.destroy();
   drawn.delete(element);
@@ -24,16 +22,18 @@ const draw = (element) => {
     width: 2,
     points: { show: values.length < 2 },
   });
+  const steps = lists[0].map((_, step) => (timed ? from + 60 * step : step));
+  // the first minute alone stands in the middle: uPlot would show it with a day
+  const within = (_, first, last) => (steps.length === 1 ? [first - 60, first + 60] : [first, last]);
   const options = {
     width: element.clientWidth,
     height: 200,
     legend: { show: false },
     tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "UTC"),
-    scales: timed ? { x: { range: around }, y: { range: (_, __, most) => [0, most * 1.1 || 1] } } : { x: { time: false } },
+    scales: timed ? { x: { range: within }, y: { range: (_, __, most) => [0, most * 1.1 || 1] } } : { x: { time: false } },
     axes: [timed ? { ...axis, incrs: MINUTES, values: clock } : { ...axis }, { ...axis, size: 60 }],
     series: [{}, ...lists.map(curve)],
   };
-  const steps = lists[0].map((_, step) => (timed ? from + 60 * step : step));
   drawn.set(element, new uPlot(options, [steps, ...lists], element));
 };
 const all = () => document.querySelectorAll(".plot").forEach(draw);

@@ -18,7 +18,7 @@ use crate::sweep::{self, Reconciler};
 use crate::wake::Wake;
 use crate::{http, outcomes, signing};
 use anyhow::Context;
-use artifacts::{Artifacts, S3Config};
+use artifacts::{Artifacts, Presigner, S3Config};
 use broker::{Publisher, Uptime};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct App {
     pub store: Store,
     /// The bucket.
     pub artifacts: Artifacts,
+    /// What signs addresses in it for others.
+    pub uploads: Arc<Presigner>,
     /// RabbitMQ, for sending.
     pub publisher: Publisher,
     /// The key that signs.
@@ -68,6 +70,7 @@ impl App {
         store.check().await?;
         let artifacts = bucket(&config.bucket);
         artifacts.check().await.context("cannot use the bucket; check CFX_S3_BUCKET, CFX_S3_ENDPOINT and the keys")?;
+        let uploads = Arc::new(presigner(&config.bucket));
         let publisher = Publisher::start(crate::config::broker(&config));
         let signing = Signing::open(&store, config.signer.clone()).await.context("there is no key to sign with")?;
         let holder = format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()).into();
@@ -76,6 +79,7 @@ impl App {
             config: Arc::new(config),
             store,
             artifacts,
+            uploads,
             publisher,
             signing,
             listening: Uptime::default(),
@@ -176,6 +180,16 @@ impl Loops<'_> {
 
 /// A handle on the bucket.
 pub fn bucket(settings: &crate::config::Bucket) -> Artifacts {
-    let crate::config::Bucket { name, endpoint, region, path_style, access_key, secret_key } = settings;
-    Artifacts::connect(&S3Config::new(endpoint.clone(), region, name, access_key, secret_key, *path_style))
+    Artifacts::connect(&s3(settings))
+}
+
+/// What signs addresses in the bucket for others.
+pub fn presigner(settings: &crate::config::Bucket) -> Presigner {
+    Presigner::connect(&s3(settings), settings.public_endpoint.clone())
+}
+
+fn s3(settings: &crate::config::Bucket) -> S3Config {
+    let crate::config::Bucket { name, endpoint, public_endpoint: _, region, path_style, access_key, secret_key } =
+        settings;
+    S3Config::new(endpoint.clone(), region, name, access_key, secret_key, *path_style)
 }

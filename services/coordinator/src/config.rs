@@ -46,6 +46,9 @@ pub struct Settings {
     /// Endpoint of the S3 service; AWS when absent.
     #[arg(long, env = "CFX_S3_ENDPOINT", global = true)]
     pub s3_endpoint: Option<String>,
+    /// The same as users reach it, for addresses under which they upload. [default: the endpoint]
+    #[arg(long, env = "CFX_S3_PUBLIC_ENDPOINT", global = true)]
+    pub s3_public_endpoint: Option<String>,
     /// Region. [default: us-east-1]
     #[arg(long, env = "CFX_S3_REGION", global = true)]
     pub s3_region: Option<String>,
@@ -265,6 +268,8 @@ pub struct Bucket {
     pub name: String,
     /// Endpoint; AWS when absent.
     pub endpoint: Option<String>,
+    /// The same as users reach it, where that is another; for addresses that are given to them.
+    pub public_endpoint: Option<String>,
     /// Region.
     pub region: String,
     /// Bucket in the path.
@@ -417,6 +422,7 @@ impl Settings {
             broker_url_file,
             s3_bucket: self.s3_bucket.or(file.s3_bucket),
             s3_endpoint: self.s3_endpoint.or(file.s3_endpoint),
+            s3_public_endpoint: self.s3_public_endpoint.or(file.s3_public_endpoint),
             s3_region: self.s3_region.or(file.s3_region),
             s3_path_style: self.s3_path_style.or(file.s3_path_style),
             s3_access_key,
@@ -474,6 +480,7 @@ impl Settings {
         Ok(Bucket {
             name: name.ok_or_else(|| missing("s3_bucket", "s3-bucket", "CFX_S3_BUCKET"))?,
             endpoint: self.s3_endpoint.clone(),
+            public_endpoint: self.s3_public_endpoint.clone(),
             region: self.s3_region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
             path_style: self.s3_path_style.unwrap_or(false),
             access_key: access.ok_or_else(|| missing("s3_access_key", "s3-access-key", "CFX_S3_ACCESS_KEY"))?,

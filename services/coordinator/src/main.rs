@@ -34,6 +34,8 @@ enum Verb {
     /// Write what a lost database held again, from the bucket alone: what was registered and asked for, and every result. Run it
     /// on an empty database, with no coordinator serving it. Unfinished jobs come back paused.
     Rebuild,
+    /// Print what the HTTP interface is, for programs that write clients (OpenAPI 3.1).
+    Openapi,
     /// Keys that sign.
     #[command(subcommand)]
     Keys(KeysVerb),
@@ -90,6 +92,10 @@ async fn run() -> anyhow::Result<()> {
     let guard = metrics.clone();
     let done = match verb {
         Verb::Serve => serve(Config::resolve(&settings)?, metrics).await,
+        Verb::Openapi => {
+            print!("{}", coordinator::http::openapi::text()?);
+            Ok(())
+        }
         Verb::Migrate => migrate(settings.database()?).await,
         Verb::Rebuild => rebuild(&settings).await,
         Verb::Keys(KeysVerb::Rotate) => rotate(settings.database()?).await,

@@ -4,6 +4,7 @@ use crate::edit::{SpecError, within};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use utoipa::ToSchema;
 
 /// The names under which an output's scores stand in its record, and which the rules read.
 pub mod metric {
@@ -25,28 +26,34 @@ pub mod metric {
 
 /// The rules an output must meet to be accepted. A rule that is absent does not count; an output that a rule cannot be applied
 /// to, because its score is missing, is rejected.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Acceptance {
     /// Whether the judge must read the target; it counts only for texts that the pack's judge can tell.
     pub target: bool,
     /// Least probability of the target class by the judge, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
     pub min_probability: Option<f64>,
     /// Least share of the other attributes that read as before, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
     pub min_preservation: Option<f64>,
     /// Least identity cosine, -1 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -1, maximum = 1)]
     pub min_identity: Option<f64>,
     /// Most mean change over the image, levels of 0 to 255.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 255)]
     pub max_change: Option<f64>,
     /// Most mean change outside the edit's region, levels of 0 to 255.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 255)]
     pub max_outside_change: Option<f64>,
     /// Least rise of the second CLIP's cosine with the target text.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -2, maximum = 2)]
     pub min_second_clip_gain: Option<f64>,
 }
 
@@ -65,7 +72,7 @@ impl Default for Acceptance {
 }
 
 /// Why an output was rejected.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RejectReason {
     /// The judge reads another class than the target.

@@ -2,6 +2,7 @@
 
 mod finite;
 
+use crate::schema::text_form;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{fmt, str::FromStr};
@@ -82,6 +83,14 @@ impl<'de> Deserialize<'de> for Digest {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+text_form!(
+    Digest,
+    "Digest",
+    "A SHA-256 digest: 64 lower-case hexadecimal digits.",
+    "^[0-9a-f]{64}$",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+);
 
 /// A value that has no canonical JSON: a number that is not finite, or a map whose keys are not texts.
 #[derive(Debug, thiserror::Error)]

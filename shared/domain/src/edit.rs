@@ -20,6 +20,7 @@ use crate::accept::Acceptance;
 use crate::digest::{CanonicalError, Digest, digest_of};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use utoipa::ToSchema;
 
 /// The longest text accepted, in characters. CLIP sees at most 77 tokens; anything near this is a mistake.
 pub const MAX_TEXT_CHARS: usize = 300;
@@ -104,16 +105,18 @@ pub(crate) fn text_fits(field: &str, text: &str) -> Result<(), SpecError> {
 }
 
 /// One counterfactual edit.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EditSpec {
     /// Short name in tables and file names; made from the text when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What the edited image should show, for example "a face with green hair".
+    #[schema(min_length = 1, max_length = 300, pattern = r"\S")]
     pub text: String,
     /// What the source shows without the edit (the paper's source word), for example "a face".
     #[serde(default = "default_neutral")]
+    #[schema(min_length = 1, max_length = 300, pattern = r"\S", default = "a face")]
     pub neutral: String,
     /// How the edit is made.
     #[serde(default)]
@@ -205,7 +208,7 @@ pub struct Essence<'a> {
 }
 
 /// The part of a dataset an edit is applied to, by the labels of the sources.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Selection {
     /// A source qualifies if, for every label named here, its value is one of those listed.

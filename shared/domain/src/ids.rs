@@ -1,5 +1,6 @@
 //! The one registry of ids. Each prints with a prefix that says what it names, and parses strictly.
 
+use crate::schema::text_form;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
@@ -53,6 +54,8 @@ macro_rules! uuid_id {
                 text.strip_prefix(concat!($prefix, "_"))
                     .and_then(|rest| Uuid::try_parse(rest).ok())
                     .map(Self)
+                    // one id has one text: hyphens and capitals, which a UUID may have, are not ours
+                    .filter(|id| id.to_string() == text)
                     .ok_or_else(|| IdError {
                         kind: $kind,
                         text: text.to_owned(),
@@ -72,6 +75,14 @@ macro_rules! uuid_id {
                 String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
+
+        text_form!(
+            $name,
+            stringify!($name),
+            concat!("The id of one ", $kind, "."),
+            concat!("^", $prefix, "_[0-9a-f]{32}$"),
+            concat!($prefix, "_0190f1c2d3e47a5b8c6d7e8f90a1b2c3")
+        );
     };
 }
 
@@ -126,7 +137,7 @@ impl FromStr for TaskId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.split_once('-')
             .and_then(|(job, no)| Some(Self { job: job.parse().ok()?, no: no.parse().ok()? }))
-            .filter(|id| id.job >= 0 && id.no >= 0)
+            .filter(|id| id.job >= 0 && id.no >= 0 && id.to_string() == text)
             .ok_or_else(|| IdError { kind: "task", text: text.to_owned(), example: "412-17" })
     }
 }
@@ -142,6 +153,14 @@ impl<'de> Deserialize<'de> for TaskId {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
+
+text_form!(
+    TaskId,
+    "TaskId",
+    "The id of one task: the sequence number of its job, and its number within the job from 0.",
+    "^(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,8})$",
+    "412-17"
+);
 
 /// The fence of a task: grows by one every time the task is handed out. A message with another epoch changes nothing.
 pub type Epoch = i64;

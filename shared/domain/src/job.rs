@@ -7,24 +7,32 @@ use crate::limits::Limits;
 use crate::output::Output;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 /// A job as submitted. Names are resolved by the coordinator; the rest is checked here, once.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
     /// Shown to people; need not be unique.
+    #[schema(min_length = 1, max_length = 300, pattern = r"\S")]
     pub name: String,
     /// Name of a registered dataset.
+    #[schema(min_length = 1, max_length = 300, pattern = r"\S")]
     pub dataset: String,
     /// Name of a registered pack.
+    #[schema(min_length = 1, max_length = 300, pattern = r"\S")]
     pub pack: String,
     /// The edits; each is applied to every source it selects.
+    #[schema(min_items = 1)]
     pub edits: Vec<EditSpec>,
     /// Factors on the edit's latent change; 1 is the trained strength.
     #[serde(default = "one_strength")]
+    #[schema(schema_with = strengths)]
     pub strengths: Vec<f64>,
     /// Seeds; per-image methods give one result per seed.
     #[serde(default = "one_seed")]
+    #[schema(schema_with = seeds)]
     pub seeds: Vec<u64>,
     /// Which part of a source the generator's square shows.
     #[serde(default, skip_serializing_if = "Frame::is_default")]
@@ -34,6 +42,7 @@ pub struct JobSpec {
     pub inversion: Inversion,
     /// Higher goes first within the project.
     #[serde(default)]
+    #[schema(minimum = -32_768, maximum = 32_767)]
     pub priority: i16,
     /// What it may take at most.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
@@ -52,6 +61,22 @@ fn one_strength() -> Vec<f64> {
 
 fn one_seed() -> Vec<u64> {
     vec![0]
+}
+
+/// A list of different numbers, with its default.
+fn numbers(each: ObjectBuilder, default: serde_json::Value, description: &str) -> Array {
+    let list = ArrayBuilder::new().items(each).min_items(Some(1)).unique_items(true);
+    list.default(Some(default)).description(Some(description)).build()
+}
+
+fn strengths() -> Array {
+    let each = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(-10)).maximum(Some(10));
+    numbers(each, serde_json::json!([1.0]), "Factors on the latent change, each another.")
+}
+
+fn seeds() -> Array {
+    let each = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(MAX_SEED as f64));
+    numbers(each, serde_json::json!([0]), "Seeds of what is random, each another.")
 }
 
 impl JobSpec {

@@ -1,6 +1,9 @@
 //! Points of a face, by which it is brought into FFHQ's frame.
 
+use crate::schema;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The landmarks of one face, in pixels of the upright image: x to the right, y down, the centre of the first pixel at (0, 0).
 ///
@@ -11,6 +14,16 @@ use serde::{Deserialize, Serialize};
 pub struct Landmarks(Vec<[f64; 2]>);
 
 impl Eq for Landmarks {}
+
+impl PartialSchema for Landmarks {
+    fn schema() -> RefOr<Schema> {
+        let description = "The landmarks of one face as [x, y] in pixels of the upright image: 68 points in iBUG's order, or 5 (eyes, \
+                           nose, corners of the mouth).";
+        schema::points(description, &[FIVE, IBUG], FARTHEST)
+    }
+}
+
+impl ToSchema for Landmarks {}
 
 /// Points of a face in the order of dlib's predictor.
 const IBUG: usize = 68;

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod output;
 pub mod record;
 pub mod review;
+pub mod schema;
 pub mod stage;
 pub mod task_state;
 

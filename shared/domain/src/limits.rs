@@ -3,22 +3,26 @@
 use crate::edit::{SpecError, within};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Limits of one job. All are enforced when work is handed out: what runs is finished.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Batches with workers at once.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_concurrent: Option<u32>,
     /// GPU-seconds after which nothing more is handed out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.001, maximum = 1_000_000_000_000_i64)]
     pub budget_gpu_seconds: Option<f64>,
     /// When what was not begun is cancelled (RFC 3339; in TOML as a text).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
     /// Tasks handed out per minute.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.001, maximum = 1_000_000_000)]
     pub tasks_per_minute: Option<f64>,
 }
 

@@ -3,14 +3,16 @@
 use crate::edit::{SpecError, within};
 use crate::record::Detail;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How a job's images are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Output {
     /// File format.
     pub format: OutputFormat,
     /// Quality of a JPEG, 1 to 100; the other formats are lossless.
+    #[schema(minimum = 1, maximum = 100)]
     pub quality: u8,
     /// How much of the record leaves with the image.
     pub detail: Detail,
@@ -38,7 +40,7 @@ impl Output {
 }
 
 /// A file format of results: each carries a record and a credential.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputFormat {
     /// Lossless, for every reader.

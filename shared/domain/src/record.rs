@@ -20,6 +20,7 @@ use crate::landmarks::Landmarks;
 use crate::stage::StageKey;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// The schema name of this version, published as `deploy/schemas/record-2.schema.json`.
 pub const RECORD_SCHEMA: &str = "counterfactory/record/2";
@@ -287,7 +288,7 @@ pub struct Outcome {
 }
 
 /// The judge's decision on an output.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every rule is met: see [`crate::accept`].

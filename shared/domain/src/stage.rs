@@ -4,12 +4,13 @@ use crate::digest::{CanonicalError, Digest, digest_of};
 use crate::ids::JobId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 /// Bump when the arithmetic of any stage changes its results: old artifacts then no longer answer for new work.
 pub const NUMERICS_VERSION: u32 = 1;
 
 /// The three kinds of task, in the order in which they feed each other.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// One source image to its W+ latent.

@@ -119,6 +119,8 @@ pub struct JobRow {
     pub saved_unknown: i64,
     /// What it may take at most, as it stands now: the specification's limits, or what was set since.
     pub limits: Limits,
+    /// Counts changes of its limits and its priority.
+    pub limits_version: i64,
     /// When it was found past its deadline.
     pub expired_at: Option<DateTime<Utc>>,
     /// Who submitted it; unknown for jobs of earlier versions.
@@ -197,6 +199,7 @@ pub(crate) struct Row {
     budget_ms: Option<f64>,
     deadline: Option<DateTime<Utc>>,
     tasks_per_minute: Option<f64>,
+    limits_version: i64,
     expired_at: Option<DateTime<Utc>>,
     submitted_by: Option<String>,
     traceparent: Option<String>,
@@ -235,6 +238,7 @@ impl TryFrom<Row> for JobRow {
                 deadline: row.deadline,
                 tasks_per_minute: row.tasks_per_minute,
             },
+            limits_version: row.limits_version,
             expired_at: row.expired_at,
             submitted_by: row.submitted_by,
             traceparent: row.traceparent,
@@ -293,7 +297,7 @@ macro_rules! select_jobs {
             SELECT j.seq, j.id, j.project, p.name AS project_name, j.dataset, d.name AS dataset_name, j.pack_name, j.pack_digest,
                    j.pack_manifest, j.spec, j.spec_digest, j.state::text, j.priority, j.cursor, j.memoised, j.served_ms,
                    j.saved_ms, j.saved_unknown, j.max_batches, j.budget_ms, j.deadline, j.tasks_per_minute, j.expired_at,
-                   j.submitted_by, j.traceparent, j.created_at, j.finished_at
+                   j.limits_version, j.submitted_by, j.traceparent, j.created_at, j.finished_at
             FROM jobs j JOIN projects p ON p.id = j.project JOIN datasets d ON d.id = j.dataset ",
             $rest
         )

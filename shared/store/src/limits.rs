@@ -191,7 +191,12 @@ impl Store {
     /// # Errors
     /// When the database fails or a value is not above 0.
     #[tracing::instrument(name = "db.change_limits", skip(self))]
-    pub async fn change_limits(&self, job_seq: i64, change: &LimitsChange) -> Result<bool, StoreError> {
+    pub async fn change_limits(
+        &self,
+        job_seq: i64,
+        change: &LimitsChange,
+        seen: Option<i64>,
+    ) -> Result<bool, StoreError> {
         let sql = "-- change_limits
             UPDATE jobs SET
                 max_batches = CASE WHEN $2 THEN $3 ELSE max_batches END,
@@ -199,8 +204,9 @@ impl Store {
                 deadline = CASE WHEN $6 THEN $7 ELSE deadline END,
                 expired_at = CASE WHEN $6 THEN NULL ELSE expired_at END,
                 tasks_per_minute = CASE WHEN $8 THEN $9 ELSE tasks_per_minute END,
-                priority = COALESCE($10, priority)
-            WHERE seq = $1";
+                priority = COALESCE($10, priority),
+                limits_version = limits_version + 1
+            WHERE seq = $1 AND limits_version = COALESCE($11, limits_version)";
         let done = sqlx::query(sql)
             .bind(job_seq)
             .bind(change.max_concurrent.is_some())
@@ -212,6 +218,7 @@ impl Store {
             .bind(change.tasks_per_minute.is_some())
             .bind(change.tasks_per_minute.flatten())
             .bind(change.priority)
+            .bind(seen)
             .execute(&self.pool)
             .await?;
         Ok(done.rows_affected() == 1)

@@ -59,12 +59,15 @@ impl Store {
     async fn retry_dry(&self, job_seq: i64, reason: Option<Reason>) -> Result<Retried, TransitionError> {
         let mut conn = self.pool.acquire().await?;
         let state = lock_job(&mut conn, job_seq).await?.ok_or(TransitionError::Missing)?;
-        revived_state(state)?;
         let rows: Vec<(String, i64)> = sqlx::query_as(include_str!("../queries/redrive_dry.sql"))
             .bind(job_seq)
             .bind(reason.map(Reason::code))
             .fetch_all(&mut *conn)
             .await?;
+        // where nothing is dead, none is the answer, whatever the state
+        if !rows.is_empty() {
+            revived_state(state)?;
+        }
         Ok(counted(job_seq, state, rows)?)
     }
 

@@ -39,7 +39,8 @@ impl ReviewColumns {
 }
 
 impl Store {
-    /// Sets a result's review, in place of an earlier one. False if the task has no result.
+    /// Sets a result's review, in place of an earlier one. `seen` is when the earlier one was made, as the reviewer saw it (`None`
+    /// for none); without it the latest word stands. False if the task has no result, or something else was seen.
     ///
     /// # Errors
     /// When the database fails.
@@ -50,23 +51,29 @@ impl Store {
         decision: Decision,
         note: &str,
         reviewer: &str,
+        seen: Option<Option<DateTime<Utc>>>,
     ) -> Result<bool, StoreError> {
         let sql = "-- review
             INSERT INTO reviews AS r (job_seq, no, decision, note, reviewer)
-            SELECT job_seq, no, $3, $4, $5 FROM results WHERE job_seq = $1 AND no = $2
+            SELECT job_seq, no, $3, $4, $5 FROM results
+            WHERE job_seq = $1 AND no = $2
+              AND (NOT $6 OR $7 IS NULL OR EXISTS (SELECT FROM reviews WHERE job_seq = $1 AND no = $2))
             ON CONFLICT (job_seq, no) DO UPDATE SET decision = excluded.decision, note = excluded.note,
-                reviewer = excluded.reviewer, at = now()";
+                reviewer = excluded.reviewer, at = now()
+            WHERE NOT $6 OR r.at = $7";
         let query = sqlx::query(sql).bind(task.job).bind(task.no).bind(decision.name()).bind(note).bind(reviewer);
+        let query = query.bind(seen.is_some()).bind(seen.flatten());
         Ok(query.execute(&self.pool).await?.rows_affected() == 1)
     }
 
-    /// Takes a result's review away. False if there was none.
+    /// Takes a result's review away. `seen` as in [`Store::review`]. False if there was none, or something else was seen.
     ///
     /// # Errors
     /// When the database fails.
     #[tracing::instrument(name = "db.unreview", skip(self))]
-    pub async fn unreview(&self, task: TaskId) -> Result<bool, StoreError> {
-        let sql = "-- unreview\nDELETE FROM reviews WHERE job_seq = $1 AND no = $2";
-        Ok(sqlx::query(sql).bind(task.job).bind(task.no).execute(&self.pool).await?.rows_affected() == 1)
+    pub async fn unreview(&self, task: TaskId, seen: Option<Option<DateTime<Utc>>>) -> Result<bool, StoreError> {
+        let sql = "-- unreview\nDELETE FROM reviews WHERE job_seq = $1 AND no = $2 AND (NOT $3 OR at = $4)";
+        let query = sqlx::query(sql).bind(task.job).bind(task.no).bind(seen.is_some()).bind(seen.flatten());
+        Ok(query.execute(&self.pool).await?.rows_affected() == 1)
     }
 }

@@ -1,9 +1,10 @@
 //! A real S3 endpoint over a folder: `s3s` speaks the protocol and checks signatures, `s3s-fs` keeps the objects.
 //!
 //! What it promises, as seen in the tests of this crate: path-style requests, multipart uploads, and a `ChecksumSHA256` that is
-//! compared with the body (a mismatch is `400 BadDigest`). What it does not: `s3s-fs` compares *after* it has renamed the new
-//! file into place, so a refused upload still leaves its bytes under the key; conditional writes race; nothing is fsynced. It is
-//! for one machine and for tests.
+//! compared with the body before it is stored (a mismatch is `400 BadDigest`). What it does not: conditional writes race; nothing is
+//! fsynced. It is for one machine and for tests.
+
+mod compared;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -103,7 +104,9 @@ async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let connection = open.watch(http.serve_connection(TokioIo::new(socket), service.clone()).into_owned());
+        let service = service.clone();
+        let service = hyper::service::service_fn(move |request| compared::call(service.clone(), request));
+        let connection = open.watch(http.serve_connection(TokioIo::new(socket), service).into_owned());
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended badly");

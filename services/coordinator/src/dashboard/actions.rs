@@ -21,7 +21,7 @@ pub async fn control(
     Path(id): Path<String>,
 ) -> Fragment {
     let id: JobId = parse(&id)?;
-    let _ = job_control::handle(event, State(app.clone()), Project(project), actor, Path(id.to_string())).await?;
+    let _ = job_control::control(&app, project, &actor, id, event).await?;
     let now = job::now(&app, job_get::find(&app, project, id).await?).await?;
     let (title, text) = match event {
         JobEvent::Pause => ("Paused", "What workers have is finished; nothing more is handed out."),

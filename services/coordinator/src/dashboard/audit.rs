@@ -4,7 +4,7 @@ use super::{Page, render};
 use crate::access::Principal;
 use crate::app::App;
 use crate::http::audit;
-use crate::http::extract::{Paging, Query};
+use crate::http::extract::{KnownQuery, Paging, Query};
 use askama::Template;
 use axum::extract::State;
 use wire::http::v1::AuditEntry;
@@ -37,6 +37,6 @@ fn row(entry: AuditEntry) -> Row {
 
 /// The page.
 pub async fn page(State(app): State<App>, principal: Principal, Query(paging): Query<Paging>) -> Page {
-    let axum::Json(page) = audit::handle(State(app), principal, Query(paging)).await?;
+    let axum::Json(page) = audit::handle(State(app), principal, KnownQuery(paging)).await?;
     render(&AuditPage { tab: "audit", rows: page.items.into_iter().map(row).collect(), next: page.next })
 }

@@ -45,8 +45,8 @@ pub async fn one(
 ) -> Page {
     let missing = || ApiError::NotFound(format!("there is no dataset '{name}'"));
     let dataset = datasets_list::view(app.store.dataset(project, &name).await?.ok_or_else(missing)?);
-    let asked = Query(Paging { after: paging.after, limit: Some(SHOWN) });
-    let axum::Json(page) = sources::list(State(app), Project(project), Path(name.clone()), asked).await?;
+    let asked = Paging { after: paging.after, limit: Some(SHOWN) };
+    let page = sources::page(&app, dataset.id, &asked).await?;
     let next = page.next.map(|after| address(&format!("/datasets/{name}"), &[("after", Some(&after))]));
     render(&DatasetPage { tab: "datasets", dataset, sources: page.items, next })
 }

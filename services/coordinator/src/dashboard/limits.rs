@@ -4,7 +4,8 @@
 use super::job;
 use super::ui::{Form, Fragment, moved, noticed};
 use crate::app::App;
-use crate::http::extract::{Actor, Json, Project, parse};
+use crate::http::etag::IfMatch;
+use crate::http::extract::{Actor, Project, parse};
 use crate::http::problem::ApiError;
 use crate::http::{job_get, job_limits};
 use askama::Template;
@@ -110,8 +111,7 @@ pub async fn handle(
     if set == SetLimits::default() {
         return noticed(&shown, "Nothing to change", "The limits are as the form has them.");
     }
-    let path = Path(id.to_string());
-    let _ = job_limits::handle(State(app.clone()), Project(project), actor, path, Json(set)).await?;
+    job_limits::set(&app, project, &actor, id, &IfMatch::NONE, set).await?;
     let row = job_get::find(&app, project, id).await?;
     let form = noticed(
         &LimitsForm::of(&row),

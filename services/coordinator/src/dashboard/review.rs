@@ -2,6 +2,7 @@
 
 use super::ui::{Form, Fragment, fragment};
 use crate::app::App;
+use crate::http::etag::IfMatch;
 use crate::http::extract::{Actor, Project, parse};
 use crate::http::reviews;
 use askama::Template;
@@ -40,6 +41,6 @@ pub async fn handle(
 ) -> Fragment {
     let decision = Some(said.decision.as_str()).filter(|d| !d.is_empty()).map(parse).transpose()?;
     let review = SetReview { decision, note: said.note };
-    let result = reviews::set(&app, project, &actor, parse(&task)?, review).await?;
+    let result = reviews::set(&app, project, &actor, parse(&task)?, &IfMatch::NONE, review).await?;
     fragment(&ReviewBox { r: &result, wide: said.wide })
 }

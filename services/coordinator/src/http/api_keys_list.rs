@@ -1,6 +1,6 @@
 //! `GET /v1/api-keys`: the keys of the installation, or of the project that the asking key is for. Their secrets are nowhere.
 
-use super::extract::{Paging, Query, limit, parse};
+use super::extract::{KnownQuery, Paging, limit, parse};
 use super::problem::ApiError;
 use crate::access::Principal;
 use crate::app::App;
@@ -42,12 +42,20 @@ pub async fn find(app: &App, principal: &Principal, id: ApiKeyId) -> Result<stor
 }
 
 /// One page, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/api-keys",
+    operation_id = "list_api_keys",
+    tag = "access",
+    params(Paging),
+    responses((status = 200, description = "A page, newest first.", body = Page<ApiKey>)),
+)]
 pub async fn handle(
     State(app): State<App>,
     principal: Principal,
-    Query(paging): Query<Paging>,
+    KnownQuery(paging): KnownQuery<Paging>,
 ) -> Result<Json<Page<ApiKey>>, ApiError> {
-    let limit = limit(paging.limit);
+    let limit = limit(paging.limit)?;
     let after = paging.after.as_deref().map(parse::<ApiKeyId>).transpose()?;
     let rows = app.store.api_keys(principal.reach.names(), after, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.id.to_string());

@@ -18,6 +18,14 @@ use wire::http::v1::{CreatedApiKey, NewApiKey};
 const MOST_DAYS: u32 = 3_650;
 
 /// 201 with the key.
+#[utoipa::path(
+    post,
+    path = "/v1/api-keys",
+    operation_id = "create_api_key",
+    tag = "access",
+    request_body = NewApiKey,
+    responses((status = 201, description = "The key, with its text.", body = CreatedApiKey)),
+)]
 pub async fn handle(
     State(app): State<App>,
     principal: Principal,

@@ -9,10 +9,19 @@ use crate::access::Principal;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::ApiKeyId;
 use serde_json::json;
 use wire::http::v1::ApiKey;
 
 /// The key, revoked. Repeating it is not an error.
+#[utoipa::path(
+    delete,
+    path = "/v1/api-keys/{id}",
+    operation_id = "revoke_api_key",
+    tag = "access",
+    params(("id" = ApiKeyId, Path, description = "The key.")),
+    responses((status = 200, description = "The key, revoked.", body = ApiKey)),
+)]
 pub async fn handle(
     State(app): State<App>,
     principal: Principal,

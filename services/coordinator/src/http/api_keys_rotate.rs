@@ -10,14 +10,25 @@ use crate::app::App;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::ApiKeyId;
 use serde_json::json;
 use std::time::Duration;
-use wire::http::v1::RotateApiKey;
+use wire::http::v1::{CreatedApiKey, Problem, RotateApiKey};
 
 /// Longest overlap in seconds: 30 days.
 const LONGEST: u64 = 30 * 86_400;
 
 /// 200 with the key's new text.
+#[utoipa::path(
+    post,
+    path = "/v1/api-keys/{id}/rotate",
+    operation_id = "rotate_api_key",
+    tag = "access",
+    params(("id" = ApiKeyId, Path, description = "The key.")),
+    request_body = RotateApiKey,
+    responses((status = 200, description = "The key, with its new text.", body = CreatedApiKey),
+        (status = 409, description = "It is revoked.", body = Problem, content_type = "application/problem+json")),
+)]
 pub async fn handle(
     State(app): State<App>,
     principal: Principal,

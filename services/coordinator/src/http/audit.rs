@@ -1,6 +1,6 @@
 //! `GET /v1/audit`, and how the other endpoints write to the log.
 
-use super::extract::{Actor, Paging, Query, cursor, limit};
+use super::extract::{Actor, KnownQuery, Paging, cursor, limit};
 use super::problem::ApiError;
 use crate::access::Principal;
 use crate::app::App;
@@ -28,12 +28,20 @@ pub async fn note(
 }
 
 /// One page, newest first: of the installation, or of the key's project.
+#[utoipa::path(
+    get,
+    path = "/v1/audit",
+    operation_id = "list_audit_entries",
+    tag = "operations",
+    params(Paging),
+    responses((status = 200, description = "A page, newest first.", body = Page<AuditEntry>)),
+)]
 pub async fn handle(
     State(app): State<App>,
     principal: Principal,
-    Query(paging): Query<Paging>,
+    KnownQuery(paging): KnownQuery<Paging>,
 ) -> Result<Json<Page<AuditEntry>>, ApiError> {
-    let limit = limit(paging.limit);
+    let limit = limit(paging.limit)?;
     let rows = app.store.audit_log(principal.reach.names(), cursor(paging.after.as_deref())?, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.id.to_string());
     let view = |row: store::AuditEntry| AuditEntry {

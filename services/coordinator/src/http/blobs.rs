@@ -1,6 +1,7 @@
 //! `PUT`, `GET`, `HEAD /v1/blobs/{sha256}`: bytes by their digest. Uploading twice is harmless; what is stored never changes. They belong
 //! to no project: whoever has a key and knows a digest may read what it names (why, is in [`crate::access`]).
 
+use super::etag;
 use super::extract::{broken, parse};
 use super::problem::ApiError;
 use crate::app::App;
@@ -12,9 +13,24 @@ use axum::response::{IntoResponse, Response};
 use domain::Digest;
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Stores the body if it has the digest in the address. It goes on to the bucket while it arrives: no file and no more than one piece
 /// of it is held here.
+#[utoipa::path(
+    put,
+    path = "/v1/blobs/{sha256}",
+    operation_id = "put_blob",
+    tag = "blobs",
+    params(("sha256" = Digest, Path, description = "SHA-256 of the bytes.")),
+    request_body(content = Bytes, content_type = "application/octet-stream", description = "The bytes."),
+    responses(
+        (status = 200, description = "They were there."),
+        (status = 201, description = "They are stored.")
+    ),
+)]
 pub async fn put(State(app): State<App>, Path(sha256): Path<String>, request: Request) -> Result<StatusCode, ApiError> {
     let expected: Digest = parse(&sha256)?;
     let limit = app.config.limits.blob_bytes as u64;
@@ -56,6 +72,19 @@ pub async fn put(State(app): State<App>, Path(sha256): Path<String>, request: Re
     }
 }
 
+/// Bytes as the document has them: JSON has none, so generators of clients look for this format.
+struct Bytes;
+
+impl PartialSchema for Bytes {
+    fn schema() -> RefOr<Schema> {
+        let bytes =
+            ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        RefOr::T(bytes.build().into())
+    }
+}
+
+impl ToSchema for Bytes {}
+
 /// Where the bytes of a body go.
 enum Sink {
     /// The object is there: they are only held against their name.
@@ -66,10 +95,18 @@ enum Sink {
 
 /// The bytes, with the type that their first bytes tell. Those that fit into one piece are verified; larger ones are passed on piece
 /// by piece, and whoever reads them holds them against their name.
+#[utoipa::path(
+    get,
+    path = "/v1/blobs/{sha256}",
+    operation_id = "get_blob",
+    tag = "blobs",
+    params(("sha256" = Digest, Path, description = "SHA-256 of the bytes.")),
+    responses((status = 200, description = "The bytes, with the media type that their first ones tell.", content((Bytes = "application/octet-stream"), (Bytes = "image/png"), (Bytes = "image/jpeg"), (Bytes = "image/webp"), (String = "text/plain"), (Object = "application/json")))),
+)]
 pub async fn get(State(app): State<App>, Path(sha256): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let digest: Digest = parse(&sha256)?;
     let tag = format!("\"{digest}\"");
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes()) {
+    if etag::unchanged(&headers, &tag) {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
     let size = app.artifacts.size(digest).await?.ok_or_else(|| missing(digest))?;
@@ -96,6 +133,14 @@ pub async fn get(State(app): State<App>, Path(sha256): Path<String>, headers: He
 }
 
 /// Whether the bytes are there, and how many.
+#[utoipa::path(
+    head,
+    path = "/v1/blobs/{sha256}",
+    operation_id = "head_blob",
+    tag = "blobs",
+    params(("sha256" = Digest, Path, description = "SHA-256 of the bytes.")),
+    responses((status = 200, description = "They are there; `content-length` says how many.")),
+)]
 pub async fn head(State(app): State<App>, Path(sha256): Path<String>) -> Result<Response, ApiError> {
     let digest: Digest = parse(&sha256)?;
     let size = app.artifacts.size(digest).await?.ok_or_else(|| missing(digest))?;

@@ -8,9 +8,21 @@ use crate::companions;
 use axum::Json;
 use axum::extract::{Path, State};
 use credentials::Companion;
+use domain::TaskId;
 use wire::http::v1::SignedCompanion;
 
 /// Where its blobs are. The first demand signs.
+#[utoipa::path(
+    get,
+    path = "/v1/results/{task}/companions/{kind}",
+    operation_id = "get_companion",
+    tag = "provenance",
+    params(
+        ("task" = TaskId, Path, description = "The task."),
+        ("kind" = String, Path, description = "`reconstruction`, `latent` or `source-latent`.")
+    ),
+    responses((status = 200, description = "Where its blobs are.", body = SignedCompanion)),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

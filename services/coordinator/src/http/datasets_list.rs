@@ -1,6 +1,6 @@
 //! `GET /v1/datasets` and `GET /v1/datasets/{name}`.
 
-use super::extract::{Paging, Project, Query, limit};
+use super::extract::{KnownQuery, Paging, Project, limit};
 use super::problem::{ApiError, known};
 use crate::app::App;
 use axum::Json;
@@ -29,7 +29,7 @@ pub fn view(dataset: store::Dataset) -> Dataset {
 
 /// One page, by name.
 pub async fn list(app: &App, project: ProjectId, paging: &Paging) -> Result<Page<Dataset>, ApiError> {
-    let limit = limit(paging.limit);
+    let limit = limit(paging.limit)?;
     let rows = app.store.datasets(project, paging.after.as_deref(), limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|d| d.name.clone());
     Ok(Page { items: rows.into_iter().map(view).collect(), next })
@@ -45,15 +45,31 @@ pub async fn find(app: &App, project: ProjectId, field: &str, name: &str) -> Res
 }
 
 /// The list.
+#[utoipa::path(
+    get,
+    path = "/v1/datasets",
+    operation_id = "list_datasets",
+    tag = "datasets",
+    params(Paging),
+    responses((status = 200, description = "A page, by name.", body = Page<Dataset>)),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
-    Query(paging): Query<Paging>,
+    KnownQuery(paging): KnownQuery<Paging>,
 ) -> Result<Json<Page<Dataset>>, ApiError> {
     list(&app, project, &paging).await.map(Json)
 }
 
 /// One.
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{name}",
+    operation_id = "get_dataset",
+    tag = "datasets",
+    params(("name" = String, Path, description = "The dataset.")),
+    responses((status = 200, description = "The dataset.", body = Dataset)),
+)]
 pub async fn one(
     State(app): State<App>,
     Project(project): Project,

@@ -10,9 +10,21 @@ use artifacts::S3Uri;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::json;
-use wire::http::v1::{Dataset, NewDataset};
+use wire::http::v1::{Dataset, NewDataset, Problem};
 
 /// 201 when new, 200 when it is there with the same import.
+#[utoipa::path(
+    post,
+    path = "/v1/datasets",
+    operation_id = "create_dataset",
+    tag = "datasets",
+    request_body = NewDataset,
+    responses(
+        (status = 200, description = "It is there, with the same import.", body = Dataset),
+        (status = 201, description = "It is new.", body = Dataset),
+        (status = 409, description = "It exists with another import.", body = Problem, content_type = "application/problem+json")
+    ),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

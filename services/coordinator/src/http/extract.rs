@@ -10,6 +10,9 @@ use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::str::FromStr;
+use utoipa::IntoParams;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// A JSON body within the limit, with the path of the offending field in the refusal.
 #[derive(Debug)]
@@ -26,7 +29,11 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         }
         let advice = "send it in several requests";
         let bytes = body(request, app.config.limits.json_bytes, advice).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| ApiError::InvalidJson(error.to_string()))
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let value =
+            serde_path_to_error::deserialize(&mut json).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+        json.end().map_err(|error| ApiError::InvalidJson(error.to_string()))?;
+        Ok(Self(value))
     }
 }
 
@@ -67,6 +74,28 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
             .await
             .map(|axum::extract::Query(value)| Self(value))
             .map_err(|error| ApiError::InvalidParameter(error.body_text()))
+    }
+}
+
+/// A query string of which every parameter is one of `T`'s, as the OpenAPI document names them: a filter that is misspelt must not give
+/// everything.
+#[derive(Debug)]
+pub struct KnownQuery<T>(pub T);
+
+impl<T: DeserializeOwned + IntoParams> FromRequestParts<App> for KnownQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let names: Vec<String> = T::into_params(|| Some(ParameterIn::Query)).into_iter().map(|p| p.name).collect();
+        let given = parts.uri.query().unwrap_or_default();
+        let unknown = form_urlencoded::parse(given.as_bytes())
+            .map(|(name, _)| name)
+            .find(|name| !names.iter().any(|n| n == name));
+        if let Some(name) = unknown {
+            let names = names.join(", ");
+            return Err(ApiError::InvalidParameter(format!("there is no parameter '{name}' here; there are {names}")));
+        }
+        Query::from_request_parts(parts, app).await.map(|Query(value)| Self(value))
     }
 }
 
@@ -209,18 +238,32 @@ pub fn cursor(after: Option<&str>) -> Result<Option<i64>, ApiError> {
     after.map(|text| text.parse().map_err(|_| bad(text))).transpose()
 }
 
-/// Rows of one page: what was asked for, within 1 to 1,000; 100 when nothing was.
-pub fn limit(asked: Option<u32>) -> i64 {
-    i64::from(asked.unwrap_or(100).clamp(1, 1000))
+/// Rows of one page: what was asked for; 100 when nothing was.
+pub fn limit(asked: Option<u32>) -> Result<i64, ApiError> {
+    match asked {
+        None => Ok(100),
+        Some(rows @ 1..=MOST_ROWS) => Ok(rows.into()),
+        Some(rows) => Err(ApiError::InvalidParameter(format!("limit is {rows}; a page has 1 to {MOST_ROWS} rows"))),
+    }
 }
 
+/// Rows of one page at most.
+pub const MOST_ROWS: u32 = 1_000;
+
 /// The query of a plain list.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Paging {
     /// Cursor: `next` of the last page.
     pub after: Option<String>,
-    /// Rows.
+    /// Rows of a page; 100 when absent.
+    #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<u32>,
+}
+
+/// For the document: one of these texts.
+pub fn text_of<const N: usize>(values: [&'static str; N]) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(values)).build()
 }
 
 /// Answers an address that does not exist.

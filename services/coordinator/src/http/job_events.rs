@@ -20,6 +20,20 @@ pub async fn look(app: &App, project: ProjectId, id: JobId) -> Result<Look, ApiE
 }
 
 /// The stream.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/events",
+    operation_id = "watch_job",
+    tag = "jobs",
+    params(
+        ("id" = JobId, Path, description = "The job."),
+        ("last-event-id" = Option<String>, Header, description = "Id of the last event that was seen: a stream that broke goes on.")
+    ),
+    responses(
+        (status = 200, description = "`event: job` with the JSON of the job whenever it has changed, `event: end` when it has ended.", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "It has ended, and the last event was seen.")
+    ),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

@@ -145,6 +145,14 @@ fn warnings(spec: &JobSpec) -> Vec<String> {
 }
 
 /// The job.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}",
+    operation_id = "get_job",
+    tag = "jobs",
+    params(("id" = JobId, Path, description = "The job.")),
+    responses((status = 200, description = "The job with its progress.", body = Job)),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

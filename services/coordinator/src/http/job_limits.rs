@@ -1,24 +1,55 @@
-//! `POST /v1/jobs/{id}/limits`: changes what a job may take at most, and its priority.
+//! `GET` and `POST /v1/jobs/{id}/limits`: what a job may take at most, and its priority. The answer's `ETag` counts their changes, so that
+//! two people who change them at once notice (`If-Match`).
 
 use super::audit;
+use super::etag::IfMatch;
 use super::extract::{Actor, Json, Project, parse, removable, removable_count};
 use super::job_get::{detailed, find};
 use super::problem::ApiError;
 use crate::app::App;
 use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::IntoResponse;
+use domain::{JobId, ProjectId};
 use serde_json::json;
-use store::LimitsChange;
-use wire::http::v1::{Job, SetLimits};
+use store::{JobRow, LimitsChange};
+use wire::http::v1::{Job, JobLimits, Problem, SetLimits};
 
-/// The job with its new limits.
-pub async fn handle(
+/// The tag of a job's limits.
+fn tag(row: &JobRow) -> String {
+    format!("\"limits-{}\"", row.limits_version)
+}
+
+/// What a job may take at most, as it stands now.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/limits",
+    operation_id = "get_job_limits",
+    tag = "jobs",
+    params(("id" = JobId, Path, description = "The job.")),
+    responses((status = 200, description = "The limits; `etag` is for `if-match` of a change.", body = JobLimits)),
+)]
+pub async fn get(
     State(app): State<App>,
     Project(project): Project,
-    actor: Actor,
     Path(id): Path<String>,
-    Json(set): Json<SetLimits>,
-) -> Result<axum::Json<Job>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let row = find(&app, project, parse(&id)?).await?;
+    let tag = tag(&row);
+    Ok(([(header::ETAG, tag)], axum::Json(JobLimits { limits: row.limits, priority: row.priority })))
+}
+
+/// Changes a job's limits; the job with them.
+pub async fn set(
+    app: &App,
+    project: ProjectId,
+    actor: &Actor,
+    id: JobId,
+    condition: &IfMatch,
+    set: SetLimits,
+) -> Result<Job, ApiError> {
+    let row = find(app, project, id).await?;
+    condition.hold(&tag(&row))?;
     if row.state.is_terminal() {
         return Err(ApiError::NotNow(format!("a job that is {} has no use for limits", row.state)));
     }
@@ -32,8 +63,33 @@ pub async fn handle(
         tasks_per_minute: removable("tasks_per_minute", set.tasks_per_minute)?,
         priority: set.priority,
     };
-    app.store.change_limits(row.seq, &change).await?;
-    audit::note(&app, &actor, "job.limits", row.id, json!(set)).await?;
+    if !app.store.change_limits(row.seq, &change, condition.given().then_some(row.limits_version)).await? {
+        return Err(ApiError::Changed);
+    }
+    audit::note(app, actor, "job.limits", row.id, json!(set)).await?;
     app.wake.dispatch.notify_one();
-    detailed(&app, find(&app, project, row.id).await?).await.map(axum::Json)
+    detailed(app, find(app, project, row.id).await?).await
+}
+
+/// The job with its new limits.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/limits",
+    operation_id = "set_job_limits",
+    tag = "jobs",
+    params(("id" = JobId, Path, description = "The job."), ("if-match" = Option<String>, Header, min_length = 1, max_length = 1_000, pattern = "^[ -~]+$", description = "The `etag` of what was seen: without it the latest word stands.")),
+    request_body = SetLimits,
+    responses((status = 200, description = "The job with its new limits.", body = Job),
+        (status = 409, description = "The job has ended.", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile.", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn handle(
+    State(app): State<App>,
+    Project(project): Project,
+    actor: Actor,
+    condition: IfMatch,
+    Path(id): Path<String>,
+    Json(set): Json<SetLimits>,
+) -> Result<axum::Json<Job>, ApiError> {
+    self::set(&app, project, &actor, parse(&id)?, &condition, set).await.map(axum::Json)
 }

@@ -6,11 +6,21 @@ use super::job_get::find;
 use super::problem::ApiError;
 use crate::app::App;
 use axum::extract::{Path, State};
-use domain::Reason;
+use domain::{JobId, Reason};
 use serde_json::json;
-use wire::http::v1::{ReasonCount, Retried, Retry};
+use wire::http::v1::{Problem, ReasonCount, Retried, Retry};
 
 /// What was, or would be, revived.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/retry",
+    operation_id = "retry_job",
+    tag = "jobs",
+    params(("id" = JobId, Path, description = "The job.")),
+    request_body = Retry,
+    responses((status = 200, description = "What was, or would be, tried again.", body = Retried),
+        (status = 409, description = "The state of the job does not accept it.", body = Problem, content_type = "application/problem+json")),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

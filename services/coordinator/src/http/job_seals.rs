@@ -6,9 +6,18 @@ use super::problem::ApiError;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
+use domain::JobId;
 use wire::http::v1::{JobSeal, JobSeals, SealedFile};
 
 /// The seals, newest first; none before the job has ended.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/seals",
+    operation_id = "list_seals",
+    tag = "provenance",
+    params(("id" = JobId, Path, description = "The job.")),
+    responses((status = 200, description = "The seals, newest first; none before the job has ended.", body = JobSeals)),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

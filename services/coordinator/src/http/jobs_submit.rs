@@ -2,6 +2,7 @@
 
 use super::audit;
 use super::extract::{Actor, Json, Project};
+use super::idempotency;
 use super::job_get::view;
 use super::problem::ApiError;
 use crate::app::App;
@@ -12,17 +13,7 @@ use domain::ProjectId;
 use domain::job::JobSpec;
 use serde_json::json;
 use store::Submitted;
-use wire::http::v1::Job;
-
-/// The key in the header, or one that nobody else has.
-fn idempotency_key(headers: &HeaderMap) -> Result<String, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else {
-        return Ok(format!("once-{}", uuid::Uuid::new_v4()));
-    };
-    let key = value.to_str().ok().map(str::trim).filter(|key| (1..=200).contains(&key.len()));
-    let rule = || ApiError::InvalidParameter("Idempotency-Key must be 1 to 200 visible ASCII characters".to_owned());
-    key.map(str::to_owned).ok_or_else(rule)
-}
+use wire::http::v1::{Job, Problem};
 
 /// Submits a job: 201 and the job when it is new, 200 and the earlier one when the same specification came with the same key before.
 pub async fn submit(
@@ -48,6 +39,19 @@ pub async fn submit(
 }
 
 /// 201 when new, 200 when the same specification came with the same key before.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs",
+    operation_id = "submit_job",
+    tag = "jobs",
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]+$", description = "One job a key and project, for as long as the job is there.")),
+    request_body = JobSpec,
+    responses(
+        (status = 200, description = "The same specification came with this key before: its job.", body = Job),
+        (status = 201, description = "The new job.", body = Job),
+        (status = 409, description = "The dataset is still being imported.", body = Problem, content_type = "application/problem+json")
+    ),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
@@ -55,7 +59,7 @@ pub async fn handle(
     headers: HeaderMap,
     Json(spec): Json<JobSpec>,
 ) -> Result<(StatusCode, axum::Json<Job>), ApiError> {
-    let key = idempotency_key(&headers)?;
+    let key = idempotency::of(&headers)?.unwrap_or_else(|| format!("once-{}", uuid::Uuid::new_v4()));
     let (status, job) = submit(&app, project, &actor, key, spec).await?;
     Ok((status, axum::Json(job)))
 }

@@ -8,7 +8,14 @@ use credentials::{Certificates, Sign as _};
 use store::PublicKey;
 use wire::http::v1::{Keys, SigningKey};
 
-/// Every key, newest first.
+/// What verifies this installation's signatures: every key that ever signed, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/keys",
+    operation_id = "list_signing_keys",
+    tag = "provenance",
+    responses((status = 200, description = "Every key, newest first.", body = Keys)),
+)]
 pub async fn handle(State(app): State<App>) -> Result<Json<Keys>, ApiError> {
     let in_use = app.signing.signer().certificates().key_id();
     let view = |row: PublicKey| {
@@ -27,4 +34,16 @@ pub async fn handle(State(app): State<App>) -> Result<Json<Keys>, ApiError> {
     };
     let keys = app.store.signing_keys().await?.into_iter().map(view).collect::<Result<_, ApiError>>()?;
     Ok(Json(Keys { keys }))
+}
+
+/// The same at the address where verifiers look.
+#[utoipa::path(
+    get,
+    path = "/.well-known/counterfactory/keys",
+    operation_id = "list_well_known_signing_keys",
+    tag = "provenance",
+    responses((status = 200, description = "Every key, newest first.", body = Keys)),
+)]
+pub async fn well_known(state: State<App>) -> Result<Json<Keys>, ApiError> {
+    handle(state).await
 }

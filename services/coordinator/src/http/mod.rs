@@ -9,8 +9,10 @@ mod blobs;
 mod companion;
 pub mod datasets_list;
 mod datasets_new;
+pub mod etag;
 pub mod extract;
 mod health;
+mod idempotency;
 pub mod job_control;
 pub mod job_events;
 pub mod job_get;
@@ -21,6 +23,8 @@ pub mod jobs_list;
 pub mod jobs_submit;
 mod keys;
 mod metrics_text;
+mod ndjson;
+pub mod openapi;
 mod packs_add;
 pub mod packs_list;
 mod pairs;
@@ -35,6 +39,7 @@ pub mod sources;
 mod store_errors;
 pub mod tasks;
 pub mod tasks_control;
+mod uploads;
 mod whoami;
 pub mod worker_drain;
 pub mod workers;
@@ -47,66 +52,74 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
-use domain::job_state::JobEvent;
 use problem::ApiError;
 use std::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use tracing::{Instrument as _, Span};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Every route for programs, with what the OpenAPI document says of it.
+pub fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::Frame::openapi())
+        .routes(routes!(blobs::put, blobs::get, blobs::head))
+        .routes(routes!(uploads::handle))
+        .routes(routes!(datasets_new::handle, datasets_list::handle))
+        .routes(routes!(datasets_list::one))
+        .routes(routes!(sources::add, sources::list))
+        .routes(routes!(packs_add::handle, packs_list::handle))
+        .routes(routes!(packs_list::one))
+        .routes(routes!(jobs_submit::handle, jobs_list::handle))
+        .routes(routes!(job_get::handle))
+        .routes(routes!(job_events::handle))
+        .routes(routes!(job_control::pause))
+        .routes(routes!(job_control::resume))
+        .routes(routes!(job_control::cancel))
+        .routes(routes!(job_retry::handle))
+        .routes(routes!(job_limits::get, job_limits::handle))
+        .routes(routes!(job_seals::handle))
+        .routes(routes!(tasks::handle))
+        .routes(routes!(tasks_control::pause))
+        .routes(routes!(tasks_control::resume))
+        .routes(routes!(tasks_control::cancel))
+        .routes(routes!(results::handle))
+        .routes(routes!(pairs::handle))
+        .routes(routes!(tasks::one))
+        .routes(routes!(results::one))
+        .routes(routes!(companion::handle))
+        .routes(routes!(reviews::handle))
+        .routes(routes!(record::handle))
+        .routes(routes!(workers::handle))
+        .routes(routes!(worker_drain::handle))
+        .routes(routes!(projects::list))
+        .routes(routes!(projects::one, projects::set))
+        .routes(routes!(keys::handle))
+        .routes(routes!(keys::well_known))
+        .routes(routes!(audit::handle))
+        .routes(routes!(whoami::handle))
+        .routes(routes!(api_keys_new::handle, api_keys_list::handle))
+        .routes(routes!(api_keys_revoke::handle))
+        .routes(routes!(api_keys_rotate::handle))
+        .routes(routes!(openapi::handle))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics_text::handle))
+}
 
 /// The whole router.
 pub fn router(app: App) -> Router {
-    let control =
-        |event| post(move |state, project, actor, path| job_control::handle(event, state, project, actor, path));
-    Router::new()
-        .route("/v1/blobs/{sha256}", put(blobs::put).get(blobs::get).head(blobs::head))
-        .route("/v1/datasets", post(datasets_new::handle).get(datasets_list::handle))
-        .route("/v1/datasets/{name}", get(datasets_list::one))
-        .route("/v1/datasets/{name}/sources", post(sources::add).get(sources::list))
-        .route("/v1/packs", post(packs_add::handle).get(packs_list::handle))
-        .route("/v1/packs/{name}", get(packs_list::one))
-        .route("/v1/jobs", post(jobs_submit::handle).get(jobs_list::handle))
-        .route("/v1/jobs/{id}", get(job_get::handle))
-        .route("/v1/jobs/{id}/events", get(job_events::handle))
-        .route("/v1/jobs/{id}/pause", control(JobEvent::Pause))
-        .route("/v1/jobs/{id}/resume", control(JobEvent::Resume))
-        .route("/v1/jobs/{id}/cancel", control(JobEvent::Cancel))
-        .route("/v1/jobs/{id}/retry", post(job_retry::handle))
-        .route("/v1/jobs/{id}/limits", post(job_limits::handle))
-        .route("/v1/jobs/{id}/seals", get(job_seals::handle))
-        .route("/v1/jobs/{id}/tasks", get(tasks::handle))
-        .route("/v1/jobs/{id}/tasks/pause", post(tasks_control::pause))
-        .route("/v1/jobs/{id}/tasks/resume", post(tasks_control::resume))
-        .route("/v1/jobs/{id}/tasks/cancel", post(tasks_control::cancel))
-        .route("/v1/jobs/{id}/results", get(results::handle))
-        .route("/v1/jobs/{id}/pairs", get(pairs::handle))
-        .route("/v1/tasks/{task}", get(tasks::one))
-        .route("/v1/results/{task}", get(results::one))
-        .route("/v1/results/{task}/companions/{kind}", get(companion::handle))
-        .route("/v1/results/{task}/review", put(reviews::handle))
-        .route("/v1/records/{digest}", get(record::handle))
-        .route("/v1/workers", get(workers::handle))
-        .route("/v1/workers/{boot}/drain", post(worker_drain::handle))
-        .route("/v1/projects", get(projects::list))
-        .route("/v1/projects/{name}", get(projects::one).post(projects::set))
-        .route("/v1/keys", get(keys::handle))
-        .route("/.well-known/counterfactory/keys", get(keys::handle))
-        .route("/v1/audit", get(audit::handle))
-        .route("/v1/whoami", get(whoami::handle))
-        .route("/v1/api-keys", post(api_keys_new::handle).get(api_keys_list::handle))
-        .route("/v1/api-keys/{id}", delete(api_keys_revoke::handle))
-        .route("/v1/api-keys/{id}/rotate", post(api_keys_rotate::handle))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics_text::handle))
-        .merge(dashboard::routes(&app))
+    let (api, _) = api().split_for_parts();
+    api.merge(dashboard::routes(&app))
         .fallback(extract::not_found)
         .method_not_allowed_fallback(extract::method_not_allowed)
         // each endpoint has its own limit (extract::body), with a problem that says what to do
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyTimeoutLayer::new(app.config.limits.body_idle))
+        .layer(middleware::from_fn(etag::layer))
+        .layer(middleware::from_fn_with_state(app.clone(), idempotency::layer))
         .layer(middleware::from_fn_with_state(app.clone(), authenticate::layer))
         .layer(middleware::from_fn_with_state(app.clone(), observe))
         .layer(CatchPanicLayer::custom(extract::panicked))

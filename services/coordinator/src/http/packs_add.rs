@@ -11,9 +11,21 @@ use bytes::Bytes;
 use packs::Manifest;
 use serde_json::json;
 use store::{PackAdded, PackRow};
-use wire::http::v1::{NewPack, Pack};
+use wire::http::v1::{NewPack, Pack, Problem};
 
 /// 201 when new, 200 when the same pack is there.
+#[utoipa::path(
+    post,
+    path = "/v1/packs",
+    operation_id = "add_pack",
+    tag = "packs",
+    request_body = NewPack,
+    responses(
+        (status = 200, description = "The same pack is there.", body = Pack),
+        (status = 201, description = "It is new.", body = Pack),
+        (status = 409, description = "The name belongs to another pack.", body = Problem, content_type = "application/problem+json")
+    ),
+)]
 pub async fn handle(
     State(app): State<App>,
     actor: Actor,

@@ -32,11 +32,26 @@ pub async fn find(app: &App, name: &str) -> Result<PackRow, ApiError> {
 }
 
 /// The list.
+#[utoipa::path(
+    get,
+    path = "/v1/packs",
+    operation_id = "list_packs",
+    tag = "packs",
+    responses((status = 200, description = "All of them, by name.", body = Page<Pack>)),
+)]
 pub async fn handle(State(app): State<App>) -> Result<Json<Page<Pack>>, ApiError> {
     Ok(Json(Page { items: list(&app).await?, next: None }))
 }
 
 /// One.
+#[utoipa::path(
+    get,
+    path = "/v1/packs/{name}",
+    operation_id = "get_pack",
+    tag = "packs",
+    params(("name" = String, Path, description = "The pack.")),
+    responses((status = 200, description = "The pack.", body = Pack)),
+)]
 pub async fn one(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Pack>, ApiError> {
     let row = app.store.pack(&name).await?;
     row.map(view).map(Json).ok_or_else(|| ApiError::NotFound(format!("there is no pack '{name}'")))

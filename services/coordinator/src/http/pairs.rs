@@ -1,27 +1,57 @@
 //! `GET /v1/jobs/{id}/pairs`: results with what an export says of them, by task number. Takes the filters of the list of results.
 
-use super::extract::{Project, Query, parse};
+use super::extract::{KnownQuery, Project, parse};
 use super::problem::ApiError;
-use super::{job_get, results};
+use super::{job_get, ndjson, results};
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use domain::JobId;
+use std::sync::Arc;
+use store::JobRow;
 use wire::http::v1::{Page, Pair};
 
 /// The list.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/pairs",
+    operation_id = "list_pairs",
+    tag = "results",
+    params(("id" = JobId, Path, description = "The job."), results::Filter),
+    responses((status = 200, description = "A page, by task number. With `accept: application/x-ndjson` the whole list, a row a line.", content((Page<Pair> = "application/json"), (String = "application/x-ndjson")))),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
     Path(id): Path<String>,
-    Query(filter): Query<results::Filter>,
-) -> Result<Json<Page<Pair>>, ApiError> {
+    headers: HeaderMap,
+    KnownQuery(filter): KnownQuery<results::Filter>,
+) -> Result<Response, ApiError> {
     let job = job_get::find(&app, project, parse(&id)?).await?;
-    let Page { items, next } = results::list(&app, &job, &filter).await?;
+    if !ndjson::asked(&headers) {
+        return Ok(Json(list(&app, &job, &filter).await?).into_response());
+    }
+    let (after, limit, known) = (filter.after.clone(), filter.limit, Arc::new((app, job, filter)));
+    let read = move |after, rows| {
+        let known = Arc::clone(&known);
+        async move {
+            let (app, job, filter) = &*known;
+            list(app, job, &results::Filter { after, limit: Some(rows), ..filter.clone() }).await
+        }
+    };
+    ndjson::stream(after, limit, read).await
+}
+
+/// One page.
+async fn list(app: &App, job: &JobRow, filter: &results::Filter) -> Result<Page<Pair>, ApiError> {
+    let Page { items, next } = results::list(app, job, filter).await?;
     let numbers: Vec<i32> = items.iter().map(|result| result.task.no).collect();
     let mut facts = app.store.pair_facts(job.seq, &numbers).await?;
     let pair = |result: wire::http::v1::EditResult| {
         let facts = facts.remove(&result.task.no).unwrap_or_default();
         Pair { result, labels: facts.labels, steps: facts.steps }
     };
-    Ok(Json(Page { items: items.into_iter().map(pair).collect(), next }))
+    Ok(Page { items: items.into_iter().map(pair).collect(), next })
 }

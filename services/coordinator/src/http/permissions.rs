@@ -80,6 +80,7 @@ pub static UNKNOWN: Rule = api(Method::GET, "", Needs::Key(Read));
 pub static RULES: &[Rule] = &[
     api(Method::PUT, "/v1/blobs/{sha256}", Needs::Key(Submit)),
     api(Method::GET, "/v1/blobs/{sha256}", Needs::Key(Read)),
+    api(Method::POST, "/v1/uploads", Needs::Key(Submit)),
     api(Method::POST, "/v1/datasets", Needs::Key(Submit)),
     api(Method::GET, "/v1/datasets", Needs::Key(Read)),
     api(Method::GET, "/v1/datasets/{name}", Needs::Key(Read)),
@@ -95,6 +96,7 @@ pub static RULES: &[Rule] = &[
     api(Method::POST, "/v1/jobs/{id}/resume", Needs::Key(Operate)),
     api(Method::POST, "/v1/jobs/{id}/cancel", Needs::Key(Operate)),
     api(Method::POST, "/v1/jobs/{id}/retry", Needs::Key(Operate)),
+    api(Method::GET, "/v1/jobs/{id}/limits", Needs::Key(Read)),
     api(Method::POST, "/v1/jobs/{id}/limits", Needs::Key(Operate)),
     api(Method::GET, "/v1/jobs/{id}/seals", Needs::Key(Read)),
     api(Method::GET, "/v1/jobs/{id}/tasks", Needs::Key(Read)),
@@ -122,6 +124,7 @@ pub static RULES: &[Rule] = &[
     api(Method::GET, "/v1/api-keys", Needs::Key(Admin)),
     api(Method::DELETE, "/v1/api-keys/{id}", Needs::Key(Admin)),
     api(Method::POST, "/v1/api-keys/{id}/rotate", Needs::Key(Admin)),
+    api(Method::GET, "/openapi.json", Needs::Key(Read)),
     api(Method::GET, "/healthz", Needs::Nothing),
     api(Method::GET, "/readyz", Needs::Nothing),
     api(Method::GET, "/metrics", Needs::Metrics),

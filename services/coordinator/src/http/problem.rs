@@ -82,9 +82,15 @@ pub enum ApiError {
     /// The name belongs to a dataset with another import.
     #[error("{0}")]
     DatasetConflict(String),
-    /// The idempotency key was used for another specification.
-    #[error("the idempotency key '{0}' was already used for a job with another specification; use a new key")]
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key '{0}' was already used for another request; use a new key")]
     KeyReused(String),
+    /// The same request with the same key is in work.
+    #[error("a request with the idempotency key '{0}' is in work; ask again in a moment")]
+    KeyInWork(String),
+    /// What the asker saw is not there any more.
+    #[error("it was changed meanwhile, so nothing was done; read it again")]
+    Changed,
     /// The state does not accept the request.
     #[error("{0}")]
     NotNow(String),
@@ -150,7 +156,11 @@ impl ApiError {
             Self::MissingBlobs(_) => (S::UNPROCESSABLE_ENTITY, "missing_blobs", "Files are not uploaded"),
             Self::PackConflict(_) => (S::CONFLICT, "pack_conflict", "The name belongs to another pack"),
             Self::DatasetConflict(_) => (S::CONFLICT, "dataset_conflict", "The dataset exists with another import"),
-            Self::KeyReused(_) => (S::CONFLICT, "idempotency_key_reused", "The idempotency key was used before"),
+            Self::KeyReused(_) => {
+                (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used before")
+            }
+            Self::KeyInWork(_) => (S::CONFLICT, "idempotency_key_in_work", "The same request is in work"),
+            Self::Changed => (S::PRECONDITION_FAILED, "changed_meanwhile", "It was changed meanwhile"),
             Self::NotNow(_) => (S::CONFLICT, "not_now", "The state does not accept this request"),
             Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "A needed service does not answer"),
             Self::Unauthenticated { code, .. } => (S::UNAUTHORIZED, *code, "It is not known who asks"),
@@ -172,7 +182,7 @@ impl ApiError {
             Self::TooMany { seconds } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
             }
-            Self::Busy => {
+            Self::Busy | Self::KeyInWork(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
             _ => {}

@@ -30,6 +30,13 @@ async fn find(app: &App, name: &str) -> Result<store::Project, ApiError> {
 }
 
 /// All projects that the key is for.
+#[utoipa::path(
+    get,
+    path = "/v1/projects",
+    operation_id = "list_projects",
+    tag = "projects",
+    responses((status = 200, description = "All that the key is for.", body = Page<Project>)),
+)]
 pub async fn list(State(app): State<App>, principal: Principal) -> Result<axum::Json<Page<Project>>, ApiError> {
     let rows = app.store.projects().await?.into_iter();
     let items = rows.filter(|project| principal.reach.includes(&project.name)).map(view).collect();
@@ -37,6 +44,14 @@ pub async fn list(State(app): State<App>, principal: Principal) -> Result<axum::
 }
 
 /// One project.
+#[utoipa::path(
+    get,
+    path = "/v1/projects/{name}",
+    operation_id = "get_project",
+    tag = "projects",
+    params(("name" = String, Path, description = "The project.")),
+    responses((status = 200, description = "The project.", body = Project)),
+)]
 pub async fn one(
     State(app): State<App>,
     principal: Principal,
@@ -49,6 +64,15 @@ pub async fn one(
 }
 
 /// Changes a project, which is made if it is new: its limits may be set before its first job.
+#[utoipa::path(
+    post,
+    path = "/v1/projects/{name}",
+    operation_id = "set_project",
+    tag = "projects",
+    params(("name" = String, Path, min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", description = "The project.")),
+    request_body = SetProject,
+    responses((status = 200, description = "The project with its new limits.", body = Project)),
+)]
 pub async fn set(
     State(app): State<App>,
     actor: Actor,

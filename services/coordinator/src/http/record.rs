@@ -15,6 +15,14 @@ pub async fn find(app: &App, digest: Digest) -> Result<Record, ApiError> {
 }
 
 /// The record, of a job of the project's.
+#[utoipa::path(
+    get,
+    path = "/v1/records/{digest}",
+    operation_id = "get_record",
+    tag = "provenance",
+    params(("digest" = Digest, Path, description = "The digest of the record.")),
+    responses((status = 200, description = "The record, as the schema `counterfactory/record/2` of this project says.", body = Object)),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,

@@ -1,32 +1,51 @@
 //! `GET /v1/jobs/{id}/results` and `GET /v1/results/{task}`.
 
-use super::extract::{Project, Query, cursor, limit, parse};
+use super::extract::{KnownQuery, Project, cursor, limit, parse, text_of};
 use super::job_get;
+use super::ndjson;
 use super::problem::ApiError;
 use super::reviews;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
-use domain::TaskId;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use domain::accept::RejectReason;
 use domain::edit::EditSpec;
+use domain::review::Decision;
+use domain::{JobId, TaskId};
+use std::sync::Arc;
 use store::{JobRow, ResultFilter, ResultRow, VerdictKind};
+use utoipa::IntoParams;
+use utoipa::openapi::schema::Object;
 use wire::http::v1::{EditResult, Page};
 
 /// Which results.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Filter {
     /// Slug of the edit.
     pub edit: Option<String>,
     /// `accepted`, `rejected` or `unjudged`.
+    #[param(schema_with = verdicts)]
     pub verdict: Option<String>,
     /// Why it was rejected, for example `target-missed`.
+    #[param(value_type = Option<RejectReason>)]
     pub reason: Option<String>,
     /// A reviewer's decision: `flagged`, `rejected` or `approved`.
+    #[param(value_type = Option<Decision>)]
     pub review: Option<String>,
-    /// Cursor.
+    /// Cursor: `next` of the last page.
+    #[param(pattern = "^[0-9]{1,9}$")]
     pub after: Option<String>,
-    /// Rows.
+    /// Rows of a page; 100 when absent.
+    #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<u32>,
+}
+
+/// The verdicts that a list can be asked for.
+fn verdicts() -> Object {
+    text_of(VerdictKind::ALL.map(VerdictKind::name))
 }
 
 /// A result as it is answered.
@@ -35,6 +54,7 @@ pub fn view(row: ResultRow, job: &JobRow) -> EditResult {
     EditResult {
         task: row.task,
         edit: row.edit_slug,
+        text: edit.map_or("", |edit| &edit.text).to_owned(),
         method: edit.map_or("", |edit| edit.method.name()).to_owned(),
         strength: row.strength,
         seed: row.seed,
@@ -84,7 +104,7 @@ pub fn asked(job: &JobRow, filter: &Filter) -> Result<ResultFilter, ApiError> {
 
 /// One page, by task number.
 pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<EditResult>, ApiError> {
-    let limit = limit(filter.limit);
+    let limit = limit(filter.limit)?;
     let asked = asked(job, filter)?;
     let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
     let rows = app.store.results(job.seq, asked, after, limit).await?;
@@ -100,17 +120,45 @@ pub async fn find(app: &App, project: domain::ProjectId, task: TaskId) -> Result
 }
 
 /// The list.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/results",
+    operation_id = "list_results",
+    tag = "results",
+    params(("id" = JobId, Path, description = "The job."), Filter),
+    responses((status = 200, description = "A page, by task number. With `accept: application/x-ndjson` the whole list, a row a line.", content((Page<EditResult> = "application/json"), (String = "application/x-ndjson")))),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
     Path(id): Path<String>,
-    Query(filter): Query<Filter>,
-) -> Result<Json<Page<EditResult>>, ApiError> {
+    headers: HeaderMap,
+    KnownQuery(filter): KnownQuery<Filter>,
+) -> Result<Response, ApiError> {
     let job = job_get::find(&app, project, parse(&id)?).await?;
-    list(&app, &job, &filter).await.map(Json)
+    if !ndjson::asked(&headers) {
+        return Ok(Json(list(&app, &job, &filter).await?).into_response());
+    }
+    let (after, limit, known) = (filter.after.clone(), filter.limit, Arc::new((app, job, filter)));
+    let read = move |after, rows| {
+        let known = Arc::clone(&known);
+        async move {
+            let (app, job, filter) = &*known;
+            list(app, job, &Filter { after, limit: Some(rows), ..filter.clone() }).await
+        }
+    };
+    ndjson::stream(after, limit, read).await
 }
 
 /// One.
+#[utoipa::path(
+    get,
+    path = "/v1/results/{task}",
+    operation_id = "get_result",
+    tag = "results",
+    params(("task" = TaskId, Path, description = "The task.")),
+    responses((status = 200, description = "The result.", body = EditResult)),
+)]
 pub async fn one(
     State(app): State<App>,
     Project(project): Project,

@@ -1,10 +1,13 @@
 //! `POST` and `GET /v1/datasets/{name}/sources`.
 
-use super::extract::{Json, NAME_RULE, Paging, Project, Query, cursor, is_name, limit};
+use super::extract::{Json, KnownQuery, NAME_RULE, Paging, Project, cursor, is_name, limit};
+use super::ndjson;
 use super::problem::ApiError;
 use crate::app::App;
 use axum::extract::{Path, State};
-use domain::{Digest, ProjectId};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use domain::{DatasetId, Digest, ProjectId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
 use wire::http::v1::{Duplicate, MaskConflict, NewSource, NewSources, Page, Source, SourcesAdded};
@@ -15,10 +18,11 @@ const MOST: usize = 5_000;
 const ASKED_AT_ONCE: usize = 32;
 /// Masks of one source at most.
 const MOST_MASKS: usize = 20;
-/// Longest URI and label, in bytes: they are copied into every record.
+/// Longest URI in characters and longest label in bytes: they are copied into every record.
 const LONGEST: usize = 2_048;
 
-async fn dataset(app: &App, project: ProjectId, name: &str) -> Result<store::Dataset, ApiError> {
+/// The dataset of this name.
+pub async fn dataset(app: &App, project: ProjectId, name: &str) -> Result<store::Dataset, ApiError> {
     let dataset = app.store.dataset(project, name).await?;
     dataset.ok_or_else(|| ApiError::NotFound(format!("there is no dataset '{name}'")))
 }
@@ -28,8 +32,8 @@ fn check(index: usize, source: &NewSource) -> Result<(), ApiError> {
     if source.uri.trim().is_empty() {
         return at("uri is empty; say where the image came from");
     }
-    if source.uri.len() > LONGEST {
-        return at(&format!("uri is longer than {LONGEST} bytes"));
+    if source.uri.chars().count() > LONGEST {
+        return at(&format!("uri is longer than {LONGEST} characters"));
     }
     if source.bytes < 0 {
         return at(&format!("bytes is {}; a size cannot be negative", source.bytes));
@@ -58,6 +62,15 @@ async fn missing(app: &App, digests: BTreeSet<Digest>) -> Result<BTreeSet<Digest
 }
 
 /// Registers what is uploaded, and names what is not.
+#[utoipa::path(
+    post,
+    path = "/v1/datasets/{name}/sources",
+    operation_id = "add_sources",
+    tag = "datasets",
+    params(("name" = String, Path, description = "The dataset.")),
+    request_body = NewSources,
+    responses((status = 200, description = "What became of each.", body = SourcesAdded)),
+)]
 pub async fn add(
     State(app): State<App>,
     Project(project): Project,
@@ -105,17 +118,38 @@ pub async fn add(
 }
 
 /// One page, in dataset order.
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{name}/sources",
+    operation_id = "list_sources",
+    tag = "datasets",
+    params(("name" = String, Path, description = "The dataset."), Paging),
+    responses((status = 200, description = "A page, in dataset order. With `accept: application/x-ndjson` the whole list, a row a line.", content((Page<Source> = "application/json"), (String = "application/x-ndjson")))),
+)]
 pub async fn list(
     State(app): State<App>,
     Project(project): Project,
     Path(name): Path<String>,
-    Query(paging): Query<Paging>,
-) -> Result<axum::Json<Page<Source>>, ApiError> {
-    let dataset = dataset(&app, project, &name).await?;
-    let limit = limit(paging.limit);
-    let rows = app.store.sources(dataset.id, cursor(paging.after.as_deref())?, limit).await?;
+    headers: HeaderMap,
+    KnownQuery(paging): KnownQuery<Paging>,
+) -> Result<Response, ApiError> {
+    let dataset = dataset(&app, project, &name).await?.id;
+    if !ndjson::asked(&headers) {
+        return Ok(axum::Json(page(&app, dataset, &paging).await?).into_response());
+    }
+    let read = move |after, rows| {
+        let app = app.clone();
+        async move { page(&app, dataset, &Paging { after, limit: Some(rows) }).await }
+    };
+    ndjson::stream(paging.after, paging.limit, read).await
+}
+
+/// One page.
+pub async fn page(app: &App, dataset: DatasetId, paging: &Paging) -> Result<Page<Source>, ApiError> {
+    let limit = limit(paging.limit)?;
+    let rows = app.store.sources(dataset, cursor(paging.after.as_deref())?, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|s| s.ordinal.to_string());
-    Ok(axum::Json(Page { items: rows.into_iter().map(view).collect(), next }))
+    Ok(Page { items: rows.into_iter().map(view).collect(), next })
 }
 
 /// A source as it is answered.

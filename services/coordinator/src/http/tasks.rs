@@ -1,28 +1,44 @@
 //! `GET /v1/jobs/{id}/tasks` and `GET /v1/tasks/{task}`.
 
-use super::extract::{Project, Query, cursor, limit, parse};
+use super::extract::{KnownQuery, Project, cursor, limit, parse, text_of};
 use super::job_get::find;
+use super::ndjson;
 use super::problem::ApiError;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
 use domain::task_state::TaskState;
-use domain::{DatasetId, Stage, TaskId};
+use domain::{DatasetId, JobId, Stage, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use store::{JobRow, Phase, TaskRow};
+use utoipa::IntoParams;
+use utoipa::openapi::schema::Object;
 use wire::http::v1::{Page, Task};
 
 /// Which tasks.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Filter {
     /// Only those in this state.
+    #[param(schema_with = states)]
     pub state: Option<String>,
     /// Only those of this stage, among the rows of a page.
+    #[param(value_type = Option<Stage>)]
     pub stage: Option<String>,
-    /// Cursor.
+    /// Cursor: `next` of the last page.
+    #[param(pattern = "^[0-9]{1,9}$")]
     pub after: Option<String>,
-    /// Rows.
+    /// Rows of a page; 100 when absent.
+    #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<u32>,
+}
+
+/// The states that a list can be asked for.
+fn states() -> Object {
+    text_of(Phase::ALL.map(Phase::name))
 }
 
 /// Sources read in one go when tasks lie close together in the dataset.
@@ -68,7 +84,7 @@ fn view(row: TaskRow, job: &JobRow, uris: &BTreeMap<i64, String>) -> Task {
 pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<Task>, ApiError> {
     let phase = filter.state.as_deref().map(parse::<Phase>).transpose()?;
     let stage = filter.stage.as_deref().map(parse::<Stage>).transpose()?;
-    let limit = limit(filter.limit);
+    let limit = limit(filter.limit)?;
     let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
     let rows = app.store.tasks(job.seq, phase, after, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.id.no.to_string());
@@ -78,17 +94,45 @@ pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<Task>
 }
 
 /// The list.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/tasks",
+    operation_id = "list_tasks",
+    tag = "tasks",
+    params(("id" = JobId, Path, description = "The job."), Filter),
+    responses((status = 200, description = "A page, by number. With `accept: application/x-ndjson` the whole list, a row a line.", content((Page<Task> = "application/json"), (String = "application/x-ndjson")))),
+)]
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
     Path(id): Path<String>,
-    Query(filter): Query<Filter>,
-) -> Result<Json<Page<Task>>, ApiError> {
+    headers: HeaderMap,
+    KnownQuery(filter): KnownQuery<Filter>,
+) -> Result<Response, ApiError> {
     let job = find(&app, project, parse(&id)?).await?;
-    list(&app, &job, &filter).await.map(Json)
+    if !ndjson::asked(&headers) {
+        return Ok(Json(list(&app, &job, &filter).await?).into_response());
+    }
+    let (after, limit, known) = (filter.after.clone(), filter.limit, Arc::new((app, job, filter)));
+    let read = move |after, rows| {
+        let known = Arc::clone(&known);
+        async move {
+            let (app, job, filter) = &*known;
+            list(app, job, &Filter { after, limit: Some(rows), ..filter.clone() }).await
+        }
+    };
+    ndjson::stream(after, limit, read).await
 }
 
 /// One task of the project.
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{task}",
+    operation_id = "get_task",
+    tag = "tasks",
+    params(("task" = TaskId, Path, description = "The task.")),
+    responses((status = 200, description = "The task.", body = Task)),
+)]
 pub async fn one(
     State(app): State<App>,
     Project(project): Project,

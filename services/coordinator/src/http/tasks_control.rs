@@ -6,16 +6,26 @@ use super::job_get::find;
 use super::problem::ApiError;
 use crate::app::App;
 use axum::extract::{Path, State};
-use domain::ProjectId;
+use domain::{JobId, ProjectId};
 use serde_json::json;
 use store::{JobRow, OutboxMessage};
 use wire::broker::v1::{Control, Fence};
-use wire::http::v1::{NamedTasks, TasksCancelled, TasksPaused, TasksResumed};
+use wire::http::v1::{NamedTasks, Problem, TasksCancelled, TasksPaused, TasksResumed};
 
 /// Most tasks of one request.
 const MOST: usize = 5_000;
 
 /// How many were paused: they are not handed out until they are resumed.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/tasks/pause",
+    operation_id = "pause_tasks",
+    tag = "tasks",
+    params(("id" = JobId, Path, description = "The job.")),
+    request_body = NamedTasks,
+    responses((status = 200, description = "How many are paused.", body = TasksPaused),
+        (status = 409, description = "The state of the job does not accept it.", body = Problem, content_type = "application/problem+json")),
+)]
 pub async fn pause(
     State(app): State<App>,
     Project(project): Project,
@@ -32,6 +42,16 @@ pub async fn pause(
 }
 
 /// How many go on.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/tasks/resume",
+    operation_id = "resume_tasks",
+    tag = "tasks",
+    params(("id" = JobId, Path, description = "The job.")),
+    request_body = NamedTasks,
+    responses((status = 200, description = "How many go on.", body = TasksResumed),
+        (status = 409, description = "The state of the job does not accept it.", body = Problem, content_type = "application/problem+json")),
+)]
 pub async fn resume(
     State(app): State<App>,
     Project(project): Project,
@@ -62,6 +82,16 @@ async fn named(app: &App, project: ProjectId, id: &str, asked: &NamedTasks) -> R
 }
 
 /// How many were cancelled. Once this has returned, no result of theirs is committed any more.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/tasks/cancel",
+    operation_id = "cancel_tasks",
+    tag = "tasks",
+    params(("id" = JobId, Path, description = "The job.")),
+    request_body = NamedTasks,
+    responses((status = 200, description = "How many are cancelled.", body = TasksCancelled),
+        (status = 409, description = "The state of the job does not accept it.", body = Problem, content_type = "application/problem+json")),
+)]
 pub async fn cancel(
     State(app): State<App>,
     Project(project): Project,

@@ -5,6 +5,13 @@ use axum::Json;
 use wire::http::v1::WhoAmI;
 
 /// What came of the key that was shown.
+#[utoipa::path(
+    get,
+    path = "/v1/whoami",
+    operation_id = "who_am_i",
+    tag = "access",
+    responses((status = 200, description = "Who asks.", body = WhoAmI)),
+)]
 pub async fn handle(principal: Principal) -> Json<WhoAmI> {
     let (kind, id) = match principal.who {
         Who::Local => ("local", None),

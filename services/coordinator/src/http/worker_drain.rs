@@ -14,7 +14,7 @@ use domain::BootId;
 use serde_json::json;
 use store::OutboxMessage;
 use wire::broker::v1::Control;
-use wire::http::v1::Worker;
+use wire::http::v1::{Problem, Worker};
 
 /// Asks the worker to drain; the worker as it was. It is seen as `draining` with its next sign of life.
 pub async fn ask(app: &App, actor: &Actor, boot: BootId) -> Result<Worker, ApiError> {
@@ -34,6 +34,15 @@ pub async fn ask(app: &App, actor: &Actor, boot: BootId) -> Result<Worker, ApiEr
 }
 
 /// 202: what follows is the worker's.
+#[utoipa::path(
+    post,
+    path = "/v1/workers/{boot}/drain",
+    operation_id = "drain_worker",
+    tag = "workers",
+    params(("boot" = BootId, Path, description = "The process.")),
+    responses((status = 202, description = "What follows is the worker's.", body = Worker),
+        (status = 409, description = "It has ended already.", body = Problem, content_type = "application/problem+json")),
+)]
 pub async fn handle(
     State(app): State<App>,
     actor: Actor,

@@ -61,6 +61,13 @@ const fn state(state: WorkerState) -> &'static str {
 }
 
 /// The list.
+#[utoipa::path(
+    get,
+    path = "/v1/workers",
+    operation_id = "list_workers",
+    tag = "workers",
+    responses((status = 200, description = "Every process heard of lately.", body = Page<Worker>)),
+)]
 pub async fn handle(State(app): State<App>, principal: Principal) -> Result<Json<Page<Worker>>, ApiError> {
     Ok(Json(Page { items: list(&app, &principal.reach).await?, next: None }))
 }

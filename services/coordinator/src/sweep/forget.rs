@@ -1,4 +1,4 @@
-//! Drops what is kept for a while only: old attempts, batches, workers, sessions of the dashboard, messages whose batch was taken back, and, where that is
+//! Drops what is kept for a while only: old attempts, batches, workers, sessions of the dashboard, answers to repeated requests, messages whose batch was taken back, and, where that is
 //! asked for, the tasks of old jobs.
 
 use super::Reconciler;
@@ -34,6 +34,7 @@ impl Reconciler for Forget {
         let buckets = store.full_buckets(keep.max(BUCKETS_KEPT), SLICE).await?;
         let figures = store.old_figures(keep, HOURS_KEPT, SLICE).await?;
         let sessions = store.ended_sessions(SLICE).await?;
+        let answers = store.old_answers(SLICE).await?;
         let messages = store.stale_outbox(MESSAGES_KEPT, SLICE).await?;
         let forgotten = match self.app.config.tuning.keep_tasks {
             Some(keep) => store.forget_tasks(keep).await?,
@@ -42,6 +43,6 @@ impl Reconciler for Forget {
         if forgotten > 0 {
             tracing::info!(jobs = forgotten, "the tasks of old jobs were dropped");
         }
-        Ok(attempts + batches + workers + buckets + figures + sessions + messages + forgotten)
+        Ok(attempts + batches + workers + buckets + figures + sessions + answers + messages + forgotten)
     }
 }

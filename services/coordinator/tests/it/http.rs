@@ -133,7 +133,7 @@ async fn a_submit_is_one_job_per_key() -> Result<()> {
     assert_eq!((first, second), (StatusCode::CREATED, StatusCode::OK));
     assert_eq!(created["id"], same["id"]);
     let (status, refused) = bench.post("/v1/jobs", &job("b"), &key).await?;
-    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("idempotency_key_reused")));
+    assert_eq!((status, &refused["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("idempotency_key_reused")));
     let (status, fresh) = bench.post("/v1/jobs", &job("a"), &[]).await?;
     assert_eq!(status, StatusCode::CREATED);
     assert_ne!(created["id"], fresh["id"]);

@@ -2,6 +2,7 @@
 
 mod access;
 mod bad_input;
+mod contract;
 mod counterfactuals;
 mod dashboard;
 mod hostile;
@@ -10,6 +11,7 @@ mod life_of_a_job;
 mod lineage;
 mod oidc;
 mod pressure;
+mod repeats;
 mod sessions;
 mod support;
 mod worker;

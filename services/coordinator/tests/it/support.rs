@@ -1,11 +1,12 @@
 //! A coordinator in the test's process, on a database, a vhost and a bucket of its own.
 
+use crate::contract::{self, Exchange};
 use anyhow::Result;
 use artifacts::Artifacts;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use coordinator::access::Gate;
 use coordinator::app::{self, App};
@@ -79,6 +80,7 @@ impl Bench {
             bucket: Bucket {
                 name: TestBucket::NAME.to_owned(),
                 endpoint: Some(bucket.endpoint()),
+                public_endpoint: None,
                 region: TestBucket::REGION.to_owned(),
                 path_style: true,
                 access_key: TestBucket::ACCESS_KEY.to_owned(),
@@ -121,10 +123,13 @@ impl Bench {
 
     /// Sends a request; status, media type and body.
     pub async fn send(&self, request: Request<Body>) -> Result<(StatusCode, String, Bytes)> {
+        let (request, method, path, sent) = noted(request).await?;
         let answer = self.answer(request).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let media = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        Ok((status, media, axum::body::to_bytes(answer.into_body(), usize::MAX).await?))
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
+        contract::check(&Exchange { method: &method, path: &path, sent, status, media: &media, body: &body })?;
+        Ok((status, media, body))
     }
 
     /// GET, with the headers of the answer.
@@ -200,6 +205,20 @@ impl Bench {
     }
 }
 
+/// The request again, with what the contract asks of it.
+async fn noted(request: Request<Body>) -> Result<(Request<Body>, Method, String, Option<Value>)> {
+    let (parts, body) = request.into_parts();
+    let declared = parts.headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "application/json");
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    if !declared {
+        // a body of gigabytes, or of a slow sender, goes on as it comes
+        return Ok((Request::from_parts(parts, body), method, path, None));
+    }
+    let bytes = axum::body::to_bytes(body, usize::MAX).await?;
+    let sent = serde_json::from_slice(&bytes).ok();
+    Ok((Request::from_parts(parts, Body::from(bytes)), method, path, sent))
+}
+
 async fn app_on(config: Config, holder: &str) -> Result<App> {
     let store = Store::connect(&StoreConfig { url: config.database_url.clone(), max_connections: 10 }).await?;
     let signing = coordinator::signing::Signing::open(&store, None).await?;
@@ -210,6 +229,7 @@ async fn app_on(config: Config, holder: &str) -> Result<App> {
         thumbs: Default::default(),
         store,
         artifacts: app::bucket(&config.bucket),
+        uploads: Arc::new(app::presigner(&config.bucket)),
         publisher: broker::Publisher::start(config::broker(&config)),
         wake: Arc::default(),
         metrics: telemetry(),

@@ -2,7 +2,10 @@
 
 use super::{GlobalLoss, Guards, NceLoss, Numerics, SpecError, Views, text_fits, within};
 use crate::digest::Digest;
+use crate::schema::merged;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Object;
+use utoipa::{PartialSchema as _, ToSchema};
 
 /// The course of a mapper's training.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -32,7 +35,7 @@ pub struct Training<'a> {
 }
 
 /// The optimiser of a training.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimiser {
     /// Adam with the gradient's length limited to 1.
@@ -53,7 +56,7 @@ impl Optimiser {
 }
 
 /// How a learning rate moves over a training.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
     /// 20 steps of warm-up, cosine decay over the last 40 %.
@@ -64,7 +67,7 @@ pub enum Schedule {
 }
 
 /// The network of a text mapper.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MapperNetwork {
     /// One text network for all layers and plain weights: smaller, and trains faster at small sizes.
@@ -75,7 +78,7 @@ pub enum MapperNetwork {
 }
 
 /// The switches of the coarse (0 to 3), medium (4 to 7) and fine mappers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Layers {
     /// Layers 0 to 3: pose, shape, hair style.
@@ -96,21 +99,26 @@ impl Default for Layers {
 macro_rules! amortised {
     ($(#[$doc:meta])* $name:ident, $loss:ty, latent_l2 $l2:literal, sparsity $sparsity:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
             /// Name of the dataset whose inverted latents the mapper is trained on. Keep it apart from the images edited.
+            #[schema(min_length = 1, max_length = 300, pattern = r"\S")]
             pub train_on: String,
             /// At most this many of its images, in dataset order.
+            #[schema(minimum = 1, maximum = 1_000_000)]
             pub train_limit: u32,
             /// Optimiser steps.
+            #[schema(minimum = 1, maximum = 1_000_000)]
             pub steps: u32,
             /// Latents per step.
+            #[schema(minimum = 1, maximum = 256)]
             pub batch: u32,
             /// The optimiser.
             pub optimiser: Optimiser,
             /// Its peak learning rate; the optimiser's usual one when absent (Adam 0.002, Ranger 0.5).
             #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(minimum = 0.000001, maximum = 1)]
             pub learning_rate: Option<f64>,
             /// How the rate moves.
             pub schedule: Schedule,
@@ -119,6 +127,7 @@ macro_rules! amortised {
             /// The mapper's network.
             pub network: MapperNetwork,
             /// Hidden layers of each of the coarse, medium and fine mappers (published: 3, with one more layer out).
+            #[schema(minimum = 1, maximum = 16)]
             pub depth: u32,
             /// Which groups of layers have a mapper.
             pub groups: Layers,
@@ -126,22 +135,28 @@ macro_rules! amortised {
             #[serde(skip_serializing_if = "Option::is_none")]
             pub mapper: Option<Digest>,
             /// Weight of the loss itself.
+            #[schema(minimum = 0.001, maximum = 1000)]
             pub guide_weight: f64,
             /// Weight of the mean squared change of the latent, `mean((w' - w)^2)`.
+            #[schema(minimum = 0, maximum = 10_000)]
             pub latent_l2: f64,
             /// Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over colours of (x' - x)^2)`, images
             /// in [-1, 1]. Unlike a squared distance it lets a few pixels change much and pulls the others to no change at all.
+            #[schema(minimum = 0, maximum = 1000)]
             pub sparsity: f64,
             /// The numeric mode.
             pub numerics: Numerics,
             /// The loss it is trained under.
             #[serde(flatten)]
+            #[schema(ignore)]
             pub loss: $loss,
             /// What it looks at.
             #[serde(flatten)]
+            #[schema(ignore)]
             pub views: Views,
             /// What holds the edit back.
             #[serde(flatten)]
+            #[schema(ignore)]
             pub guards: Guards,
         }
 
@@ -172,6 +187,11 @@ macro_rules! amortised {
         }
 
         impl $name {
+            /// Its fields and those of its flattened parts, as one closed object.
+            pub(super) fn fields() -> Object {
+                merged([Self::schema(), <$loss>::schema(), Views::schema(), Guards::schema()])
+            }
+
             pub(super) fn training(&self) -> Training<'_> {
                 Training {
                     train_on: &self.train_on,

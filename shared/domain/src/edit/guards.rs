@@ -2,19 +2,27 @@
 
 use super::{SpecError, within};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{
+    AdditionalProperties, Array, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Optional terms and limits, the same for every method.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Guards {
     /// Weight of `1 - cos(ID(x'), ID(x))` by the pack's identity network. Published: 0.2 (CF-CLIP), 0.1 (StyleCLIP).
     #[serde(skip_serializing_if = "is_zero")]
+    #[schema(minimum = 0, maximum = 1000)]
     pub identity: f64,
     /// Weight of the perceptual distance of `x'` and `x` by the pack's perceptual network. Published: 0 to 0.02.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schema(minimum = 0, maximum = 1000)]
     pub perceptual: f64,
     /// First and last layer of W+ that may change, from 0; all when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = layers)]
     pub layers: Option<[u32; 2]>,
     /// Where the image may change; everywhere when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,6 +30,7 @@ pub struct Guards {
     /// Height and width, px, at which the generator is guided: its own intermediate image at that size stands for the image
     /// while optimising, and only the result is rendered in full. A power of two of at least 8 below the generator's own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 8, maximum = 1024)]
     pub guide_resolution: Option<u32>,
 }
 
@@ -42,6 +51,45 @@ fn one_pixel() -> f64 {
     1.0
 }
 
+/// Two layers of W+.
+fn layers() -> Array {
+    let layer = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(63));
+    let pair = ArrayBuilder::new().items(layer).min_items(Some(2)).max_items(Some(2));
+    let pair = pair.schema_type(SchemaType::from_iter([Type::Array, Type::Null]));
+    pair.description(Some("First and last layer of W+ that may change, from 0; all when absent.")).build()
+}
+
+impl PartialSchema for Region {
+    fn schema() -> RefOr<Schema> {
+        let feather = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(64));
+        let feather = feather.default(Some(1.0.into())).description(Some(
+            "Standard deviation of the Gaussian that softens its edge, px of the generator's image.",
+        ));
+        let feather = feather.build();
+        let fraction = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).maximum(Some(1));
+        let sides = ArrayBuilder::new().items(fraction).min_items(Some(4)).max_items(Some(4)).description(Some(
+            "Left, top, right and bottom as fractions of the image, the same for every image; not empty.",
+        ));
+        let mask = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(300));
+        let mask = mask
+            .pattern(Some(r"\S"))
+            .description(Some("The dataset's mask of this name: a PNG per source, white where the image may change."));
+        let of = |title: &str, name: &str, field: RefOr<Schema>| {
+            let place = ObjectBuilder::new()
+                .title(Some(title))
+                .property(name, field)
+                .required(name)
+                .property("feather", feather.clone());
+            place.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+        };
+        let sources = [of("BoxRegion", "box", sides.into()), of("MaskRegion", "mask", mask.into())];
+        let region = sources.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item);
+        RefOr::T(region.description(Some("Where an image may change: a box, or a mask.")).build().into())
+    }
+}
+
+impl ToSchema for Region {}
+
 /// Where a region comes from.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,15 +102,18 @@ pub enum RegionSource {
 
 /// Finds, per image, the smallest strength whose result the judge reads as the target; where none is, the one of the scan at
 /// which the judge is surest.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StrengthSearch {
     /// The judge's probability of the target class that must be reached.
+    #[schema(minimum = 0.01, maximum = 0.9999)]
     pub probability: f64,
     /// Strengths tried first, evenly over `(0, strength]`: an edit driven too far may leave the target again. Each costs one
     /// render and one reading.
+    #[schema(minimum = 1, maximum = 64)]
     pub scan: u32,
     /// Halvings of the interval below the first that reaches the target; each costs as much.
+    #[schema(minimum = 0, maximum = 16)]
     pub halvings: u32,
 }
 

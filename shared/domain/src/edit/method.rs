@@ -5,8 +5,12 @@ use super::{
     Query, Schedule, SpecError, Styleclip, StyleclipMapper, Training, Views,
 };
 use crate::digest::Digest;
+use crate::schema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The editing methods. Each variant carries all its hyper-parameters, with the measured defaults.
 ///
@@ -25,6 +29,52 @@ pub enum Method {
     Styleclip(Styleclip),
     /// StyleGAN-NADA's directional loss, per image on its latent.
     Directional(Directional),
+}
+
+impl PartialSchema for Method {
+    fn schema() -> RefOr<Schema> {
+        let description = "An editing method with its hyper-parameters. What is absent has the measured default, or the published value \
+                           under the preset repro-2022; what is answered is complete.";
+        schema::one_of(description, "kind", &VARIANTS)
+    }
+}
+
+impl ToSchema for Method {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        let fields = [
+            CfMapper::fields(),
+            StyleclipMapper::fields(),
+            ClipNce::fields(),
+            Styleclip::fields(),
+            Directional::fields(),
+        ];
+        for ((kind, name), fields) in VARIANTS.into_iter().zip(fields) {
+            let mut method = schema::tagged("kind", kind, fields);
+            method.properties.insert("preset".to_owned(), preset());
+            schemas.push((name.to_owned(), method.into()));
+        }
+        // what their fields refer to
+        CfMapper::schemas(schemas);
+        ClipNce::schemas(schemas);
+        NceLoss::schemas(schemas);
+        Views::schemas(schemas);
+        Guards::schemas(schemas);
+    }
+}
+
+/// The kinds in the order of [`Method`], and the names of their schemas.
+const VARIANTS: [(&str, &str); 5] = [
+    (Method::NAMES[0], "CfMapper"),
+    (Method::NAMES[1], "StyleclipMapper"),
+    (Method::NAMES[2], "ClipNce"),
+    (Method::NAMES[3], "Styleclip"),
+    (Method::NAMES[4], "Directional"),
+];
+
+/// The field that is read and never written.
+fn preset() -> RefOr<Schema> {
+    let preset = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["repro-2022"])).write_only(true);
+    RefOr::T(preset.description(Some("Start from the published values in place of the defaults.")).build().into())
 }
 
 impl Default for Method {

@@ -1,6 +1,9 @@
 //! Numeric modes: what the published code does differently from what its paper, or sense, says. Each difference is a switch.
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{OneOfBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The switches. `"corrected"` (the default) and `"repro-2022"` name the two ends; a table sets them one by one, on top of
 /// `corrected`: `numerics = { negatives = "first-image" }`.
@@ -39,7 +42,7 @@ impl Numerics {
 }
 
 /// Where negatives come from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Negatives {
     /// `N(s_j - E(x_b))`: each image's own, as the paper says.
@@ -50,7 +53,7 @@ pub enum Negatives {
 }
 
 /// The axis of the mapper's PixelNorm on `[B, L, C]`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PixelNormAxis {
     /// Over the channels of each latent.
@@ -61,7 +64,7 @@ pub enum PixelNormAxis {
 }
 
 /// How a generated image in [-1, 1] reaches CLIP.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClipInput {
     /// As the pack says, which is how its CLIP was trained.
@@ -74,7 +77,7 @@ pub enum ClipInput {
 }
 
 /// The text feature that conditions the mapper.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MapperText {
     /// The mean target sentence at length `sqrt(D) / 4`, so that its entries are of the size of a latent's.
@@ -85,7 +88,7 @@ pub enum MapperText {
 }
 
 /// The sentences that texts are put into.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TemplateSet {
     /// The pack's templates and subjects.
@@ -98,7 +101,7 @@ pub enum TemplateSet {
 }
 
 /// Who sees which views.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ViewSharing {
     /// Every image has views of its own.
@@ -116,16 +119,20 @@ enum Given {
     Table(Table),
 }
 
-#[derive(Deserialize)]
+/// A numeric mode by its name.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = NumericMode)]
 enum Mode {
     Corrected,
     #[serde(rename = "repro-2022")]
     Repro2022,
 }
 
-#[derive(Deserialize, Default)]
+/// Switches one by one; those that are absent are as in `corrected`.
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = NumericSwitches)]
 struct Table {
     negatives: Negatives,
     pixel_norm: PixelNormAxis,
@@ -133,6 +140,25 @@ struct Table {
     mapper_text: MapperText,
     templates: TemplateSet,
     view_sharing: ViewSharing,
+}
+
+impl PartialSchema for Numerics {
+    fn schema() -> RefOr<Schema> {
+        let given = OneOfBuilder::new();
+        let given = [Mode::name(), Table::name()]
+            .into_iter()
+            .fold(given, |given, name| given.item(Ref::from_schema_name(name)));
+        let description = "The numeric mode: its name, or a table of switches, which is what is written.";
+        RefOr::T(given.description(Some(description)).build().into())
+    }
+}
+
+impl ToSchema for Numerics {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Mode::name().into_owned(), Mode::schema()));
+        schemas.push((Table::name().into_owned(), Table::schema()));
+        Table::schemas(schemas);
+    }
 }
 
 impl From<Given> for Numerics {

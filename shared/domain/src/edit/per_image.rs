@@ -1,7 +1,10 @@
 //! Methods that optimise every image's latent on its own: no training, seconds per image.
 
 use super::{DirectionalLoss, GlobalLoss, Guards, NceLoss, Numerics, SpecError, Views, within};
+use crate::schema::merged;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::Object;
+use utoipa::{PartialSchema as _, ToSchema};
 
 /// The course of a per-image optimisation.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -15,12 +18,14 @@ pub struct Descent<'a> {
 }
 
 /// When an item of a micro-batch stops before its last step.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStop {
     /// Steps without improvement before the item stops.
+    #[schema(minimum = 1, maximum = 5000)]
     pub patience: u32,
     /// The least fall of the loss that counts as improvement.
+    #[schema(minimum = 0, maximum = 100)]
     pub min_delta: f64,
 }
 
@@ -28,31 +33,38 @@ pub struct EarlyStop {
 macro_rules! per_image {
     ($(#[$doc:meta])* $name:ident, $loss:ty, steps $steps:literal, rate $rate:literal, latent_l2 $l2:literal, sparsity $sparsity:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
             /// Adam steps on the latent.
+            #[schema(minimum = 1, maximum = 5000)]
             pub steps: u32,
             /// Peak learning rate: 5 steps of warm-up, cosine decay over the last 40 %.
+            #[schema(minimum = 0.000001, maximum = 1)]
             pub learning_rate: f64,
             /// Stop an item whose loss no longer falls; never when absent.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub early_stop: Option<EarlyStop>,
             /// Weight of the mean squared change of the latent, `mean((w' - w)^2)`.
+            #[schema(minimum = 0, maximum = 10_000)]
             pub latent_l2: f64,
             /// Weight of the group-sparse image change: the mean over pixels of `sqrt(mean over colours of (x' - x)^2)`, images
             /// in [-1, 1]. Unlike a squared distance it lets a few pixels change much and pulls the others to no change at all.
+            #[schema(minimum = 0, maximum = 1000)]
             pub sparsity: f64,
             /// The numeric mode.
             pub numerics: Numerics,
             /// The loss.
             #[serde(flatten)]
+            #[schema(ignore)]
             pub loss: $loss,
             /// What it looks at.
             #[serde(flatten)]
+            #[schema(ignore)]
             pub views: Views,
             /// What holds the edit back.
             #[serde(flatten)]
+            #[schema(ignore)]
             pub guards: Guards,
         }
 
@@ -73,6 +85,11 @@ macro_rules! per_image {
         }
 
         impl $name {
+            /// Its fields and those of its flattened parts, as one closed object.
+            pub(super) fn fields() -> Object {
+                merged([Self::schema(), <$loss>::schema(), Views::schema(), Guards::schema()])
+            }
+
             pub(super) fn descent(&self) -> Descent<'_> {
                 Descent {
                     steps: self.steps,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const EXCERPT_SCHEMA: &str = "counterfactory/excerpt/1";
 
 /// How much of a record leaves with the picture.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Detail {
     /// The record's digest: who has the record can prove that it is the picture's.

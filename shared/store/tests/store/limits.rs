@@ -30,7 +30,7 @@ async fn worker(world: &World) {
 }
 
 async fn limit(world: &World, job: i64, change: LimitsChange) {
-    assert!(world.store.change_limits(job, &change).await.unwrap());
+    assert!(world.store.change_limits(job, &change, None).await.unwrap());
 }
 
 /// Claims until nothing is given any more.
@@ -343,7 +343,7 @@ async fn limits_come_with_the_job_and_are_read_back() {
     let row = world.store.job_by_seq(row.seq).await.unwrap().unwrap();
     assert_eq!((row.limits.deadline, row.limits.tasks_per_minute, row.priority), (None, Some(5.0), 3));
     assert_eq!(row.limits.max_concurrent, Some(2));
-    assert!(!world.store.change_limits(row.seq + 1, &change).await.unwrap());
+    assert!(!world.store.change_limits(row.seq + 1, &change, None).await.unwrap());
     world.write(row.seq, &Value::Null, &json!("end"), &[invert(0)], true).await;
     let lane = world.store.backlog().await.unwrap().remove(0);
     assert!(lane.limited && message(&world.claim(row.seq, Stage::Invert, 1).await.unwrap()).payload["n"] == 1);

@@ -30,7 +30,7 @@ async fn scored(world: &World) -> i64 {
         .await;
     for no in (3..RESULTS).step_by(4) {
         let task = TaskId { job, no };
-        assert!(world.store.review(task, Decision::ALL[no as usize % 3], "", "ann").await.unwrap());
+        assert!(world.store.review(task, Decision::ALL[no as usize % 3], "", "ann", None).await.unwrap());
     }
     job
 }

@@ -134,11 +134,11 @@ async fn reviews_stand_beside_results_and_are_found_by_decision() {
     let store = &world.store;
     let before = store.results(job, ResultFilter::default(), None, 100).await.unwrap();
     let (one, two) = (before[3].task, before[5].task);
-    assert!(store.review(one, Decision::Flagged, "look", "ann").await.unwrap());
-    assert!(store.review(one, Decision::Rejected, "seen", "bob").await.unwrap(), "the latest word stands");
-    assert!(store.review(two, Decision::Flagged, "", "ann").await.unwrap());
+    assert!(store.review(one, Decision::Flagged, "look", "ann", None).await.unwrap());
+    assert!(store.review(one, Decision::Rejected, "seen", "bob", None).await.unwrap(), "the latest word stands");
+    assert!(store.review(two, Decision::Flagged, "", "ann", None).await.unwrap());
     let nobody = TaskId { job, no: 9_999 };
-    assert!(!store.review(nobody, Decision::Flagged, "", "ann").await.unwrap());
+    assert!(!store.review(nobody, Decision::Flagged, "", "ann", None).await.unwrap());
     let flagged = ResultFilter { decision: Some(Decision::Flagged), ..ResultFilter::default() };
     let found = store.results(job, flagged, None, 100).await.unwrap();
     assert_eq!(found.iter().map(|r| r.task).collect::<Vec<_>>(), [two]);
@@ -146,5 +146,5 @@ async fn reviews_stand_beside_results_and_are_found_by_decision() {
     let review = after.review.take().unwrap();
     assert_eq!((review.decision, review.note.as_str(), review.reviewer.as_str()), (Decision::Rejected, "seen", "bob"));
     assert_eq!(after, before[3], "the result itself is as it was");
-    assert!(store.unreview(one).await.unwrap() && !store.unreview(one).await.unwrap());
+    assert!(store.unreview(one, None).await.unwrap() && !store.unreview(one, None).await.unwrap());
 }

@@ -1,0 +1,260 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.new_sources import NewSources
+from ...models.problem import Problem
+from ...models.sources_added import SourcesAdded
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    name: str,
+    *,
+    body: NewSources,
+    cfx_project: str | Unset = UNSET,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(cfx_project, Unset):
+        headers["cfx-project"] = cfx_project
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/v1/datasets/{name}/sources".format(
+            name=quote(str(name), safe=""),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | SourcesAdded | None:
+    if response.status_code == 200:
+        response_200 = SourcesAdded.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = Problem.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 408:
+        response_408 = Problem.from_dict(response.json())
+
+        return response_408
+
+    if response.status_code == 413:
+        response_413 = Problem.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 415:
+        response_415 = Problem.from_dict(response.json())
+
+        return response_415
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 429:
+        response_429 = Problem.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 500:
+        response_500 = Problem.from_dict(response.json())
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+        return response_503
+
+    if response.status_code == 504:
+        response_504 = Problem.from_dict(response.json())
+
+        return response_504
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Problem | SourcesAdded]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    name: str,
+    *,
+    client: AuthenticatedClient,
+    body: NewSources,
+    cfx_project: str | Unset = UNSET,
+) -> Response[Problem | SourcesAdded]:
+    """Registers what is uploaded, and names what is not.
+
+     Needs the scope `submit`.
+
+    Args:
+        name (str):
+        cfx_project (str | Unset):
+        body (NewSources): Registers sources whose bytes are already uploaded (`PUT
+            /v1/blobs/{sha256}`).
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Problem | SourcesAdded]
+    """
+
+    kwargs = _get_kwargs(
+        name=name,
+        body=body,
+        cfx_project=cfx_project,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    name: str,
+    *,
+    client: AuthenticatedClient,
+    body: NewSources,
+    cfx_project: str | Unset = UNSET,
+) -> Problem | SourcesAdded | None:
+    """Registers what is uploaded, and names what is not.
+
+     Needs the scope `submit`.
+
+    Args:
+        name (str):
+        cfx_project (str | Unset):
+        body (NewSources): Registers sources whose bytes are already uploaded (`PUT
+            /v1/blobs/{sha256}`).
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Problem | SourcesAdded
+    """
+
+    return sync_detailed(
+        name=name,
+        client=client,
+        body=body,
+        cfx_project=cfx_project,
+    ).parsed
+
+
+async def asyncio_detailed(
+    name: str,
+    *,
+    client: AuthenticatedClient,
+    body: NewSources,
+    cfx_project: str | Unset = UNSET,
+) -> Response[Problem | SourcesAdded]:
+    """Registers what is uploaded, and names what is not.
+
+     Needs the scope `submit`.
+
+    Args:
+        name (str):
+        cfx_project (str | Unset):
+        body (NewSources): Registers sources whose bytes are already uploaded (`PUT
+            /v1/blobs/{sha256}`).
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Problem | SourcesAdded]
+    """
+
+    kwargs = _get_kwargs(
+        name=name,
+        body=body,
+        cfx_project=cfx_project,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    name: str,
+    *,
+    client: AuthenticatedClient,
+    body: NewSources,
+    cfx_project: str | Unset = UNSET,
+) -> Problem | SourcesAdded | None:
+    """Registers what is uploaded, and names what is not.
+
+     Needs the scope `submit`.
+
+    Args:
+        name (str):
+        cfx_project (str | Unset):
+        body (NewSources): Registers sources whose bytes are already uploaded (`PUT
+            /v1/blobs/{sha256}`).
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Problem | SourcesAdded
+    """
+
+    return (
+        await asyncio_detailed(
+            name=name,
+            client=client,
+            body=body,
+            cfx_project=cfx_project,
+        )
+    ).parsed

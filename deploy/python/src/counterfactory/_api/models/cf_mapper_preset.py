@@ -1,0 +1,8 @@
+from enum import StrEnum
+
+
+class CfMapperPreset(StrEnum):
+    REPRO_2022 = "repro-2022"
+
+    def __str__(self) -> str:
+        return str(self.value)

@@ -1,0 +1,72 @@
+//! Whole lists as newline-delimited JSON, for who asks with `accept: application/x-ndjson`: one row a line, read page by page as fast as
+//! they are taken, whatever their number. `limit`, where it is given, is the most lines, and `after` the
+//! place to go on from.
+//!
+//! The first page is read before the answer begins, so that what is wrong with a request is told as a problem. What goes wrong later
+//! breaks the connection off: a list that ends in good order is whole.
+
+use super::extract::MOST_ROWS;
+use super::problem::{ApiError, internal};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Serialize;
+use std::future::Future;
+use wire::http::v1::Page;
+
+/// The media type.
+pub const MEDIA: &str = "application/x-ndjson";
+
+/// Whether a list is asked for as lines.
+pub fn asked(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepts.flat_map(|value| value.split(',')).any(|media| media.split(';').next().unwrap_or_default().trim() == MEDIA)
+}
+
+/// Where a list stands.
+struct Reading {
+    /// The page that was read last.
+    page: Bytes,
+    /// Cursor of the next.
+    next: Option<String>,
+    /// Lines that may still be sent.
+    left: u64,
+}
+
+/// All rows from `after` on, at most `limit`. `read` reads one page: after this cursor, of this many rows.
+pub async fn stream<T, F, R>(after: Option<String>, limit: Option<u32>, read: F) -> Result<Response, ApiError>
+where
+    T: Serialize,
+    F: Fn(Option<String>, u32) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Page<T>, ApiError>> + Send,
+{
+    let most = limit.map(|asked| super::extract::limit(Some(asked))).transpose()?;
+    let first = lines(&read, after, most.map_or(u64::MAX, i64::cast_unsigned)).await?;
+    let body = stream::try_unfold(Some((first, read)), |state| async {
+        let Some((now, read)) = state else { return Ok(None) };
+        let Reading { page, next, left } = now;
+        let following = match next {
+            Some(cursor) if left > 0 => Some((lines(&read, Some(cursor), left).await?, read)),
+            _ => None,
+        };
+        Ok::<_, ApiError>(Some((page, following)))
+    });
+    Ok(([(header::CONTENT_TYPE, MEDIA)], Body::from_stream(body)).into_response())
+}
+
+async fn lines<T, F, R>(read: &F, after: Option<String>, left: u64) -> Result<Reading, ApiError>
+where
+    T: Serialize,
+    F: Fn(Option<String>, u32) -> R + Sync,
+    R: Future<Output = Result<Page<T>, ApiError>> + Send,
+{
+    let rows = u32::try_from(left).unwrap_or(u32::MAX).clamp(1, MOST_ROWS);
+    let Page { items, next } = read(after, rows).await?;
+    let mut page = Vec::new();
+    for item in &items {
+        serde_json::to_writer(&mut page, item).map_err(|error| internal("writing a row", &error))?;
+        page.push(b'\n');
+    }
+    Ok(Reading { page: page.into(), next, left: left.saturating_sub(items.len() as u64) })
+}
