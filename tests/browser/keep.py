@@ -19,7 +19,7 @@ for file in sorted(Path(sys.argv[1]).glob("*.png")):
     image = Image.open(file).convert("RGB")
     image = image.crop((0, 0, image.width, min(image.height, TALLEST)))
     kept = to / f"{file.stem}.webp"
-    image.save(kept, quality=52, method=6)
+    image.save(kept, quality=42, method=6)
     total += kept.stat().st_size
 print(f"{total} bytes kept in {to}")
 if total > KEPT:

@@ -4,7 +4,7 @@
 //
 //   node pages.mjs FACTS.json FOLDER
 //
-// FACTS.json: { server, done, running, doomed, task, dead, dataset, pack, worker }, see tests/stories/browser.rs.
+// FACTS.json: { server, done, running, doomed, task, dead, waiting, dataset, pack, worker }, see tests/stories/browser.rs.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -79,6 +79,7 @@ const pages = {
   jobs: "/",
   job: `/jobs/${facts.done}`,
   "job-running": `/jobs/${facts.running}`,
+  "task-waiting": `/tasks/${facts.waiting}`,
   gallery: `/jobs/${facts.done}/gallery`,
   "gallery-by-source": `/jobs/${facts.done}/gallery?view=sources&columns=strength&edit=green-hair`,
   result: `/results/${facts.task}`,
@@ -140,10 +141,65 @@ const actions = {
     const dead = await page.locator(".facts .bad b").textContent();
     await page.getByRole("button", { name: "Retry dead tasks…" }).click();
     await page.getByText("Nothing has been changed yet").waitFor();
+    // they die again soon: what the page shows in between is noted as it comes
+    await page.evaluate(() => {
+      window.shown = [];
+      const note = () => window.shown.push(document.querySelector(".head .state").textContent);
+      new MutationObserver(note).observe(document.getElementById("live"), { subtree: true, childList: true, characterData: true });
+    });
     await page.getByRole("button", { name: `Retry ${dead}`, exact: true }).click();
     await page.getByText("will be tried again").waitFor();
     // the page shows what it was seen to do, without being loaded
-    await page.locator(".head .state.active").waitFor();
+    await page.waitForFunction(() => window.shown.includes("active"));
+  },
+
+  async "a job's limits are set by a form, and its chart follows the stream"(page) {
+    await visit(page, `/jobs/${facts.running}`);
+    await page.locator("#stream.live").waitFor();
+    await page.locator("#throughput canvas").waitFor();
+    const curves = () => page.evaluate(() => JSON.parse(document.getElementById("throughput").dataset.values));
+    assert.deepEqual(await page.locator(".keys .key").allTextContents(), Object.keys(await curves()));
+    const limits = page.locator("form#limits");
+    await limits.getByLabel("Batches at once").fill("3");
+    await limits.getByLabel("Deadline (UTC)").fill("2090-01-01T10:00");
+    // the page moves beside it, and what was typed stays
+    await page.waitForTimeout(1_500);
+    assert.equal(await limits.getByLabel("Batches at once").inputValue(), "3");
+    await limits.getByRole("button", { name: "Set limits" }).click();
+    await page.locator(".notice.good", { hasText: "Limits set" }).waitFor();
+    const job = await (await fetch(`${facts.server}/v1/jobs/${facts.running}`)).json();
+    assert.deepEqual(job.limits, { max_concurrent: 3, deadline: "2090-01-01T10:00:00Z" });
+    page.expected.push("422");
+    await limits.getByLabel("Tasks per minute").fill("many");
+    await limits.getByRole("button", { name: "Set limits" }).click();
+    await page.locator("#notices .bad", { hasText: "many" }).waitFor();
+    for (const [name, value] of [["Tasks per minute", ""], ["Batches at once", ""], ["Deadline (UTC)", ""]])
+      await limits.getByLabel(name).fill(value);
+    await limits.getByRole("button", { name: "Set limits" }).click();
+    await page.locator(".notice.good", { hasText: "Limits set" }).waitFor();
+    // a new minute comes by the stream, and the chart has it
+    const minutes = Object.values(await curves())[0].length;
+    await page.waitForFunction(
+      (seen) => Object.values(JSON.parse(document.getElementById("throughput").dataset.values))[0].length > seen,
+      minutes,
+      { timeout: 90_000 },
+    );
+    assert.equal(await page.locator("#throughput canvas").count(), 1, "it is drawn anew, not once more");
+  },
+
+  async "a task is paused, resumed and cancelled alone"(page) {
+    const ready = await (await fetch(`${facts.server}/v1/jobs/${facts.running}/tasks?state=ready&limit=1000`)).json();
+    // the one that workers come to last
+    await visit(page, `/tasks/${ready.items.at(-1).id}`);
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.locator("h1 .state.paused").waitFor();
+    await page.getByRole("button", { name: "Resume" }).click();
+    await page.locator("h1 .state:is(.ready, .blocked)").waitFor();
+    page.once("dialog", (dialog) => dialog.accept());
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.locator("h1 .state.cancelled").waitFor();
+    await page.locator(".notice.good", { hasText: "Cancelled" }).waitFor();
+    assert.equal(await page.locator(".actions .button").count(), 0);
   },
 
   async "jobs are found by state and text, and the choice is in the address"(page) {
@@ -169,6 +225,14 @@ const actions = {
     await card.getByRole("button", { name: "Flag" }).click();
     await card.getByText("flagged").waitFor();
     await page.getByRole("link", { name: "flagged" }).click();
+    assert.equal(await page.locator(".gallery figure").count(), 1);
+    // an order and every filter go together, and none of them is forgotten
+    await page.getByLabel("Order").selectOption({ label: "preservation, highest first" });
+    await page.getByRole("button", { name: "Sort" }).click();
+    await page.waitForURL(/review=flagged&sort=-preservation/);
+    const verdict = await page.locator(".gallery .state").first().textContent();
+    await page.locator("nav[aria-label=Verdict]").getByRole("link", { name: `${verdict}ed`, exact: true }).click();
+    await page.waitForURL(/verdict=.*review=flagged&sort=-preservation/);
     assert.equal(await page.locator(".gallery figure").count(), 1);
     await page.getByRole("button", { name: "Take back" }).click();
     await page.getByRole("button", { name: "Reject" }).click();
@@ -260,6 +324,8 @@ const actions = {
     await visit(page, "/audit");
     await page.getByText("worker.drain").first().waitFor();
     await page.getByText("job.cancel").first().waitFor();
+    await page.getByText("job.limits").first().waitFor();
+    await page.getByText("task.cancel").first().waitFor();
     await page.getByText("result.review").first().waitFor();
   },
 };
@@ -277,6 +343,8 @@ for (const [look, options] of looks) {
     if (name === "not-found") page.expected.push("404");
     await visit(page, path, name === "not-found" ? 404 : 200);
     if (name === "result") await page.locator(".credential-trusted, .credential-valid").waitFor();
+    // the first minute of its work is over then
+    if (name === "job-running") await page.locator("#throughput canvas").waitFor({ timeout: 150_000 });
     if (name === "new-job") await page.locator("#estimate b").first().waitFor();
     await settled(page);
     await checked(page);

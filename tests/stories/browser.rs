@@ -36,13 +36,13 @@ async fn every_page_and_action_in_a_browser() -> Result<()> {
     let mut pictures = faces(24)?;
     let whole = pictures[0].bytes.clone();
     pictures.insert(0, Picture { name: "001z-broken.png".to_owned(), bytes: whole[..whole.len() / 2].to_vec() });
-    cluster.dataset("faces", &pictures).await?.expect_code(0);
+    cluster.neutral_dataset("faces", &pictures).await?;
 
     let done = cluster.submit(&colours("two colours, two strengths", 9, 30)).await?;
     let job = cluster.ended(done).await;
     ensure!(job.state == JobState::Partial, "the broken image alone is dead, not {job:?}");
     // more than the workers can do while the browser looks
-    let running = cluster.submit(&colours("a job under way", 24, 60)).await?;
+    let running = cluster.submit(&colours("a job under way", 24, 120)).await?;
     cluster.until(running, "the job runs", |job| job.count(None, "running") > 0).await;
     let doomed = cluster.submit(&colours("to be cancelled", 24, 60)).await?;
     cluster.until(doomed, "its tasks are written", |job| job.state == JobState::Active).await;
@@ -54,9 +54,12 @@ async fn every_page_and_action_in_a_browser() -> Result<()> {
     let shown =
         results.items.iter().find(|r| r.strength > 1.0 && r.edit == "green-hair").context("there is a result")?;
     let dead: Page<Task> = serde_json::from_str(&cluster.get(&format!("/v1/jobs/{done}/tasks?state=dead")).await?)?;
+    let waiting: Page<Task> =
+        serde_json::from_str(&cluster.get(&format!("/v1/jobs/{running}/tasks?state=blocked&limit=1000")).await?)?;
     let facts = json!({
         "server": format!("http://{}", cluster.server()), "done": done, "running": running, "doomed": doomed,
         "task": shown.task, "dead": dead.items.first().context("the broken image is dead")?.id,
+        "waiting": waiting.items.last().context("something waits")?.id,
         "dataset": "faces", "pack": "facesjs-64", "worker": worker,
     });
     let told = cluster.folder().join("facts.json");

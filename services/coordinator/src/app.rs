@@ -6,7 +6,6 @@
 
 use crate::access::Gate;
 use crate::config::Config;
-use crate::dashboard::order::Orders;
 use crate::dashboard::thumbs::Thumbs;
 use crate::dispatch::Dispatch;
 use crate::enqueue::Enqueue;
@@ -50,8 +49,6 @@ pub struct App {
     pub live: Arc<Live>,
     /// Small images of pages.
     pub thumbs: Arc<Thumbs>,
-    /// Results in the order of a score.
-    pub orders: Arc<Orders>,
     /// Bells between the loops.
     pub wake: Arc<Wake>,
     /// What was measured.
@@ -88,7 +85,6 @@ impl App {
             listening: Uptime::default(),
             live: Arc::default(),
             thumbs: Arc::default(),
-            orders: Arc::default(),
             wake: Arc::default(),
             metrics,
             holder,

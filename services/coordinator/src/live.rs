@@ -6,6 +6,7 @@
 //!
 //! **After a crash** streams break, and their readers come back by themselves.
 
+use crate::access::Reach;
 use crate::app::App;
 use crate::dashboard::fragments;
 use crate::http::job_events;
@@ -34,7 +35,7 @@ const CALM: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// What can be watched.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Topic {
     /// A job as the HTTP interface tells it.
     Job(ProjectId, JobId),
@@ -44,8 +45,8 @@ pub enum Topic {
     JobTable(ProjectId),
     /// The rows of the newest jobs, each to replace the one that is shown.
     JobRows(ProjectId),
-    /// The table of workers.
-    Workers,
+    /// The table of workers, for who may see tasks of these projects.
+    Workers(Reach),
 }
 
 /// A state of a topic.
@@ -101,7 +102,7 @@ impl Live {
         }
         let (sender, receiver) = watch::channel(None);
         if !self.stop.is_cancelled() {
-            topics.insert(topic, sender.clone());
+            topics.insert(topic.clone(), sender.clone());
             tokio::spawn(poll(app.clone(), topic, sender));
         }
         receiver
@@ -114,11 +115,11 @@ impl Live {
     }
 
     /// Forgets the topic if nobody watches it any more. Under the lock that subscribing takes, so nobody subscribes to it meanwhile.
-    fn forget(&self, topic: Topic, sender: &watch::Sender<Option<Frame>>) -> bool {
+    fn forget(&self, topic: &Topic, sender: &watch::Sender<Option<Frame>>) -> bool {
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = sender.receiver_count() == 0;
         if idle {
-            topics.remove(&topic);
+            topics.remove(topic);
         }
         idle
     }
@@ -127,7 +128,7 @@ impl Live {
 async fn poll(app: App, topic: Topic, sender: watch::Sender<Option<Frame>>) {
     let live = Arc::clone(&app.live);
     loop {
-        let pause = match look(&app, topic).await {
+        let pause = match look(&app, &topic).await {
             Ok(look) => {
                 let pause = if look.moving { BRISK } else { CALM };
                 let frame = Some(look.frame());
@@ -149,19 +150,19 @@ async fn poll(app: App, topic: Topic, sender: watch::Sender<Option<Frame>>) {
             () = tokio::time::sleep(pause) => {}
             () = live.stop.cancelled() => return,
         }
-        if live.forget(topic, &sender) {
+        if live.forget(&topic, &sender) {
             return;
         }
     }
 }
 
-async fn look(app: &App, topic: Topic) -> Result<Look, ApiError> {
+async fn look(app: &App, topic: &Topic) -> Result<Look, ApiError> {
     match topic {
-        Topic::Job(project, job) => job_events::look(app, project, job).await,
-        Topic::JobPage(project, job) => fragments::job(app, project, job).await,
-        Topic::JobTable(project) => fragments::jobs(app, project, false).await,
-        Topic::JobRows(project) => fragments::jobs(app, project, true).await,
-        Topic::Workers => fragments::workers(app).await,
+        Topic::Job(project, job) => job_events::look(app, *project, *job).await,
+        Topic::JobPage(project, job) => fragments::job(app, *project, *job).await,
+        Topic::JobTable(project) => fragments::jobs(app, *project, false).await,
+        Topic::JobRows(project) => fragments::jobs(app, *project, true).await,
+        Topic::Workers(reach) => fragments::workers(app, reach).await,
     }
 }
 

@@ -140,7 +140,8 @@ impl Store {
     pub async fn counts_of(&self, jobs: &[i64]) -> Result<BTreeMap<i64, Vec<Count>>, StoreError> {
         let sql = "-- counts_of
             SELECT job_seq, stage::text, state::text, sum(n)::bigint, sum(gpu_ms) FROM job_counts WHERE job_seq = ANY($1)
-            GROUP BY job_seq, stage, state HAVING sum(n) <> 0 OR sum(gpu_ms) > 0";
+            GROUP BY job_seq, stage, state HAVING sum(n) <> 0 OR sum(gpu_ms) > 0
+            ORDER BY job_counts.stage, job_counts.state";
         let rows: Vec<(i64, String, String, i64, f64)> = sqlx::query_as(sql).bind(jobs).fetch_all(&self.pool).await?;
         let mut counts = BTreeMap::<i64, Vec<Count>>::new();
         for (job, stage, phase, n, gpu_ms) in rows {
@@ -155,17 +156,27 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    #[tracing::instrument(name = "db.reasons", skip(self))]
     pub async fn reasons(&self, job_seq: i64) -> Result<Vec<ReasonCount>, StoreError> {
+        Ok(self.reasons_of(&[job_seq]).await?.remove(&job_seq).unwrap_or_default())
+    }
+
+    /// The same of several jobs, by their numbers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.reasons", skip(self))]
+    pub async fn reasons_of(&self, jobs: &[i64]) -> Result<BTreeMap<i64, Vec<ReasonCount>>, StoreError> {
         let sql = "-- reasons
-            SELECT stage::text, reason, n FROM job_counts
-            WHERE job_seq = $1 AND state = 'dead' AND n <> 0 ORDER BY n DESC, job_counts.stage, reason";
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(sql).bind(job_seq).fetch_all(&self.pool).await?;
-        let at = Place { table: "job_counts", row: &job_seq };
-        let count = |(stage, reason, n): (String, String, i64)| {
-            Ok(ReasonCount { stage: at.parse("stage", &stage)?, reason: at.parse("reason", &reason)?, n })
-        };
-        rows.into_iter().map(count).collect()
+            SELECT job_seq, stage::text, reason, n FROM job_counts
+            WHERE job_seq = ANY($1) AND state = 'dead' AND n <> 0 ORDER BY n DESC, job_counts.stage, reason";
+        let rows: Vec<(i64, String, String, i64)> = sqlx::query_as(sql).bind(jobs).fetch_all(&self.pool).await?;
+        let mut reasons = BTreeMap::<i64, Vec<ReasonCount>>::new();
+        for (job, stage, reason, n) in rows {
+            let at = Place { table: "job_counts", row: &job };
+            let count = ReasonCount { stage: at.parse("stage", &stage)?, reason: at.parse("reason", &reason)?, n };
+            reasons.entry(job).or_default().push(count);
+        }
+        Ok(reasons)
     }
 
     /// Compares the job's counts with its tasks (reads all of them: for tests and `doctor`). Empty is right. Verdicts have a check of

@@ -2,6 +2,7 @@
 //! `dash` say, so that the dashboard, Prometheus and SQL tell the same.
 
 use crate::{LeaderEpoch, Store, StoreError};
+use chrono::{DateTime, Utc};
 use std::time::Duration;
 
 /// What waits of one project's stage (`dash.queue_depth`).
@@ -25,7 +26,42 @@ pub struct QueueDepth {
     pub backlog_gpu_seconds: Option<f64>,
 }
 
+/// Images of a job that were finished in a minute (`dash.throughput_1m`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::FromRow)]
+pub struct Minute {
+    /// Its beginning.
+    pub minute: DateTime<Utc>,
+    /// Sources that were inverted.
+    pub inverted: i64,
+    /// Outputs.
+    pub edited: i64,
+}
+
 impl Store {
+    /// The job's images minute by minute, those without any included: of the last `within` up to now, or, where the job is `over`, up to
+    /// its last image. A minute that is not over yet is left out unless the job is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.throughput", skip(self))]
+    pub async fn throughput(&self, job_seq: i64, over: bool, within: Duration) -> Result<Vec<Minute>, StoreError> {
+        let sql = "-- throughput
+            WITH bounds AS (
+                SELECT min(minute) AS first,
+                       CASE WHEN $2 THEN max(minute) ELSE date_trunc('minute', now()) - interval '1 minute' END AS last
+                FROM job_minutes WHERE job_seq = $1)
+            SELECT every.minute, COALESCE(sum(m.succeeded) FILTER (WHERE m.stage = 'invert'), 0)::bigint AS inverted,
+                   COALESCE(sum(m.succeeded) FILTER (WHERE m.stage = 'edit'), 0)::bigint AS edited
+            FROM bounds b
+            CROSS JOIN LATERAL generate_series(GREATEST(b.first, b.last - make_interval(secs => $3) + interval '1 minute'), b.last,
+                                               interval '1 minute') AS every(minute)
+            LEFT JOIN job_minutes m ON m.job_seq = $1 AND m.minute = every.minute
+            -- nothing yet: GREATEST passes over what is null
+            WHERE b.first IS NOT NULL
+            GROUP BY every.minute ORDER BY every.minute";
+        Ok(sqlx::query_as(sql).bind(job_seq).bind(over).bind(within.as_secs_f64()).fetch_all(&self.pool).await?)
+    }
+
     /// What waits, by project and stage.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::{Store, StoreError};
 use domain::ProjectId;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A tenant.
@@ -124,6 +125,18 @@ impl Store {
     pub async fn projects(&self) -> Result<Vec<Project>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(select_projects!("ORDER BY name")).fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(Project::from).collect())
+    }
+
+    /// Those of the jobs of these numbers that belong to a project named.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.jobs_within", skip_all)]
+    pub async fn jobs_within(&self, jobs: &[i64], projects: &[String]) -> Result<BTreeSet<i64>, StoreError> {
+        let sql = "-- jobs_within
+            SELECT j.seq FROM jobs j JOIN projects p ON p.id = j.project WHERE j.seq = ANY($1) AND p.name = ANY($2)";
+        let found: Vec<i64> = sqlx::query_scalar(sql).bind(jobs).bind(projects).fetch_all(&self.pool).await?;
+        Ok(found.into_iter().collect())
     }
 
     /// Sets the project's share. False if there is no such project.

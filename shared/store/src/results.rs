@@ -85,8 +85,9 @@ pub struct RecordRow {
     pub record: Record,
 }
 
+/// A result as `select_results` reads it.
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     job_seq: i64,
     no: i32,
     edit_no: i16,
@@ -151,6 +152,7 @@ impl TryFrom<Row> for ResultRow {
     }
 }
 
+/// SQL of everything that is shown of results, from something called `r` that has their columns.
 macro_rules! select_results {
     ($from:literal, $rest:literal) => {
         concat!(
@@ -170,6 +172,7 @@ macro_rules! select_results {
         )
     };
 }
+pub(crate) use select_results;
 
 impl Store {
     /// The job's results by task number, after the number `after`.
@@ -221,16 +224,6 @@ impl Store {
         let sql = select_results!("results r", "WHERE r.job_seq = $1 AND r.no = $2");
         let row: Option<Row> = sqlx::query_as(sql).bind(task.job).bind(task.no).fetch_optional(&self.pool).await?;
         row.map(ResultRow::try_from).transpose()
-    }
-
-    pub(crate) async fn results_among(&self, job_seq: i64, nos: &[i32]) -> Result<Vec<ResultRow>, StoreError> {
-        // taken before anything is joined to them, as in `results`
-        let sql = concat!(
-            "-- results: named\nWITH page AS MATERIALIZED (SELECT * FROM results WHERE job_seq = $1 AND no = ANY($2)) ",
-            select_results!("page r", "")
-        );
-        let rows: Vec<Row> = sqlx::query_as(sql).bind(job_seq).bind(nos).fetch_all(&self.pool).await?;
-        rows.into_iter().map(ResultRow::try_from).collect()
     }
 
     /// The record of this digest.

@@ -69,15 +69,23 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    #[tracing::instrument(name = "db.verdicts", skip(self))]
     pub async fn verdicts(&self, job_seq: i64) -> Result<BTreeMap<i16, EditVerdicts>, StoreError> {
+        Ok(self.verdicts_of(&[job_seq]).await?.remove(&job_seq).unwrap_or_default())
+    }
+
+    /// The same of several jobs, by their numbers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.verdicts", skip(self))]
+    pub async fn verdicts_of(&self, jobs: &[i64]) -> Result<BTreeMap<i64, BTreeMap<i16, EditVerdicts>>, StoreError> {
         let sql = "-- verdicts
-            SELECT edit_no, verdict::text, reason, n FROM edit_verdicts WHERE job_seq = $1 AND n <> 0";
-        let rows: Vec<(i16, String, String, i64)> = sqlx::query_as(sql).bind(job_seq).fetch_all(&self.pool).await?;
-        let at = Place { table: "edit_verdicts", row: &job_seq };
-        let mut edits = BTreeMap::<i16, EditVerdicts>::new();
-        for (edit_no, verdict, reason, n) in rows {
-            let edit = edits.entry(edit_no).or_default();
+            SELECT job_seq, edit_no, verdict::text, reason, n FROM edit_verdicts WHERE job_seq = ANY($1) AND n <> 0";
+        let rows: Vec<(i64, i16, String, String, i64)> = sqlx::query_as(sql).bind(jobs).fetch_all(&self.pool).await?;
+        let mut told = BTreeMap::<i64, BTreeMap<i16, EditVerdicts>>::new();
+        for (job, edit_no, verdict, reason, n) in rows {
+            let at = Place { table: "edit_verdicts", row: &job };
+            let edit = told.entry(job).or_default().entry(edit_no).or_default();
             if reason.is_empty() {
                 match at.parse("verdict", &verdict)? {
                     VerdictKind::Accepted => edit.accepted = n,
@@ -88,7 +96,7 @@ impl Store {
                 edit.reasons.insert(at.parse("reason", &reason)?, n);
             }
         }
-        Ok(edits)
+        Ok(told)
     }
 
     /// Folds up to `limit` deltas into the rollups. Returns how many; zero when there are none, or `epoch` is not the leader's any

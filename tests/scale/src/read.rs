@@ -16,11 +16,16 @@ const REQUESTS: u32 = 60;
 pub async fn measure(rig: &Rig, job: &JobRow) -> Result<Value> {
     let results =
         "INSERT INTO results (job_seq, no, edit_no, ordinal, strength, seed, key, image, reconstruction, record,
-            metrics, gpu_ms, epoch, boot)
+            metrics, verdict, rejected_for, gpu_ms, epoch, boot)
         SELECT job_seq, no, edit_no, ordinal, strength, seed, key, key, needs, key,
-               jsonb_build_object('preservation', random()), 50, 1, gen_random_uuid()
-        FROM tasks WHERE job_seq = $1 AND stage = 'edit' ORDER BY no";
+               jsonb_build_object('preservation', kept), CASE WHEN kept < 0.3 THEN 'reject' ELSE 'accept' END,
+               CASE WHEN kept < 0.3 THEN '{not-preserved}' ELSE '{}' END::text[], 50, 1, gen_random_uuid()
+        FROM (SELECT *, random() AS kept FROM tasks WHERE job_seq = $1 AND stage = 'edit') AS t ORDER BY no";
     let made = sqlx::query(results).bind(job.seq).execute(&rig.pool).await?.rows_affected();
+    // as many as people come to look at
+    let reviews = "INSERT INTO reviews (job_seq, no, decision, reviewer)
+        SELECT job_seq, no, 'flagged', 'ann' FROM results WHERE job_seq = $1 AND ordinal % 100 = 0 LIMIT 5000";
+    sqlx::query(reviews).bind(job.seq).execute(&rig.pool).await?;
     let id = job.id;
     let deep = job_depth(made);
     let paths = [
@@ -31,6 +36,12 @@ pub async fn measure(rig: &Rig, job: &JobRow) -> Result<Value> {
         ("gallery_page_deep", format!("/jobs/{id}/gallery?after={deep}")),
         ("gallery_page_by_source", format!("/jobs/{id}/gallery?view=sources&after={deep}")),
         ("gallery_page_by_score", format!("/jobs/{id}/gallery?sort=-preservation")),
+        // the rejected ones are those that the order has last
+        ("gallery_page_by_score_of_rejected", format!("/jobs/{id}/gallery?sort=-preservation&reason=not-preserved")),
+        (
+            "gallery_page_by_score_of_reviewed",
+            format!("/jobs/{id}/gallery?sort=-preservation&verdict=rejected&review=flagged"),
+        ),
         ("gallery_page_by_review", format!("/jobs/{id}/gallery?review=flagged")),
         ("new_job_page", "/jobs/new".to_owned()),
         ("workers_page", "/workers".to_owned()),

@@ -7,7 +7,7 @@
 //!
 //! **Projects.** The project of a request is the key's. A key for all projects chooses one with `cfx-project`, `default` where it
 //! says nothing; a key for one project that names another is refused. What belongs to other projects (jobs, datasets, tasks, results,
-//! records, keys, entries of the audit log) is answered as if it was not there.
+//! records, keys, entries of the audit log) is answered as if it was not there; of a worker's tasks only how many they are.
 //!
 //! **Blobs** are the exception, for a reason: they are named by their SHA-256 and shared, so that equal bytes are kept once whoever
 //! uploaded them, and belong to no project. Their digest is the permission: 256 bits that nobody guesses, told only by answers
@@ -64,7 +64,7 @@ pub enum Who {
 }
 
 /// The projects that somebody may touch.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Reach {
     /// All there are and will be.
     All,

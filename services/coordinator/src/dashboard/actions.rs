@@ -2,7 +2,7 @@
 
 use super::filters;
 use super::job;
-use super::ui::{Form, Fragment, fragment, noticed};
+use super::ui::{Form, Fragment, fragment, moved, noticed};
 use crate::app::App;
 use crate::http::extract::{Actor, Json, Project, parse};
 use crate::http::{job_control, job_get, job_retry};
@@ -54,17 +54,23 @@ struct Redrive {
     retried: Retried,
 }
 
-/// `POST /ui/jobs/{id}/redrive/dry-run`: what would be tried again, with the button that does it; `POST /ui/jobs/{id}/redrive` does it.
+/// `POST /ui/jobs/{id}/redrive/dry-run`: what would be tried again, with the button that does it; `POST /ui/jobs/{id}/redrive` does it, and
+/// shows the job as it is after that.
 pub async fn redrive(
     dry_run: bool,
     State(app): State<App>,
-    project: Project,
+    Project(project): Project,
     actor: Actor,
     Path(id): Path<String>,
     Form(choice): Form<Choice>,
 ) -> Fragment {
     let id: JobId = parse(&id)?;
     let retry = Json(choice.retry(dry_run)?);
-    let axum::Json(retried) = job_retry::handle(State(app), project, actor, Path(id.to_string()), retry).await?;
-    fragment(&Redrive { id, reason: choice.reason, retried })
+    let path = Path(id.to_string());
+    let axum::Json(retried) = job_retry::handle(State(app.clone()), Project(project), actor, path, retry).await?;
+    let told = fragment(&Redrive { id, reason: choice.reason, retried })?;
+    if dry_run {
+        return Ok(told);
+    }
+    moved(told, &job::now(&app, job_get::find(&app, project, id).await?).await?)
 }

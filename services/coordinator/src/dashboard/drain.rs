@@ -2,6 +2,7 @@
 
 use super::ui::{Fragment, noticed};
 use super::workers;
+use crate::access::Reach;
 use crate::app::App;
 use crate::http::extract::{Actor, parse};
 use crate::http::worker_drain;
@@ -11,5 +12,5 @@ use axum::extract::{Path, State};
 pub async fn handle(State(app): State<App>, actor: Actor, Path(boot): Path<String>) -> Fragment {
     let worker = worker_drain::ask(&app, &actor, parse(&boot)?).await?;
     let text = format!("{} takes no more work, gives back what it holds and ends.", worker.name);
-    noticed(&workers::now(&app).await?, "Draining", &text)
+    noticed(&workers::now(&app, &Reach::All).await?, "Draining", &text)
 }

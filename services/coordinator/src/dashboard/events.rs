@@ -1,6 +1,7 @@
 //! `GET /ui/events`: what moves on a page, as server-sent events with a fragment each. `?job=ID` is the job's page, `?list=table` or
 //! `rows` the list of jobs, `?workers` the workers.
 
+use crate::access::Principal;
 use crate::app::App;
 use crate::http::extract::{Project, Query, parse};
 use crate::http::job_get;
@@ -23,6 +24,7 @@ pub struct Watch {
 pub async fn handle(
     State(app): State<App>,
     Project(project): Project,
+    principal: Principal,
     Query(watch): Query<Watch>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -30,7 +32,7 @@ pub async fn handle(
         (Some(id), _) => Topic::JobPage(project, job_get::find(&app, project, parse(&id)?).await?.id),
         (None, Some("table")) => Topic::JobTable(project),
         (None, Some("rows")) => Topic::JobRows(project),
-        (None, _) => Topic::Workers,
+        (None, _) => Topic::Workers(principal.reach),
     };
     Ok(live::answer(&app, topic, "", &headers))
 }

@@ -1,6 +1,7 @@
 //! The parts of pages that move, as [`crate::live`] tells them.
 
 use super::{job, jobs, workers};
+use crate::access::Reach;
 use crate::app::App;
 use crate::http::job_get;
 use crate::http::problem::{ApiError, internal};
@@ -25,6 +26,6 @@ pub async fn jobs(app: &App, project: ProjectId, rows: bool) -> Result<Look, Api
 }
 
 /// The workers.
-pub async fn workers(app: &App) -> Result<Look, ApiError> {
-    Ok(Look { text: rendered(&workers::now(app).await?)?, moving: true, last: false })
+pub async fn workers(app: &App, reach: &Reach) -> Result<Look, ApiError> {
+    Ok(Look { text: rendered(&workers::now(app, reach).await?)?, moving: true, last: false })
 }

@@ -1,20 +1,18 @@
 //! `GET /jobs/{id}/gallery`: source, reconstruction and edit of each result, by edit, verdict, reason and review, in the order of their
-//! numbers or of a score; or one row a source. All choices are in the address.
+//! numbers or of a score; or one row a source. All choices are in the address, and all go together.
 
 use super::filters::{self, address};
-use super::order::{self, Wanted};
 use super::review::ReviewBox;
 use super::{Page, render};
 use crate::app::App;
-use crate::http::extract::{Project, Query, parse};
+use crate::http::extract::{Project, Query, cursor, parse};
 use crate::http::problem::ApiError;
 use crate::http::{job_get, results};
 use askama::Template;
 use axum::extract::{Path, State};
-use domain::accept::metric;
 use domain::review::Decision;
 use std::collections::BTreeSet;
-use store::{JobRow, VerdictKind};
+use store::{ByScore, JobRow, Score, VerdictKind};
 use wire::http::v1::{EditResult, Job};
 
 /// Results of a page.
@@ -23,16 +21,19 @@ const SHOWN: usize = 24;
 const SOURCES: usize = 12;
 /// Results read for those at most.
 const MOST_OF_SOURCES: usize = 600;
-/// The scores that results can be sorted by, and what they are called.
-const SCORES: [(&str, &str); 7] = [
-    (metric::TARGET_PROBABILITY, "target probability"),
-    (metric::PRESERVATION, "preservation"),
-    (metric::IDENTITY, "identity"),
-    (metric::MEAN_CHANGE, "mean change"),
-    (metric::OUTSIDE_CHANGE, "outside change"),
-    (metric::SECOND_CLIP_GAIN, "second CLIP gain"),
-    ("strength", "strength found"),
-];
+
+/// What a score is called.
+const fn title(score: Score) -> &'static str {
+    match score {
+        Score::TargetProbability => "target probability",
+        Score::Preservation => "preservation",
+        Score::Identity => "identity",
+        Score::MeanChange => "mean change",
+        Score::OutsideChange => "outside change",
+        Score::SecondClipGain => "second CLIP gain",
+        Score::Strength => "strength found",
+    }
+}
 
 /// What is shown.
 #[derive(Debug, Default, Clone, serde::Deserialize)]
@@ -92,6 +93,15 @@ impl Choices {
         other
     }
 
+    /// The order that is asked for, if it is one by a score.
+    fn order(&self) -> Result<Option<ByScore>, ApiError> {
+        let read = |text: &str| {
+            let (falling, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
+            Ok(ByScore { score: parse(name)?, falling })
+        };
+        self.sort.as_deref().map(read).transpose()
+    }
+
     fn by_source(&self) -> bool {
         self.view.as_deref() == Some("sources")
     }
@@ -129,8 +139,7 @@ struct GalleryPage {
     groups: Vec<Group>,
     orders: Vec<Order>,
     choices: Choices,
-    /// The results are still being sorted.
-    sorting: bool,
+    order: Option<ByScore>,
     results: Vec<EditResult>,
     columns: Vec<String>,
     sources: Vec<SourceRow>,
@@ -142,9 +151,8 @@ struct GalleryPage {
 impl GalleryPage {
     /// The score that results are sorted by.
     fn score(&self, result: &EditResult) -> Option<String> {
-        let name = self.choices.sort.as_deref()?.trim_start_matches('-');
-        let title = SCORES.iter().find(|(score, _)| *score == name)?.1;
-        result.metrics.get(name).map(|value| format!("{title} {value:.4}"))
+        let score = self.order?.score;
+        result.metrics.get(score.name()).map(|value| format!("{} {value:.4}", title(score)))
     }
 
     #[expect(clippy::unused_self, reason = "templates call methods of the page")]
@@ -202,7 +210,7 @@ fn groups(row: &JobRow, job: &Job, now: &Choices) -> Vec<Group> {
         let mut reviews = vec![choice("any review", now.with(|c| c.review = None), now.review.is_none())];
         reviews.extend(Decision::ALL.map(|decision| {
             let chosen = now.review.as_deref() == Some(decision.name());
-            choice(decision.name(), now.with(|c| (c.review, c.sort) = (Some(decision.name().into()), None)), chosen)
+            choice(decision.name(), now.with(|c| c.review = Some(decision.name().into())), chosen)
         }));
         groups.push(Group { name: "Review", choices: reviews });
     }
@@ -212,37 +220,26 @@ fn groups(row: &JobRow, job: &Job, now: &Choices) -> Vec<Group> {
 fn orders(now: &Choices) -> Vec<Order> {
     let sort = now.sort.as_deref().unwrap_or_default();
     let mut orders = vec![Order { value: String::new(), name: "number".to_owned(), chosen: sort.is_empty() }];
-    for (score, name) in SCORES {
+    for score in Score::ALL {
         for (sign, way) in [("-", "highest first"), ("", "lowest first")] {
-            let value = format!("{sign}{score}");
-            orders.push(Order { name: format!("{name}, {way}"), chosen: sort == value, value });
+            let value = format!("{sign}{}", score.name());
+            orders.push(Order { name: format!("{}, {way}", title(score)), chosen: sort == value, value });
         }
     }
     orders
 }
 
-/// A page in the order of a score; none while the order is being made.
+/// A page in the order of a score, and the cursor of the next one.
 async fn sorted(
     app: &App,
     job: &JobRow,
-    now: &Choices,
-    sort: &str,
-) -> Result<Option<(Vec<EditResult>, Option<String>)>, ApiError> {
-    let (falling, score) = sort.strip_prefix('-').map_or((false, sort), |score| (true, score));
-    if !SCORES.iter().any(|(name, _)| *name == score) {
-        let names: Vec<String> = SCORES.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let known = crate::http::problem::known(&names);
-        return Err(ApiError::InvalidParameter(format!("results cannot be sorted by '{score}'; {known}")));
-    }
-    let wanted = Wanted {
-        edit_no: now.edit.as_deref().map(|slug| results::edit_no(job, slug)).transpose()?,
-        verdict: now.verdict.as_deref().map(results::verdict).transpose()?,
-        reason: now.reason.as_deref().map(parse).transpose()?,
-    };
-    let Some(order) = app.orders.ask(app, job, score).await else { return Ok(None) };
-    let (nos, next) = order.page(wanted, falling, now.after.as_deref().and_then(order::cursor), SHOWN);
-    let rows = app.store.results_named(job.seq, &nos).await?;
-    Ok(Some((rows.into_iter().map(|row| results::view(row, job)).collect(), next)))
+    filter: &results::Filter,
+    order: ByScore,
+) -> Result<(Vec<EditResult>, Option<String>), ApiError> {
+    let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
+    let rows = app.store.results_by_score(job.seq, results::asked(job, filter)?, order, after, SHOWN as i64).await?;
+    let next = rows.last().filter(|_| rows.len() == SHOWN).map(|row| row.task.no.to_string());
+    Ok((rows.into_iter().map(|row| results::view(row, job)).collect(), next))
 }
 
 /// Rows by source: tasks are numbered source by source, so a page of results in their order has whole sources but for its last.
@@ -300,7 +297,8 @@ pub async fn page(
         limit: u32::try_from(limit).ok(),
     };
     let (mut shown, mut columns, mut sources) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut next, mut sorting) = (None, false);
+    let order = choices.order()?;
+    let next;
     if choices.by_source() {
         let per_source = row.spec.edits.len() * row.spec.strengths.len() * row.spec.seeds.len();
         let limit = ((SOURCES + 1) * per_source).clamp(SOURCES, MOST_OF_SOURCES);
@@ -314,11 +312,8 @@ pub async fn page(
         };
         let of = |r: &EditResult| if by_strength { r.strength.to_string() } else { r.edit.clone() };
         (sources, next) = by_source(page.items, &columns, of, page.next.is_none());
-    } else if let Some(sort) = choices.sort.as_deref().filter(|_| choices.review.is_none()) {
-        match sorted(&app, &row, &choices, sort).await? {
-            Some(page) => (shown, next) = page,
-            None => sorting = true,
-        }
+    } else if let Some(order) = order {
+        (shown, next) = sorted(&app, &row, &filter(SHOWN), order).await?;
     } else {
         let page = results::list(&app, &row, &filter(SHOWN)).await?;
         (shown, next) = (page.items, page.next);
@@ -330,7 +325,7 @@ pub async fn page(
         orders: orders(&choices),
         first: choices.after.is_some().then(|| choices.with(|_| ()).href(&row)),
         choices,
-        sorting,
+        order,
         results: shown,
         columns,
         sources,

@@ -1,16 +1,19 @@
 //! `GET /jobs/{id}`: one job, live.
 
 use super::filters::{self, span};
+use super::limits::LimitsForm;
 use super::progress::Progress;
+use super::throughput::{self, Throughput};
 use super::{Page, render};
+use crate::access::Principal;
 use crate::app::App;
 use crate::http::extract::{Project, parse};
 use crate::http::problem::{ApiError, internal};
 use crate::http::{job_get, tasks};
 use askama::Template;
 use axum::extract::{Path, State};
-use domain::Stage;
 use domain::job_state::JobState;
+use domain::{Scope, Stage};
 use store::JobRow;
 use wire::http::v1::{EditYield, Eta, Job, Stall, Task};
 
@@ -51,6 +54,7 @@ pub struct Now {
     rate: Option<String>,
     left: Option<(String, String)>,
     stall: Option<Stall>,
+    throughput: Throughput,
     job: Job,
 }
 
@@ -84,6 +88,8 @@ struct JobPage {
     submitted: String,
     submitted_by: Option<String>,
     now: String,
+    /// For whoever may set them, while that means something.
+    limits: Option<String>,
     name: String,
     seals: Vec<store::SealRow>,
     spec: String,
@@ -97,10 +103,11 @@ const DEAD_SHOWN: u32 = 20;
 pub async fn now(app: &App, row: JobRow) -> Result<Now, ApiError> {
     let filter = tasks::Filter { state: Some("dead".to_owned()), stage: None, after: None, limit: Some(DEAD_SHOWN) };
     let dead = tasks::list(app, &row, &filter).await?.items;
-    Ok(of(job_get::detailed(app, row).await?, dead))
+    let throughput = throughput::of(app, &row).await?;
+    Ok(of(job_get::detailed(app, row).await?, dead, throughput))
 }
 
-fn of(job: Job, dead: Vec<Task>) -> Now {
+fn of(job: Job, dead: Vec<Task>, throughput: Throughput) -> Now {
     let progress = Progress::of(&job);
     let known = job.progress.as_ref();
     let stage = |stage: Stage| {
@@ -137,21 +144,30 @@ fn of(job: Job, dead: Vec<Task>) -> Now {
         rate: rate(&job),
         left: known.and_then(|p| p.eta).map(left),
         stall: known.and_then(|p| p.stall.clone()),
+        throughput,
         progress,
         job,
     }
 }
 
 /// The page.
-pub async fn page(State(app): State<App>, Project(project): Project, Path(id): Path<String>) -> Page {
+pub async fn page(
+    State(app): State<App>,
+    Project(project): Project,
+    principal: Principal,
+    Path(id): Path<String>,
+) -> Page {
     let row = job_get::find(&app, project, parse(&id)?).await?;
     let seals = app.store.seals(row.seq).await?;
     let now = now(&app, row.clone()).await?;
+    let settable = principal.scope >= Scope::Operate && !row.state.is_terminal();
+    let limits = settable.then(|| super::render(&LimitsForm::of(&row))).transpose()?.map(|form| form.0);
     render(&JobPage {
         tab: "jobs",
         submitted: row.created_at.format("%F %T").to_string(),
         submitted_by: row.submitted_by.clone(),
         now: super::render(&now)?.0,
+        limits,
         name: row.spec.name.clone(),
         spec: serde_json::to_string_pretty(&row.spec).map_err(|e| internal("writing a specification", &e))?,
         seals,

@@ -3,6 +3,7 @@
 use super::filters::{self, address};
 use super::progress::Progress;
 use super::{Page, render};
+use crate::access::Principal;
 use crate::app::App;
 use crate::http::extract::{Project, Query, cursor, parse};
 use crate::http::problem::ApiError;
@@ -81,7 +82,12 @@ pub async fn newest(app: &App, project: ProjectId, replacing: bool) -> Result<Ro
 }
 
 /// The page.
-pub async fn page(State(app): State<App>, Project(project): Project, Query(choices): Query<Choices>) -> Page {
+pub async fn page(
+    State(app): State<App>,
+    Project(project): Project,
+    principal: Principal,
+    Query(choices): Query<Choices>,
+) -> Page {
     let given = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
     let (state, q) = (given(choices.state), given(choices.q));
     let filter = JobFilter { state: state.as_deref().map(parse::<JobState>).transpose()?, text: q.as_deref() };
@@ -104,7 +110,7 @@ pub async fn page(State(app): State<App>, Project(project): Project, Query(choic
         q: q.unwrap_or_default(),
         states: JobState::ALL,
         project: all.iter().find(|p| p.id == project).map(|p| p.name.clone()).unwrap_or_default(),
-        projects: all.into_iter().map(|p| p.name).collect(),
+        projects: all.into_iter().map(|p| p.name).filter(|name| principal.reach.includes(name)).collect(),
         live_workers: workers.iter().filter(|w| w.state == WorkerState::Live).count(),
         next,
     })

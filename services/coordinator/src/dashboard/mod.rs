@@ -15,9 +15,9 @@ pub mod fragments;
 mod gallery;
 mod job;
 mod jobs;
+mod limits;
 mod login;
 mod new_job;
-pub mod order;
 mod packs;
 mod preview;
 mod progress;
@@ -25,6 +25,7 @@ mod refused;
 mod result;
 mod review;
 mod task;
+mod throughput;
 pub mod thumbs;
 mod ui;
 mod workers;
@@ -41,6 +42,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use domain::job_state::JobEvent;
 use refused::Refused;
+use task::Doing;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -51,6 +53,9 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// Every page, and what pages ask for.
 pub fn routes(app: &App) -> Router<App> {
     let control = |event| post(move |state, project, actor, path| actions::control(event, state, project, actor, path));
+    let task = |doing| {
+        post(move |state, project, principal, actor, path| task::control(doing, state, project, principal, actor, path))
+    };
     let redrive = |dry_run| {
         post(move |state, project, actor, path, form| actions::redrive(dry_run, state, project, actor, path, form))
     };
@@ -80,6 +85,10 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/ui/jobs/{id}/cancel", control(JobEvent::Cancel))
         .route("/ui/jobs/{id}/redrive/dry-run", redrive(true))
         .route("/ui/jobs/{id}/redrive", redrive(false))
+        .route("/ui/jobs/{id}/limits", post(limits::handle))
+        .route("/ui/tasks/{task}/pause", task(Doing::Pause))
+        .route("/ui/tasks/{task}/resume", task(Doing::Resume))
+        .route("/ui/tasks/{task}/cancel", task(Doing::Cancel))
         .route("/ui/results/{task}/review", post(review::handle))
         .route("/ui/results/{task}/credential", get(result::credential))
         .route("/ui/workers/{boot}/drain", post(drain::handle))

@@ -60,6 +60,13 @@ pub fn noticed(template: &impl Template, title: &str, text: &str) -> Fragment {
     Ok(Html(format!("{body}<div id=\"notices\" hx-swap-oob=\"innerHTML\">{notice}</div>")))
 }
 
+/// A fragment and, beside what was asked for, the part of a job's page that moves: what changed shows at once, also where it has changed
+/// again by the stream's next look.
+pub fn moved(fragment: Html<String>, now: &impl Template) -> Fragment {
+    let (Html(body), Html(now)) = (fragment, self::fragment(now)?);
+    Ok(Html(format!("{body}<div id=\"live\" hx-swap-oob=\"innerMorph\">{now}</div>")))
+}
+
 /// The fields of a form.
 pub struct Form<T>(pub T);
 

@@ -2,6 +2,7 @@
 
 use super::filters::{self, size};
 use super::{Page, render};
+use crate::access::{Principal, Reach};
 use crate::app::App;
 use crate::http::problem::ApiError;
 use crate::http::workers;
@@ -27,6 +28,8 @@ struct Held {
 
 struct Row {
     held: Vec<Held>,
+    /// Tasks of projects that are not for who looks.
+    others: i64,
     memory: Option<String>,
     /// Images per minute since it started.
     rate: Option<String>,
@@ -89,6 +92,7 @@ fn row(worker: Worker, named: &BTreeMap<TaskId, Named>) -> Row {
     });
     Row {
         held: held.collect(),
+        others: worker.running - worker.tasks.len() as i64,
         memory: worker.memory_bytes.map(size),
         rate: (lived > 0.0).then(|| format!("{:.1}", worker.images as f64 * 60.0 / lived)),
         busy: (lived > 0.0).then(|| format!("{:.0} %", (worker.busy_ms as f64 / 10.0 / lived).min(100.0))),
@@ -97,14 +101,14 @@ fn row(worker: Worker, named: &BTreeMap<TaskId, Named>) -> Row {
 }
 
 /// The workers as they are now.
-pub async fn now(app: &App) -> Result<Now, ApiError> {
-    let workers = workers::list(app).await?;
+pub async fn now(app: &App, reach: &Reach) -> Result<Now, ApiError> {
+    let workers = workers::list(app, reach).await?;
     let ids: Vec<TaskId> = workers.iter().flat_map(|w| w.tasks.iter().take(NAMED)).map(|held| held.task).collect();
     let named = if ids.is_empty() { BTreeMap::new() } else { named(app, &ids).await? };
     Ok(Now { rows: workers.into_iter().map(|worker| row(worker, &named)).collect() })
 }
 
 /// The page.
-pub async fn page(State(app): State<App>) -> Page {
-    render(&WorkersPage { tab: "workers", now: render(&now(&app).await?)?.0 })
+pub async fn page(State(app): State<App>, principal: Principal) -> Page {
+    render(&WorkersPage { tab: "workers", now: render(&now(&app, &principal.reach).await?)?.0 })
 }

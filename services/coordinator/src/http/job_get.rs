@@ -20,13 +20,30 @@ pub async fn find(app: &App, project: ProjectId, id: JobId) -> Result<JobRow, Ap
 pub async fn detailed(app: &App, row: JobRow) -> Result<Job, ApiError> {
     let counts = app.store.counts(row.seq).await?;
     let progress = app.store.progress(&row, &counts, &surroundings(app)).await?;
-    Ok(Job { progress: Some(told(progress)), ..view_of(app, row, counts).await? })
+    let (reasons, verdicts) = (app.store.reasons(row.seq).await?, app.store.verdicts(row.seq).await?);
+    Ok(Job { progress: Some(told(progress)), ..view_of(row, counts, reasons, verdicts) })
 }
 
 /// A job with its counts.
 pub async fn view(app: &App, row: JobRow) -> Result<Job, ApiError> {
     let counts = app.store.counts(row.seq).await?;
-    view_of(app, row, counts).await
+    let (reasons, verdicts) = (app.store.reasons(row.seq).await?, app.store.verdicts(row.seq).await?);
+    Ok(view_of(row, counts, reasons, verdicts))
+}
+
+/// Jobs with their counts: a reading of each kind for all of them.
+pub async fn views(app: &App, rows: Vec<JobRow>) -> Result<Vec<Job>, ApiError> {
+    let jobs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+    let mut counts = app.store.counts_of(&jobs).await?;
+    let mut reasons = app.store.reasons_of(&jobs).await?;
+    let mut verdicts = app.store.verdicts_of(&jobs).await?;
+    let view = |row: JobRow| {
+        let seq = row.seq;
+        let counts = counts.remove(&seq).unwrap_or_default();
+        let (reasons, verdicts) = (reasons.remove(&seq).unwrap_or_default(), verdicts.remove(&seq).unwrap_or_default());
+        view_of(row, counts, reasons, verdicts)
+    };
+    Ok(rows.into_iter().map(view).collect())
 }
 
 fn surroundings(app: &App) -> Surroundings {
@@ -61,13 +78,17 @@ fn told(row: ProgressRow) -> Progress {
     }
 }
 
-async fn view_of(app: &App, row: JobRow, counts: Vec<store::Count>) -> Result<Job, ApiError> {
+fn view_of(
+    row: JobRow,
+    counts: Vec<store::Count>,
+    by_stage: Vec<store::ReasonCount>,
+    verdicts: BTreeMap<i16, EditVerdicts>,
+) -> Job {
     let mut reasons = BTreeMap::new();
-    for count in app.store.reasons(row.seq).await? {
+    for count in by_stage {
         *reasons.entry(count.reason).or_insert(0) += count.n;
     }
-    let verdicts = app.store.verdicts(row.seq).await?;
-    Ok(Job {
+    Job {
         id: row.id,
         seq: row.seq,
         edits: yields(&row.spec, verdicts),
@@ -86,7 +107,7 @@ async fn view_of(app: &App, row: JobRow, counts: Vec<store::Count>) -> Result<Jo
         progress: None,
         created_at: row.created_at,
         finished_at: row.finished_at,
-    })
+    }
 }
 
 /// What came of each edit. Every image that was made has one verdict or none, so their sum is the number of images.

@@ -1,7 +1,7 @@
 //! `GET /v1/jobs`: newest first.
 
 use super::extract::{KnownQuery, Project, cursor, limit, parse};
-use super::job_get::view;
+use super::job_get::views;
 use super::problem::ApiError;
 use crate::app::App;
 use axum::Json;
@@ -38,11 +38,7 @@ pub async fn list(app: &App, project: ProjectId, filter: &Filter) -> Result<Page
         .jobs(project, JobFilter { state, text: filter.q.as_deref() }, cursor(filter.after.as_deref())?, limit)
         .await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|job| job.seq.to_string());
-    let mut items = Vec::with_capacity(rows.len());
-    for row in rows {
-        items.push(view(app, row).await?);
-    }
-    Ok(Page { items, next })
+    Ok(Page { items: views(app, rows).await?, next })
 }
 
 /// The list.

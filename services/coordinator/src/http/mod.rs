@@ -38,7 +38,7 @@ pub mod serve;
 pub mod sources;
 mod store_errors;
 pub mod tasks;
-mod tasks_control;
+pub mod tasks_control;
 mod uploads;
 mod whoami;
 pub mod worker_drain;

@@ -92,15 +92,20 @@ pub fn edit_no(job: &JobRow, slug: &str) -> Result<i16, ApiError> {
     })
 }
 
-/// One page, by task number.
-pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<EditResult>, ApiError> {
-    let limit = limit(filter.limit)?;
-    let asked = ResultFilter {
+/// What the filter says of the job's results, in the store's words.
+pub fn asked(job: &JobRow, filter: &Filter) -> Result<ResultFilter, ApiError> {
+    Ok(ResultFilter {
         edit_no: filter.edit.as_deref().map(|slug| edit_no(job, slug)).transpose()?,
         verdict: filter.verdict.as_deref().map(verdict).transpose()?,
         reason: filter.reason.as_deref().map(parse).transpose()?,
         decision: filter.review.as_deref().map(parse).transpose()?,
-    };
+    })
+}
+
+/// One page, by task number.
+pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<EditResult>, ApiError> {
+    let limit = limit(filter.limit)?;
+    let asked = asked(job, filter)?;
     let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
     let rows = app.store.results(job.seq, asked, after, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.task.no.to_string());

@@ -5,6 +5,7 @@ use super::audit;
 use super::extract::{Actor, parse};
 use super::problem::{ApiError, internal};
 use super::workers;
+use crate::access::Reach;
 use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -17,7 +18,8 @@ use wire::http::v1::{Problem, Worker};
 
 /// Asks the worker to drain; the worker as it was. It is seen as `draining` with its next sign of life.
 pub async fn ask(app: &App, actor: &Actor, boot: BootId) -> Result<Worker, ApiError> {
-    let worker = workers::list(app).await?.into_iter().find(|worker| worker.boot == boot);
+    // who drains a worker has a key for all projects
+    let worker = workers::list(app, &Reach::All).await?.into_iter().find(|worker| worker.boot == boot);
     let worker = worker.ok_or_else(|| ApiError::NotFound(format!("there is no worker {boot}")))?;
     if !matches!(worker.state.as_str(), "live" | "draining") {
         return Err(ApiError::NotNow(format!("the worker {} is {} already", worker.name, worker.state)));

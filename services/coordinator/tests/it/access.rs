@@ -9,12 +9,13 @@ use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode, header};
 use coordinator::access::{authenticate, issue};
 use coordinator::http::permissions::{Needs, RULES, Rule, Surface};
-use domain::{ApiKeyId, ApiKeyToken, Digest, Scope};
+use domain::{ApiKeyId, ApiKeyToken, BootId, Digest, Scope, TaskId};
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use store::NewApiKey;
+use store::{HeartbeatRow, NewApiKey, RunningTask};
 use tower::ServiceExt as _;
-use wire::http::v1::{EditResult, Page};
+use wire::http::v1::{self, EditResult, Page};
 
 /// Somebody on another machine.
 fn far() -> ConnectInfo<SocketAddr> {
@@ -279,6 +280,70 @@ async fn things_of_another_project_are_not_there() -> Result<()> {
     assert_eq!((status, code.as_str()), (403, "own_bucket"));
     assert_eq!(told(&bench, asked(&Method::GET, &format!("/v1/packs/{PACK}"), Some(&theirs), "")?).await?.0, 200);
     serving.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_workers_do_for_other_projects_the_amount_is_told_and_nothing_else() -> Result<()> {
+    let bench = Bench::new().await?;
+    bench.dataset("faces", 2).await?;
+    bench.dataset("train", 2).await?;
+    bench.pack().await?;
+    bench.post("/v1/projects/unannounced", &json!({}), &[]).await?;
+    let id = submit(&bench, &job("a quiet plan")).await?;
+    let of_job: v1::Job = bench.read(&format!("/v1/jobs/{id}")).await?;
+    let row = bench.app.store.job_by_seq(of_job.seq).await?.unwrap_or_else(|| panic!("the job is there"));
+    while coordinator::enqueue::write_slice(&bench.app.store, 100, &row).await? > 0 {}
+    let held = |no| RunningTask { task: TaskId { job: of_job.seq, no }, epoch: 1, done: 0.5 };
+    let said = HeartbeatRow {
+        boot: BootId::from_uuid(uuid::Uuid::now_v7()),
+        name: "host/1".to_owned(),
+        class: "cpu".to_owned(),
+        device: "cpu".to_owned(),
+        version: "0".to_owned(),
+        draining: false,
+        running: vec![held(0), held(1)],
+        images: 3,
+        busy_ms: 10,
+        waits_for: None,
+        control_queue: None,
+        memory_bytes: None,
+    };
+    bench.app.store.heartbeat(&said).await?;
+    let (mine, theirs) = (bench.key(Scope::Read, Some("default")).await?, bench.key(Scope::Read, Some("other")).await?);
+    let read = async |path: &str, token: &str| -> Result<String> {
+        let (status, _, body) = bench.send(asked(&Method::GET, path, Some(token), "")?).await?;
+        anyhow::ensure!(status == StatusCode::OK, "{path}: {status}");
+        Ok(String::from_utf8(body.to_vec())?)
+    };
+    let workers =
+        async |token: &str| anyhow::Ok(serde_json::from_str::<Page<v1::Worker>>(&read("/v1/workers", token).await?)?);
+    for (token, known) in [(&mine, 2), (&theirs, 0)] {
+        let worker = workers(token).await?.items.remove(0);
+        assert_eq!((worker.running, worker.tasks.len()), (2, known));
+    }
+    // the page and its stream; each has one of its own, also when both are watched at once
+    let streamed = async |token: &str| -> Result<String> {
+        let answer = bench.answer(asked(&Method::GET, "/ui/events?list=workers", Some(token), "")?).await?;
+        let mut stream = answer.into_body().into_data_stream();
+        let first = tokio::time::timeout(std::time::Duration::from_secs(10), stream.next()).await?;
+        Ok(String::from_utf8(first.unwrap_or_else(|| panic!("the stream goes on"))?.to_vec())?)
+    };
+    let (own, other) = tokio::try_join!(streamed(&mine), streamed(&theirs))?;
+    for (own, other) in [(read("/workers", &mine).await?, read("/workers", &theirs).await?), (own, other)] {
+        assert!(own.contains("a quiet plan") && !own.contains("of other projects"), "{own}");
+        assert!(other.contains("2 tasks of other projects") && other.contains("host/1"), "{other}");
+        assert!(!other.contains("a quiet plan") && !other.contains(&id) && !other.contains("invert"), "{other}");
+    }
+    // what is there besides is not told either
+    for path in ["/", "/jobs/new", "/audit", "/v1/projects", "/v1/audit", "/v1/jobs", "/v1/datasets"] {
+        let text = read(path, &theirs).await?;
+        assert!(
+            !text.contains("unannounced") && !text.contains("a quiet plan") && !text.contains(&id),
+            "{path}: {text}"
+        );
+    }
+    assert!(read("/", &bench.key(Scope::Read, None).await?).await?.contains("unannounced"));
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

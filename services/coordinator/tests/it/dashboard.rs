@@ -5,13 +5,14 @@ use crate::support::{Bench, job};
 use anyhow::{Context as _, Result};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use domain::Digest;
+use domain::{BootId, Digest, Reason, RetryPolicy, Scope, Stage};
 use futures_util::StreamExt as _;
 use image::RgbImage;
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::time::Duration;
-use wire::http::v1::{Job, Page};
+use store::{ClaimRequest, ClaimedTasks, OutboxMessage, OutcomeRow};
+use wire::http::v1::{Job, Page, Task};
 
 async fn page(bench: &Bench, path: &str) -> Result<String> {
     let answer = bench.router_get(path).await?;
@@ -38,6 +39,21 @@ async fn form(bench: &Bench, path: &str, fields: &str) -> Result<(StatusCode, ax
     Ok((status, headers, String::from_utf8(body.to_vec())?))
 }
 
+/// A page as somebody sees it who has logged in with this key.
+async fn page_of(bench: &Bench, path: &str, key: &str) -> Result<String> {
+    let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {key}"));
+    let (status, _, body) = bench.send(request.body(Body::empty())?).await?;
+    assert_eq!(status, StatusCode::OK, "{path}");
+    Ok(String::from_utf8(body.to_vec())?)
+}
+
+/// Writes the job's tasks.
+async fn written(bench: &Bench, job: &Job) -> Result<()> {
+    let row = bench.app.store.job_by_seq(job.seq).await?.context("it is there")?;
+    while coordinator::enqueue::write_slice(&bench.app.store, 100, &row).await? > 0 {}
+    Ok(())
+}
+
 async fn with_job() -> Result<(Bench, Job)> {
     let bench = Bench::new().await?;
     bench.dataset("faces", 3).await?;
@@ -56,7 +72,15 @@ async fn every_page_is_rendered_with_nothing_that_the_policy_refuses() -> Result
         page(&bench, path).await?;
     }
     let id = job.id;
-    for path in ["", "/gallery", "/gallery?view=sources", "/gallery?sort=-preservation", "/gallery?review=flagged"] {
+    for path in [
+        "",
+        "/gallery",
+        "/gallery?view=sources",
+        "/gallery?sort=-preservation",
+        "/gallery?review=flagged",
+        "/gallery?sort=identity&review=flagged&verdict=rejected&edit=blue",
+        "/gallery?sort=-strength&reason=target-missed&after=7",
+    ] {
         let text = page(&bench, &format!("/jobs/{id}{path}")).await?;
         assert!(text.contains("&#60;b&#62;bold") && !text.contains("<b>bold"), "{path} escapes texts of users");
     }
@@ -65,6 +89,7 @@ async fn every_page_is_rendered_with_nothing_that_the_policy_refuses() -> Result
     for (path, status) in [
         ("/jobs/job_00000000000000000000000000000000", 404),
         ("/jobs/x", 400),
+        (format!("/jobs/{id}/gallery?sort=loss").as_str(), 400),
         ("/datasets/none", 404),
         ("/results/1-99", 404),
         ("/?project=unheard-of", 404),
@@ -126,14 +151,7 @@ async fn pages_act_as_the_interface_does_and_are_audited() -> Result<()> {
     let (bench, job) = with_job().await?;
     let ui = |what: &str| format!("/ui/jobs/{}/{what}", job.id);
     // its tasks are written first
-    while coordinator::enqueue::write_slice(
-        &bench.app.store,
-        100,
-        &bench.app.store.job_by_seq(job.seq).await?.context("it is there")?,
-    )
-    .await?
-        > 0
-    {}
+    written(&bench, &job).await?;
     // a request that is not this page's changes nothing
     for token in [None, Some("another")] {
         let request = Request::post(ui("pause")).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -177,6 +195,115 @@ async fn pages_act_as_the_interface_does_and_are_audited() -> Result<()> {
     let actions = log.items.iter().map(|entry| entry.action.as_str());
     let actions: Vec<&str> = actions.filter(|action| action.starts_with("job.") && *action != "job.submit").collect();
     assert_eq!(actions, ["job.cancel", "job.resume", "job.pause"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_set_by_a_form_that_operators_see() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    let (path, ui) = (format!("/jobs/{}", job.id), format!("/ui/jobs/{}/limits", job.id));
+    let of = async || bench.read::<Job>(&format!("/v1/jobs/{}", job.id)).await;
+    let asked = "max_concurrent=2&budget_gpu_seconds=&tasks_per_minute=30.5&deadline=2090-01-01T10:00&priority=3";
+    let (status, _, text) = form(&bench, &ui, asked).await?;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    // the form as it is now, a word on it, and the part of the page that moves
+    for part in ["value=\"2\"", "value=\"2090-01-01T10:00\"", "Limits set", "id=\"live\" hx-swap-oob"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let limits = of().await?.limits;
+    assert_eq!(
+        (limits.max_concurrent, limits.budget_gpu_seconds, limits.tasks_per_minute),
+        (Some(2), None, Some(30.5))
+    );
+    assert_eq!(limits.deadline.map(|at| at.to_rfc3339()).as_deref(), Some("2090-01-01T10:00:00+00:00"));
+    let (_, _, text) = form(&bench, &ui, asked).await?;
+    assert!(text.contains("Nothing to change"), "{text}");
+    let (status, headers, text) = form(&bench, &ui, &asked.replace("=2&", "=two&")).await?;
+    assert!(status.is_client_error() && headers["hx-retarget"] == "#notices" && text.contains("two"), "{text}");
+    let (status, _, _) =
+        form(&bench, &ui, "max_concurrent=&budget_gpu_seconds=&tasks_per_minute=&deadline=&priority=").await?;
+    assert!(status.is_success() && of().await?.limits.is_none(), "an empty field is no limit");
+    let log: Page<wire::http::v1::AuditEntry> = bench.read("/v1/audit").await?;
+    let changes = log.items.iter().filter(|entry| entry.action == "job.limits").count();
+    assert_eq!(changes, 2, "what changed nothing is not in the log");
+
+    let (reader, operator) = (bench.key(Scope::Read, None).await?, bench.key(Scope::Operate, None).await?);
+    assert!(page_of(&bench, &path, &operator).await?.contains("id=\"limits\""));
+    assert!(!page_of(&bench, &path, &reader).await?.contains("id=\"limits\""));
+    bench.post(&format!("/v1{path}/cancel"), &json!({}), &[]).await?;
+    assert!(!page(&bench, &path).await?.contains("id=\"limits\""), "a job that has ended has no use for limits");
+    let (status, _, text) = form(&bench, &ui, asked).await?;
+    assert!(status == StatusCode::CONFLICT && text.contains("alert"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_paused_resumed_and_cancelled_alone() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    written(&bench, &job).await?;
+    let tasks: Page<Task> = bench.read(&format!("/v1/jobs/{}/tasks?state=ready", job.id)).await?;
+    let of = |stage| tasks.items.iter().find(|task| task.stage == stage).map(|task| task.id).context("one is ready");
+    let (id, training) = (of(Stage::Invert)?, of(Stage::Train)?);
+    let reader = bench.key(Scope::Read, None).await?;
+    assert!(page(&bench, &format!("/tasks/{id}")).await?.contains(&format!("/ui/tasks/{id}/pause")));
+    assert!(!page_of(&bench, &format!("/tasks/{id}"), &reader).await?.contains("/ui/tasks/"));
+    for (doing, words, state) in [
+        ("resume", "Nothing to resume", "ready"),
+        ("pause", "Paused.", "paused"),
+        ("pause", "Nothing to pause", "paused"),
+        ("resume", "Resumed.", "ready"),
+        ("cancel", "Cancelled.", "cancelled"),
+        ("cancel", "Nothing to cancel", "cancelled"),
+    ] {
+        let (status, _, text) = form(&bench, &format!("/ui/tasks/{id}/{doing}"), "").await?;
+        let shown = format!("state {state}");
+        assert!(status.is_success() && text.contains(words) && text.contains(&shown), "{doing}: {text}");
+        assert_eq!(text.contains(&format!("/ui/tasks/{id}/cancel")), state != "cancelled", "{doing}: {text}");
+    }
+    // what edits wait for is cancelled with them, which is not done here
+    assert!(!page(&bench, &format!("/tasks/{training}")).await?.contains("/cancel"));
+    let (status, _, text) = form(&bench, &format!("/ui/tasks/{training}/cancel"), "").await?;
+    assert!(status.is_client_error() && text.contains("trains a mapper"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_tasks_are_tried_again_and_the_page_shows_it_at_once() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    written(&bench, &job).await?;
+    let store = &bench.app.store;
+    let request = ClaimRequest {
+        job_seq: job.seq,
+        stage: Stage::Invert,
+        edit_no: None,
+        limit: 2,
+        class: "cpu".to_owned(),
+        estimate_ms: 1.0,
+        limited: false,
+    };
+    let message =
+        |_: &store::ClaimedBatch| OutboxMessage { routing_key: String::new(), payload: json!({}), traceparent: None };
+    let batch = store.claim_batch(&request, message).await?.context("there are inversions")?;
+    let ClaimedTasks::Invert(tasks) = &batch.tasks else { anyhow::bail!("inversions, not {batch:?}") };
+    let boot = BootId::from_uuid(uuid::Uuid::now_v7());
+    let fences: Vec<_> = tasks.iter().map(|task| task.fence).collect();
+    store.started(boot, &fences).await?;
+    let failed = |fence: &store::Fence| OutcomeRow::Failed {
+        fence: *fence,
+        reason: Reason::Truncated,
+        detail: "half of it is missing".to_owned(),
+        gpu_ms: 1.0,
+    };
+    store.apply_outcomes(boot, &fences.iter().map(failed).collect::<Vec<_>>(), &RetryPolicy::default()).await?;
+    let dead = |text: &str| text.contains("half of it is missing");
+    assert!(dead(&page(&bench, &format!("/jobs/{}", job.id)).await?));
+    let ui = |what: &str| format!("/ui/jobs/{}/redrive{what}", job.id);
+    let (_, _, text) = form(&bench, &ui("/dry-run"), "reason=truncated").await?;
+    assert!(text.contains("10 dead tasks would be") && !text.contains("hx-swap-oob"), "{text}");
+    let (_, _, text) = form(&bench, &ui(""), "reason=truncated").await?;
+    assert!(text.contains("10 tasks will be tried again"), "{text}");
+    let (_, live) = text.split_once("<div id=\"live\" hx-swap-oob=\"innerMorph\">").context(text.clone())?;
+    assert!(live.contains("<b>0</b><span>dead</span>") && !dead(live), "{live}");
     Ok(())
 }
 

@@ -147,6 +147,15 @@ async fn two_hundred_tasks_end_once_each_whatever_workers_say_twice_or_late() ->
     assert_eq!((done.state, done.memoised, done.total()), (JobState::Succeeded, 7, 14));
     let ordinals: BTreeSet<i64> = all_results(&bench, &third, "").await?.iter().map(|r| r.ordinal).collect();
     assert_eq!(ordinals, BTreeSet::from([0, 2, 4, 6, 8, 10, 12]));
+
+    // the list tells of each job what the job tells of itself, but for its progress
+    let listed: Page<Job> = bench.read("/v1/jobs").await?;
+    assert_eq!(listed.items.iter().map(|job| job.id.to_string()).collect::<Vec<_>>(), [third, again, id]);
+    for one in listed.items {
+        let alone: Job = bench.read(&format!("/v1/jobs/{}", one.id)).await?;
+        assert!(!one.counts.is_empty() && one.edits.iter().any(|edit| edit.accepted > 0), "{one:?}");
+        assert_eq!(one, Job { progress: None, ..alone });
+    }
     other.end().await?;
     serving.end().await
 }

@@ -227,7 +227,6 @@ async fn app_on(config: Config, holder: &str) -> Result<App> {
         listening: Default::default(),
         live: Default::default(),
         thumbs: Default::default(),
-        orders: Default::default(),
         store,
         artifacts: app::bucket(&config.bucket),
         uploads: Arc::new(app::presigner(&config.bucket)),

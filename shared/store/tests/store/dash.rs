@@ -152,6 +152,33 @@ async fn views_say_what_the_tables_have_before_and_after_folding() {
 }
 
 #[tokio::test]
+async fn images_are_told_minute_by_minute() {
+    let world = World::new().await;
+    let job = world.submit(world.project, "minutes", &[Method::ClipNce(Default::default())]).await;
+    let told = async |over, minutes: u64| {
+        let found = world.store.throughput(job, over, Duration::from_secs(60 * minutes)).await.unwrap();
+        found.iter().map(|m| (m.inverted, m.edited)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(false, 360).await, []);
+    // not within the last seconds of a minute, which would be over before it is asked about
+    let late = "SELECT extract(second FROM now())::bigint";
+    while world.number(late).await > 50 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world
+        .sql(format!(
+            "INSERT INTO job_minutes (minute, job_seq, stage, succeeded)
+             SELECT date_trunc('minute', now()) - make_interval(mins => ago), {job}, stage::task_stage, n
+             FROM (VALUES (5, 'invert', 7), (5, 'edit', 1), (3, 'edit', 4), (2, 'train', 1), (0, 'edit', 9)) AS v(ago, stage, n)"
+        ))
+        .await;
+    // minutes without images count, the one that is not over does not
+    assert_eq!(told(false, 360).await, [(7, 1), (0, 0), (0, 4), (0, 0), (0, 0)]);
+    assert_eq!(told(true, 360).await, [(7, 1), (0, 0), (0, 4), (0, 0), (0, 0), (0, 9)]);
+    assert_eq!(told(false, 3).await, [(0, 4), (0, 0), (0, 0)]);
+}
+
+#[tokio::test]
 async fn quantiles_are_right_to_an_eighth() {
     let world = World::new().await;
     // 1 to 1,000 ms, each once

@@ -16,6 +16,7 @@ mod limits;
 mod pausing;
 mod retention;
 mod rollups;
+mod scores;
 mod sharing;
 mod sweeping;
 mod throughput;

@@ -17,8 +17,8 @@ use sqlx::{AssertSqlSafe, PgPool};
 use std::collections::BTreeMap;
 use store::{
     Applied, ClaimRequest, ClaimedBatch, ClaimedTasks, EditedRow, Fence, HeartbeatRow, NewEdit, NewJob, NewTask,
-    OutboxMessage, OutcomeRow, PackFacts, PackRow, RunningTask, SliceOutcome, SourceRow, Store, StoreConfig, Submitted,
-    Training,
+    OutboxMessage, OutcomeRow, PackFacts, PackRow, RunningTask, Score, SliceOutcome, SourceRow, Store, StoreConfig,
+    Submitted, Training,
 };
 use testkit::TestDatabase;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ pub struct World {
     pub project: ProjectId,
     pub policy: RetryPolicy,
     // last, so that the database outlives the connections to it
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 pub fn boot() -> BootId {
@@ -83,7 +83,7 @@ impl World {
         let store = Store::connect(&StoreConfig { url: database.url().to_owned(), max_connections: 10 }).await.unwrap();
         let pool = database.pool().await.unwrap();
         let project = store.ensure_project("lab").await.unwrap();
-        let world = Self { store, pool, project, policy: RetryPolicy::default(), _database: database };
+        let world = Self { store, pool, project, policy: RetryPolicy::default(), database };
         world.dataset(project, 8).await;
         let pack = PackRow {
             name: "faces".to_owned(),
@@ -94,6 +94,12 @@ impl World {
         };
         world.store.add_pack(&pack).await.unwrap();
         world
+    }
+
+    /// Other connections to the same database, which have what was set for it since.
+    pub async fn again(&self) -> Store {
+        let config = StoreConfig { url: self.database.url().to_owned(), max_connections: 2 };
+        Store::connect(&config).await.unwrap()
     }
 
     pub async fn dataset(&self, project: ProjectId, n: i64) {
@@ -318,6 +324,13 @@ pub fn edited(fence: Fence, key: StageKey) -> OutcomeRow {
     }))
 }
 
+/// As many scores as a full pack gives, always the same for a key.
+fn scores_of(key: StageKey) -> BTreeMap<String, f64> {
+    let digits =
+        key.0.as_bytes().chunks(4).map(|four| four.iter().fold(0.0, |sum, byte| (sum + f64::from(*byte)) / 256.0));
+    Score::ALL.iter().map(|score| score.name().to_owned()).zip(digits).collect()
+}
+
 /// Some of every kind, always the same for a key.
 fn verdict_of(key: StageKey) -> (Option<Verdict>, Vec<RejectReason>) {
     match key.0.as_bytes()[0] % 4 {
@@ -395,7 +408,7 @@ fn record(fence: Fence, key: StageKey) -> Record {
             reconstruction: digest,
             loss: vec![],
             steps: 1,
-            metrics: BTreeMap::from([("clip_gain".to_owned(), 0.25)]),
+            metrics: scores_of(key),
             judged: BTreeMap::new(),
             verdict,
             rejected_for,
