@@ -93,8 +93,8 @@ async fn run() -> anyhow::Result<()> {
     let done = match verb {
         Verb::Serve => serve(Config::resolve(&settings)?, metrics).await,
         Verb::Openapi => {
-            print!("{}", coordinator::http::openapi::text()?);
-            Ok(())
+            use std::io::Write as _;
+            std::io::stdout().write_all(coordinator::http::openapi::text()?.as_bytes()).map_err(Into::into)
         }
         Verb::Migrate => migrate(settings.database()?).await,
         Verb::Rebuild => rebuild(&settings).await,

@@ -117,9 +117,10 @@ class Job:
 
     def failures(self) -> Iterator[models.Task]:
         """The tasks that were given up, each with its `reason` and `detail`, page by page."""
+        dead = models.ListTasksState.DEAD
         return self._http.rows(
             models.PageTask,
-            lambda client, after: list_tasks.sync_detailed(self.id, client=client, state="dead", after=after, limit=PAGE),
+            lambda client, after: list_tasks.sync_detailed(self.id, client=client, state=dead, after=after, limit=PAGE),
         )
 
     def results(self, edit: str | None = None, verdict: str | None = None, reason: str | None = None, review: str | None = None) -> Results:
@@ -128,7 +129,13 @@ class Job:
         All results, or those of an `edit` (its name), of a `verdict` (`accepted`, `rejected`, `unjudged`), rejected for a `reason`, or
         with a `review` (`approved`, `flagged`, `rejected`).
         """
-        return Results(self._http, self.info, {"edit": edit, "verdict": verdict, "reason": reason, "review": review})
+        filters = {
+            "edit": edit or UNSET,
+            "verdict": models.ListPairsVerdict(verdict) if verdict else UNSET,
+            "reason": models.RejectReason(reason) if reason else UNSET,
+            "review": models.Decision(review) if review else UNSET,
+        }
+        return Results(self._http, self.info, filters)
 
     def verify(self, *, progress: bool = True) -> Reports:
         """Verifies every result: `Result.verify`. Needs `counterfactory[verify]`."""

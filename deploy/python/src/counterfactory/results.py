@@ -179,7 +179,7 @@ class Result:
 class Results:
     """Results of a job in the order of its tasks, asked for page by page while they are read. Every reading asks anew."""
 
-    def __init__(self, http: Http, job: models.Job, filters: Mapping[str, str | None]) -> None:
+    def __init__(self, http: Http, job: models.Job, filters: Mapping[str, object]) -> None:
         self._http = http
         self._job = job
         self._filters = {name: value for name, value in filters.items() if value is not None}

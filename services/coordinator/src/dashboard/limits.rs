@@ -1,5 +1,6 @@
 //! `POST /ui/jobs/{id}/limits`: what a job may take at most, and its priority, as a form. It stands apart from the part of the page that
-//! moves, so that nothing is changed under who is typing; only fields that are not as they were shown are set.
+//! moves, so that nothing is changed under who is typing; only fields that are not as they were shown are set, and none if somebody else
+//! has set some since.
 
 use super::job;
 use super::ui::{Form, Fragment, moved, noticed};
@@ -25,6 +26,8 @@ const MOMENT: &str = "%Y-%m-%dT%H:%M";
 #[template(path = "limits.html")]
 pub struct LimitsForm {
     id: JobId,
+    /// What is shown, as the interface for programs tags it.
+    seen: String,
     fields: Fields,
 }
 
@@ -41,6 +44,8 @@ pub struct Fields {
     deadline: String,
     #[serde(default)]
     priority: String,
+    #[serde(default)]
+    seen: String,
 }
 
 fn text<T: Display>(value: Option<T>) -> String {
@@ -57,8 +62,9 @@ impl LimitsForm {
             tasks_per_minute: text(limits.tasks_per_minute),
             deadline: text(limits.deadline.map(|at| at.format(MOMENT))),
             priority: job.priority.to_string(),
+            seen: String::new(),
         };
-        Self { id: job.id, fields }
+        Self { id: job.id, seen: job_limits::tag(job), fields }
     }
 
     /// What `sent` asks for beyond what was shown.
@@ -107,11 +113,13 @@ pub async fn handle(
 ) -> Fragment {
     let id: JobId = parse(&id)?;
     let shown = LimitsForm::of(&job_get::find(&app, project, id).await?);
+    let condition = IfMatch::of(&sent.seen);
+    condition.hold(&shown.seen)?;
     let set = shown.change(&sent)?;
     if set == SetLimits::default() {
         return noticed(&shown, "Nothing to change", "The limits are as the form has them.");
     }
-    job_limits::set(&app, project, &actor, id, &IfMatch::NONE, set).await?;
+    job_limits::set(&app, project, &actor, id, &condition, set).await?;
     let row = job_get::find(&app, project, id).await?;
     let form = noticed(
         &LimitsForm::of(&row),
@@ -127,13 +135,13 @@ mod tests {
 
     fn fields(texts: [&str; 5]) -> Fields {
         let [max_concurrent, budget_gpu_seconds, tasks_per_minute, deadline, priority] = texts.map(str::to_owned);
-        Fields { max_concurrent, budget_gpu_seconds, tasks_per_minute, deadline, priority }
+        Fields { max_concurrent, budget_gpu_seconds, tasks_per_minute, deadline, priority, seen: String::new() }
     }
 
     #[test]
     fn only_what_is_not_as_it_was_shown_is_set() {
         let id = JobId::from_uuid(uuid::Uuid::nil());
-        let form = LimitsForm { id, fields: fields(["2", "", "30", "2026-11-28T18:00", "0"]) };
+        let form = LimitsForm { id, seen: String::new(), fields: fields(["2", "", "30", "2026-11-28T18:00", "0"]) };
         let same = form.change(&fields([" 2 ", "", "30", "2026-11-28T18:00", "0"])).unwrap();
         assert_eq!(same, SetLimits::default());
         let set = form.change(&fields(["", "3600.5", "30", "", "-3"])).unwrap();

@@ -69,6 +69,11 @@ impl IfMatch {
     /// Whoever asks has not said what they saw.
     pub const NONE: Self = Self(None);
 
+    /// What a form was told that it shows; no condition where it was told nothing.
+    pub fn of(seen: &str) -> Self {
+        Self(Some(seen).filter(|seen| !seen.is_empty()).and_then(|seen| HeaderValue::from_str(seen).ok()))
+    }
+
     /// Whether there is a condition.
     pub const fn given(&self) -> bool {
         self.0.is_some()

@@ -16,7 +16,7 @@ use store::{JobRow, LimitsChange};
 use wire::http::v1::{Job, JobLimits, Problem, SetLimits};
 
 /// The tag of a job's limits.
-fn tag(row: &JobRow) -> String {
+pub fn tag(row: &JobRow) -> String {
     format!("\"limits-{}\"", row.limits_version)
 }
 

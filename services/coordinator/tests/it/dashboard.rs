@@ -223,6 +223,9 @@ async fn limits_are_set_by_a_form_that_operators_see() -> Result<()> {
     let (status, _, _) =
         form(&bench, &ui, "max_concurrent=&budget_gpu_seconds=&tasks_per_minute=&deadline=&priority=").await?;
     assert!(status.is_success() && of().await?.limits.is_none(), "an empty field is no limit");
+    // a form that was loaded before changes nothing
+    let (status, _, text) = form(&bench, &ui, &format!("{asked}&seen=%22limits-0%22")).await?;
+    assert!(status == StatusCode::PRECONDITION_FAILED && of().await?.limits.is_none(), "{text}");
     let log: Page<wire::http::v1::AuditEntry> = bench.read("/v1/audit").await?;
     let changes = log.items.iter().filter(|entry| entry.action == "job.limits").count();
     assert_eq!(changes, 2, "what changed nothing is not in the log");

@@ -22,7 +22,7 @@ pub struct Worker {
     pub state: String,
     /// Tasks it holds.
     pub running: i64,
-    /// Which they are.
+    /// Those of them that are of projects that the asker's key is for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<HeldTask>,
     /// Images finished.

@@ -33,7 +33,7 @@ class Worker:
         state (str): `live`, `draining`, `lost` or `gone`.
         version (str): Version.
         memory_bytes (int | None | Unset): Resident memory of the process in bytes, as it last said.
-        tasks (list[HeldTask] | Unset): Which they are.
+        tasks (list[HeldTask] | Unset): Those of them that are of projects that the asker's key is for.
         waits_for (None | str | Unset): What keeps it from taking more work, for example `storage`.
     """
 
