@@ -15,7 +15,6 @@ from PIL import Image
 from conftest import GREEN, PATIENCE, Recorder, as_png, pixels
 from counterfactory import (
     Client,
-    ConflictError,
     CounterfactoryError,
     Edit,
     InvalidRequestError,
@@ -135,7 +134,7 @@ def test_refusals_are_types_with_the_servers_sentence(client: Client, faces: lis
         client.job("job_7")
     key = f"python-test-{os.urandom(8).hex()}"
     client.submit(two, [GREEN], idempotency_key=key, progress=False).cancel()
-    with pytest.raises(ConflictError, match=key):
+    with pytest.raises(InvalidRequestError, match=key):
         client.submit(two, [{**GREEN, "name": "other"}], idempotency_key=key, progress=False)
 
 
