@@ -93,7 +93,7 @@ browser: install libtorch build up ## every page of the dashboard in Chromium, w
 
 # CFX_API_EXAMPLES and CFX_API_SEED choose; a fault is told with the request that shows it.
 api: install libtorch build up ## requests made up from the OpenAPI document, ten thousand and more, by schemathesis (PyPI, 100 MB)
-	@CFX_API_MUST=1 CFX_API_EXAMPLES=$(or $(CFX_API_EXAMPLES),40) OMP_NUM_THREADS=1 \
+	@CFX_API_MUST=1 CFX_API_PHASES=examples,coverage,fuzzing,stateful CFX_API_EXAMPLES=$(or $(CFX_API_EXAMPLES),150) OMP_NUM_THREADS=1 \
 		cargo test --workspace --test stories -- --exact fuzzed::no_request_that_can_be_made_up_is_answered_with_a_fault --nocapture
 
 python: install libtorch build up ## the Python package: types, tests and the example notebook on a live cluster (PyPI, 700 MB)

@@ -5,7 +5,7 @@ use super::{Principal, Unproven, local, session};
 use crate::access::session::{SessionSecret, Shown};
 use crate::app::App;
 use crate::dashboard;
-use crate::http::extract::{method_not_allowed, project_named};
+use crate::http::extract::{method_not_allowed, project_named, without_nul};
 use crate::http::permissions::{self, Declared, Needs, Rule, Surface};
 use crate::http::problem::ApiError;
 use axum::extract::{MatchedPath, Request, State};
@@ -108,6 +108,7 @@ async fn admit(app: &App, rule: &Rule, parts: &Parts) -> Result<Admitted, ApiErr
     app.gate.rates.request(&principal)?;
     permitted(rule, &principal)?;
     within(&principal, headers)?;
+    without_nul(parts.uri.to_string().as_bytes())?;
     let logged_in_as = matches!(proof, Proof::Session(_)).then(|| principal.name());
     Ok(Admitted { principal, shown: Shown { csrf, logged_in_as } })
 }

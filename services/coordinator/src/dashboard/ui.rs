@@ -5,7 +5,7 @@
 //! `<meta name="csrf-token">`; it calls what the `/v1` endpoint calls, and is audited as that is.
 
 use crate::app::App;
-use crate::http::extract::body;
+use crate::http::extract::{body, without_nul};
 use crate::http::problem::{ApiError, internal};
 use askama::Template;
 use axum::body::Body;
@@ -76,6 +76,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Denied> {
         let headers = request.headers().clone();
         let bytes = body(request, LONGEST_FORM, "shorten its texts").await?;
+        without_nul(&bytes)?;
         let mut request = Request::post("/").body(Body::from(bytes)).map_err(|e| internal("reading a form", &e))?;
         *request.headers_mut() = headers;
         let form = axum::extract::Form::from_request(request, app).await;

@@ -29,12 +29,39 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         }
         let advice = "send it in several requests";
         let bytes = body(request, app.config.limits.json_bytes, advice).await?;
+        if escapes_nul(&bytes) {
+            return Err(ApiError::InvalidJson(NO_NUL.to_owned()));
+        }
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let value =
             serde_path_to_error::deserialize(&mut json).map_err(|error| ApiError::InvalidJson(error.to_string()))?;
         json.end().map_err(|error| ApiError::InvalidJson(error.to_string()))?;
         Ok(Self(value))
     }
+}
+
+/// Why a text with U+0000 in it is refused, wherever it stands.
+const NO_NUL: &str = "a text has the character U+0000, which the database cannot keep; leave it out";
+
+/// Whether a text of this JSON has U+0000 in it. Unescaped it is no JSON anyway.
+fn escapes_nul(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        if rest[at..].starts_with(b"\\u0000") {
+            return true;
+        }
+        // past the backslash and what it escapes, which may be another one
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    false
+}
+
+/// Refuses an address, or a form, that spells U+0000.
+pub fn without_nul(encoded: &[u8]) -> Result<(), ApiError> {
+    if encoded.windows(3).any(|three| three == b"%00") {
+        return Err(ApiError::InvalidParameter(NO_NUL.to_owned()));
+    }
+    Ok(())
 }
 
 /// The whole body, refused as soon as it passes `limit` bytes.
@@ -305,4 +332,21 @@ pub fn removable(field: &str, value: Option<f64>) -> Result<Option<Option<f64>>,
 pub fn removable_count(field: &str, value: Option<u32>) -> Result<Option<Option<i32>>, ApiError> {
     // safe to narrow: at most a million
     Ok(removable(field, value.map(f64::from))?.map(|value| value.map(|n| n.min(1e6) as i32)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nul_is_seen_however_it_is_written_and_nothing_else_is_taken_for_it() {
+        for text in [r#""\u0000""#, r#"{"a":"b\\\u0000"}"#, r#"["\n\u0000"]"#] {
+            assert!(escapes_nul(text.as_bytes()), "{text}");
+            assert!(serde_json::from_str::<serde_json::Value>(text).is_ok());
+        }
+        for text in [r#""\\u0000""#, r#""\u0001""#, r#""u0000""#, "\\"] {
+            assert!(!escapes_nul(text.as_bytes()), "{text}");
+        }
+        assert!(without_nul(b"/v1/jobs?q=a%00b").is_err() && without_nul(b"/v1/jobs?q=a%200").is_ok());
+    }
 }

@@ -162,6 +162,10 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
             never_null(schema);
         }
     }
+    if let (true, Some(RefOr::T(body))) = (path == "/v1/blobs/{sha256}", &mut operation.request_body) {
+        // nothing at all is a blob, too
+        body.required = Some(Required::False);
+    }
     for (status, description) in refusals(rule.needs, method, path, operation) {
         let answer = ResponseBuilder::new().description(description).content(
             "application/problem+json",

@@ -131,6 +131,27 @@ async fn what_is_too_large_misshapen_or_elsewhere_is_refused() -> Result<()> {
         assert!(!body.contains("root:") && !head.to_lowercase().contains("set-cookie"), "{path}: {answer}");
     }
 
+    // the one character that the database keeps in no text
+    for path in [
+        "/v1/jobs?q=a%00b",
+        "/v1/datasets?after=%00",
+        "/v1/datasets/a%00",
+        "/v1/packs/%00",
+        "/?q=%00",
+        "/datasets/a%00",
+    ] {
+        let answer = ask(get(path)).await?;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("U+0000"), "{path}: {answer}");
+    }
+    for (path, body) in [
+        ("/v1/datasets", json!({ "name": "a\0" })),
+        ("/v1/packs", json!({ "manifest": "\0" })),
+        ("/v1/jobs", json!({ "name": "a\0", "dataset": "d", "pack": "p", "edits": [{ "text": "a face" }] })),
+    ] {
+        let (status, answer) = bench.post(path, &body, &[]).await?;
+        assert!(status == 400 && answer["detail"].to_string().contains("U+0000"), "{path}: {status} {answer}");
+    }
+
     // text that would end a header, wherever one is made of what was sent
     for address in ["/login?then=/%0d%0aset-cookie:%20x=1", "/v1/blobs/x%0d%0aset-cookie:%20x=1"] {
         let answer = ask(get(address)).await?;

@@ -251,3 +251,37 @@ async fn a_provider_that_is_away_is_no_open_door() -> Result<()> {
     assert_eq!(whoami(&bench, &token).await?.0, StatusCode::SERVICE_UNAVAILABLE);
     Ok(())
 }
+
+/// A key for tests: `ring`, which makes the others, makes none of this kind.
+const RSA: &str = include_str!("oidc_rsa.pem");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_that_sign_by_rsa_are_read_and_not_confused() -> Result<()> {
+    let provider = Provider::start().await?;
+    let der: String = RSA.lines().filter(|line| !line.starts_with('-')).collect();
+    let key = EncodingKey::from_rsa_der(&base64::prelude::BASE64_STANDARD.decode(der)?);
+    let mut public = Jwk::from_encoding_key(&key, Algorithm::RS256)?;
+    public.common.key_id = Some("rsa".to_owned());
+    // one key, and whatever padding the provider chooses
+    public.common.key_algorithm = None;
+    provider.keys.lock().expect("one at a time").push(public.clone());
+    let bench = trusting(&provider, Duration::ZERO).await?;
+    let claims = provider.claims();
+    let by = |algorithm| Header { kid: Some("rsa".to_owned()), ..Header::new(algorithm) };
+    for algorithm in [Algorithm::RS256, Algorithm::RS512, Algorithm::PS256] {
+        let (status, who) = whoami(&bench, &encode(&by(algorithm), &claims, &key)?).await?;
+        assert_eq!((status, &who["name"]), (StatusCode::OK, &json!("oidc ada")), "{algorithm:?}: {who}");
+    }
+    // the oldest trick: what everybody may know, taken for a secret that is shared
+    let AlgorithmParameters::RSA(numbers) = &public.algorithm else { panic!("an RSA key") };
+    for known in [RSA.as_bytes(), numbers.n.as_bytes(), &BASE64.decode(&numbers.n)?] {
+        let forged = encode(&by(Algorithm::HS256), &claims, &EncodingKey::from_secret(known))?;
+        let (status, answer) = whoami(&bench, &forged).await?;
+        assert_eq!((status.as_u16(), &answer["code"]), (401, &json!("invalid_key")));
+    }
+    // and a key of another kind under the same name
+    let (curve, _) = new_key()?;
+    let (status, _) = whoami(&bench, &encode(&by(Algorithm::ES256), &claims, &curve)?).await?;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    Ok(())
+}

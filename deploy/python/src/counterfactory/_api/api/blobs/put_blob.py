@@ -13,7 +13,7 @@ from ...types import UNSET, File, Response, Unset
 def _get_kwargs(
     sha256: str,
     *,
-    body: File,
+    body: File | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -27,7 +27,8 @@ def _get_kwargs(
         ),
     }
 
-    _kwargs["content"] = body.payload
+    if not isinstance(body, Unset):
+        _kwargs["content"] = body.payload
     headers["Content-Type"] = "application/octet-stream"
 
     _kwargs["headers"] = headers
@@ -122,7 +123,7 @@ def sync_detailed(
     sha256: str,
     *,
     client: AuthenticatedClient,
-    body: File,
+    body: File | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> Response[Any | Problem]:
     """Stores the body if it has the digest in the address. It goes on to the bucket while it arrives: no
@@ -134,7 +135,7 @@ def sync_detailed(
     Args:
         sha256 (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
-        body (File):
+        body (File | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -161,7 +162,7 @@ def sync(
     sha256: str,
     *,
     client: AuthenticatedClient,
-    body: File,
+    body: File | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> Any | Problem | None:
     """Stores the body if it has the digest in the address. It goes on to the bucket while it arrives: no
@@ -173,7 +174,7 @@ def sync(
     Args:
         sha256 (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
-        body (File):
+        body (File | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -195,7 +196,7 @@ async def asyncio_detailed(
     sha256: str,
     *,
     client: AuthenticatedClient,
-    body: File,
+    body: File | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> Response[Any | Problem]:
     """Stores the body if it has the digest in the address. It goes on to the bucket while it arrives: no
@@ -207,7 +208,7 @@ async def asyncio_detailed(
     Args:
         sha256 (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
-        body (File):
+        body (File | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -232,7 +233,7 @@ async def asyncio(
     sha256: str,
     *,
     client: AuthenticatedClient,
-    body: File,
+    body: File | Unset = UNSET,
     cfx_project: str | Unset = UNSET,
 ) -> Any | Problem | None:
     """Stores the body if it has the digest in the address. It goes on to the bucket while it arrives: no
@@ -244,7 +245,7 @@ async def asyncio(
     Args:
         sha256 (str): A SHA-256 digest: 64 lower-case hexadecimal digits.
         cfx_project (str | Unset):
-        body (File):
+        body (File | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
