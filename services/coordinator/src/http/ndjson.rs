@@ -7,6 +7,7 @@
 
 use super::extract::MOST_ROWS;
 use super::problem::{ApiError, internal};
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -16,10 +17,10 @@ use std::future::Future;
 use wire::http::v1::Page;
 
 /// The media type.
-pub const MEDIA: &str = "application/x-ndjson";
+const MEDIA: &str = "application/x-ndjson";
 
 /// Whether a list is asked for as lines.
-pub fn asked(headers: &HeaderMap) -> bool {
+fn asked(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepts.flat_map(|value| value.split(',')).any(|media| media.split(';').next().unwrap_or_default().trim() == MEDIA)
 }
@@ -34,13 +35,21 @@ struct Reading {
     left: u64,
 }
 
-/// All rows from `after` on, at most `limit`. `read` reads one page: after this cursor, of this many rows.
-pub async fn stream<T, F, R>(after: Option<String>, limit: Option<u32>, read: F) -> Result<Response, ApiError>
+/// A page, or all rows from `after` on as lines: whichever is asked for. `read` reads one page, after this cursor, of this many rows.
+pub async fn answer<T, F, R>(
+    headers: &HeaderMap,
+    after: Option<String>,
+    limit: Option<u32>,
+    read: F,
+) -> Result<Response, ApiError>
 where
     T: Serialize,
-    F: Fn(Option<String>, u32) -> R + Send + Sync + 'static,
+    F: Fn(Option<String>, Option<u32>) -> R + Send + Sync + 'static,
     R: Future<Output = Result<Page<T>, ApiError>> + Send,
 {
+    if !asked(headers) {
+        return Ok(Json(read(after, limit).await?).into_response());
+    }
     let most = limit.map(|asked| super::extract::limit(Some(asked))).transpose()?;
     let first = lines(&read, after, most.map_or(u64::MAX, i64::cast_unsigned)).await?;
     let body = stream::try_unfold(Some((first, read)), |state| async {
@@ -58,11 +67,11 @@ where
 async fn lines<T, F, R>(read: &F, after: Option<String>, left: u64) -> Result<Reading, ApiError>
 where
     T: Serialize,
-    F: Fn(Option<String>, u32) -> R + Sync,
+    F: Fn(Option<String>, Option<u32>) -> R + Sync,
     R: Future<Output = Result<Page<T>, ApiError>> + Send,
 {
     let rows = u32::try_from(left).unwrap_or(u32::MAX).clamp(1, MOST_ROWS);
-    let Page { items, next } = read(after, rows).await?;
+    let Page { items, next } = read(after, Some(rows)).await?;
     let mut page = Vec::new();
     for item in &items {
         serde_json::to_writer(&mut page, item).map_err(|error| internal("writing a row", &error))?;

@@ -4,10 +4,9 @@ use super::extract::{KnownQuery, Project, parse};
 use super::problem::ApiError;
 use super::{job_get, ndjson, results};
 use crate::app::App;
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use domain::JobId;
 use std::sync::Arc;
 use store::JobRow;
@@ -30,18 +29,15 @@ pub async fn handle(
     KnownQuery(filter): KnownQuery<results::Filter>,
 ) -> Result<Response, ApiError> {
     let job = job_get::find(&app, project, parse(&id)?).await?;
-    if !ndjson::asked(&headers) {
-        return Ok(Json(list(&app, &job, &filter).await?).into_response());
-    }
     let (after, limit, known) = (filter.after.clone(), filter.limit, Arc::new((app, job, filter)));
-    let read = move |after, rows| {
+    let read = move |after, limit| {
         let known = Arc::clone(&known);
         async move {
             let (app, job, filter) = &*known;
-            list(app, job, &results::Filter { after, limit: Some(rows), ..filter.clone() }).await
+            list(app, job, &results::Filter { after, limit, ..filter.clone() }).await
         }
     };
-    ndjson::stream(after, limit, read).await
+    ndjson::answer(&headers, after, limit, read).await
 }
 
 /// One page.

@@ -6,7 +6,7 @@ use super::problem::ApiError;
 use crate::app::App;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use domain::{DatasetId, Digest, ProjectId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
@@ -134,14 +134,11 @@ pub async fn list(
     KnownQuery(paging): KnownQuery<Paging>,
 ) -> Result<Response, ApiError> {
     let dataset = dataset(&app, project, &name).await?.id;
-    if !ndjson::asked(&headers) {
-        return Ok(axum::Json(page(&app, dataset, &paging).await?).into_response());
-    }
-    let read = move |after, rows| {
+    let read = move |after, limit| {
         let app = app.clone();
-        async move { page(&app, dataset, &Paging { after, limit: Some(rows) }).await }
+        async move { page(&app, dataset, &Paging { after, limit }).await }
     };
-    ndjson::stream(paging.after, paging.limit, read).await
+    ndjson::answer(&headers, paging.after, paging.limit, read).await
 }
 
 /// One page.

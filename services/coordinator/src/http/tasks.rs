@@ -8,7 +8,7 @@ use crate::app::App;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use domain::task_state::TaskState;
 use domain::{DatasetId, JobId, Stage, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,18 +110,15 @@ pub async fn handle(
     KnownQuery(filter): KnownQuery<Filter>,
 ) -> Result<Response, ApiError> {
     let job = find(&app, project, parse(&id)?).await?;
-    if !ndjson::asked(&headers) {
-        return Ok(Json(list(&app, &job, &filter).await?).into_response());
-    }
     let (after, limit, known) = (filter.after.clone(), filter.limit, Arc::new((app, job, filter)));
-    let read = move |after, rows| {
+    let read = move |after, limit| {
         let known = Arc::clone(&known);
         async move {
             let (app, job, filter) = &*known;
-            list(app, job, &Filter { after, limit: Some(rows), ..filter.clone() }).await
+            list(app, job, &Filter { after, limit, ..filter.clone() }).await
         }
     };
-    ndjson::stream(after, limit, read).await
+    ndjson::answer(&headers, after, limit, read).await
 }
 
 /// One task of the project.
