@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# make bench: what each stage takes on this machine's CPU, some ten minutes; tests/bench/RESULTS.md and results.json. Other cells are
+# asked for one by one: RESULTS.md says how. BENCH_PROFILE=debug takes what `make build` has built: libtorch, where nearly all of the
+# time goes, is the same in both.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+profile=${BENCH_PROFILE:-release}
+case $profile in
+release) cargo build --release --workspace --bins ;;
+debug) cargo build --workspace --bins ;;
+*)
+    printf "error: BENCH_PROFILE is '%s'; it is release or debug\n" "$profile" >&2
+    exit 1
+    ;;
+esac
+worker=target/$profile/worker
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+# libtorch takes it for its own limit.
+unset OMP_NUM_THREADS
+cores=$(nproc)
+threads=1
+[ "$cores" -eq 1 ] || threads=1,$cores
+
+# cells NAME ARGUMENTS...: measures, and keeps the table and the JSON.
+cells() {
+    local name=$1
+    shift
+    echo "==> worker bench $*"
+    "$worker" bench "$@" --json "$folder/$name.json" >"$folder/$name.md"
+    cat "$folder/$name.md"
+    printf 'worker bench %s\n' "$*" >"$folder/$name.command"
+}
+
+began=$(date +%s)
+load=$(cut -d' ' -f1 /proc/loadavg)
+cells 1-small --resolution 64 --batch 1,4,8 --threads "$threads" --repeats 3
+cells 2-middle --resolution 256 --batch 1,4 --threads "$threads" --repeats 3
+cells 3-clips --stage optimise --resolution 64 --batch 1 --threads "$cores" --clip vit-b-16,vit-l-14 --repeats 2
+cells 4-large --stage picture,apply,optimise --resolution 1024 --batch 1 --threads "$cores" --repeats 2
+minutes=$((($(date +%s) - began + 30) / 60))
+
+python3 -B tests/bench/results.py "$folder" "minutes=$minutes" "load_before=$load" "load_after=$(cut -d' ' -f1 /proc/loadavg)"
