@@ -46,6 +46,33 @@ libtorch's error, and the peak is the host's.
 """
 
 
+LOOP = """## Beside PyTorch
+
+The per-image optimisation that users would pick: StyleCLIP's, {images} images of each size, {steps} steps, ViT-B/32, the same weights,
+latents, text and rates, and the same losses before each step or the comparison fails. [torch_loop.py](torch_loop.py) is our own writing
+after the published arithmetic, eager, PyTorch {torch}: **published** is one image at a time with a grouped convolution of modulated
+weights, the text encoded in every step, nearest x7 and average pooling, nothing frozen; **frozen** is the same without gradients of
+weights; **batched** is a best effort: all images at once, text once, activations scaled in place of weights. The worker's loop
+(`worker bench --aside`) is the method `styleclip` without views. Seconds are of all steps of all images.
+
+| px | threads | PyTorch | s | the worker, in batches of | s | times faster | losses within |
+|--:|--:|---|--:|--:|--:|--:|--:|
+"""
+
+
+def loop(runs):
+    """The section on torch_loop.py's results, one run a size."""
+    if not runs:
+        return "## Beside PyTorch\n\nNot measured here: `BENCH_PYTHON=... make bench`.\n\n"
+    text = LOOP.format(**runs[0])
+    for of in runs:
+        for run in of["runs"]:
+            text += (f"| {of['resolution']} | {run['threads']} | {run['program']} | {run['seconds']:.2f} | {run['worker_batch']} "
+                     f"| {run['worker_seconds']:.2f} | {run['ratio']:.2f} | {run['loss_off']:.0e} |\n")
+    ends = "; ".join(f"{of['resolution']} px: {of['first_loss']:.5f} to {of['final_loss']:.5f}" for of in runs)
+    return text + f"\nThe mean loss before the first and before the last step: {ends}.\n\n"
+
+
 def main(folder, *facts):
     facts = dict(fact.split("=", 1) for fact in facts) | {"date": date.today().isoformat()}
     runs, text = [], HEAD.format(**facts)
@@ -53,6 +80,11 @@ def main(folder, *facts):
         command = file.with_suffix(".command").read_text().strip()
         runs.append({"command": command, **json.loads(file.read_text())})
         text += f"## `{command}`\n\n{file.with_suffix('.md').read_text()}\n"
+    beside = HERE / "torch_loop.json"
+    found = sorted(Path(folder).glob("aside-*/torch.json"), key=lambda file: int(file.parent.name.split("-")[1]))
+    if found:
+        beside.write_text(json.dumps([json.loads(file.read_text()) for file in found], indent=1) + "\n")
+    text += loop(json.loads(beside.read_text()) if beside.exists() else [])
     HERE.joinpath("RESULTS.md").write_text(text + TAIL)
     HERE.joinpath("results.json").write_text(json.dumps(facts | {"runs": runs}, indent=1) + "\n")
 

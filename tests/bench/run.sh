@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # make bench: what each stage takes on this machine's CPU, some ten minutes; tests/bench/RESULTS.md and results.json. Other cells are
 # asked for one by one: RESULTS.md says how. BENCH_PROFILE=debug takes what `make build` has built: libtorch, where nearly all of the
-# time goes, is the same in both.
+# time goes, is the same in both. BENCH_PYTHON, a Python with torch and safetensors, runs the loop of torch_loop.py, too; without it its
+# last results stand.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -35,10 +36,18 @@ cells() {
 
 began=$(date +%s)
 load=$(cut -d' ' -f1 /proc/loadavg)
-cells 1-small --resolution 64 --batch 1,4,8 --threads "$threads" --repeats 3
-cells 2-middle --resolution 256 --batch 1,4 --threads "$threads" --repeats 3
-cells 3-clips --stage optimise --resolution 64 --batch 1 --threads "$cores" --clip vit-b-16,vit-l-14 --repeats 2
-cells 4-large --stage picture,apply,optimise --resolution 1024 --batch 1 --threads "$cores" --repeats 2
+cells 1-small --resolution 64 --batch 1,4 --threads "$threads" --repeats 3
+cells 2-batch --stage invert,optimise,apply --resolution 64 --batch 16 --threads "$cores" --repeats 2
+cells 3-middle --resolution 256 --batch 1,4 --threads "$threads" --repeats 2
+cells 4-clips --stage optimise --resolution 64 --batch 1 --threads "$cores" --clip vit-b-16,vit-l-14 --repeats 2
+cells 5-large --stage picture,apply,optimise --resolution 1024 --batch 1 --threads "$cores" --repeats 2
+if [ -n "${BENCH_PYTHON:-}" ]; then
+    for side in 64 256; do
+        echo "==> StyleCLIP's loop at $side px, here and in PyTorch"
+        "$worker" bench --aside "$folder/aside-$side" --resolution "$side" --threads "$threads"
+        "$BENCH_PYTHON" -B tests/bench/torch_loop.py "$folder/aside-$side"
+    done
+fi
 minutes=$((($(date +%s) - began + 30) / 60))
 
 python3 -B tests/bench/results.py "$folder" "minutes=$minutes" "load_before=$load" "load_after=$(cut -d' ' -f1 /proc/loadavg)"

@@ -4,6 +4,7 @@
 //! each time stand the least that the stage has to do, counted from the layers ([`floors`]), and the speed of a plain matrix product and a
 //! copy, measured in the same process with the same threads ([`ceilings`]): what is far from them can be made faster.
 
+mod aside;
 mod ceilings;
 mod clock;
 mod floors;
@@ -58,6 +59,13 @@ pub struct BenchArgs {
     /// Where everything that was measured goes, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Instead, run StyleCLIP's optimisation of 4 images, and write the networks, the latents, the losses and the times there:
+    /// tests/bench/torch_loop.py runs the same in PyTorch.
+    #[arg(long, value_name = "DIR")]
+    pub aside: Option<PathBuf>,
+    /// Steps of that optimisation.
+    #[arg(long, default_value_t = 10, requires = "aside", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub steps: u32,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
@@ -75,6 +83,9 @@ fn parse_side(text: &str) -> Result<i64, String> {
 pub fn run(args: &BenchArgs) -> Result<()> {
     let device = device::open(&device_settings(Some(&args.device), None)?)?;
     let mut bench = Bench::new(args, device);
+    if let Some(folder) = &args.aside {
+        return aside::run(folder, bench.sides[0], bench.clips[0], args.steps, &bench.threads, device);
+    }
     bench.ceilings()?;
     for &side in &bench.sides.clone() {
         bench.resolution(side)?;
@@ -190,7 +201,10 @@ impl Bench {
                     .with_context(|| format!("{stage:?} of {batch} images of {resolution} px"))?;
                 let peak = memory::of_process().peak.filter(|_| forgotten);
                 let floor = Floor::of(stage, resolution, clip.unwrap_or(ClipModel::B32), batch as u64);
-                self.report.cells.push(Cell::new(place, &seconds, floor, ceilings, [resident, peak]));
+                let cell = Cell::new(place, &seconds, floor, ceilings, [resident, peak]);
+                // A long run shows where it is.
+                eprintln!("{cell}");
+                self.report.cells.push(cell);
             }
         }
         Ok(())

@@ -8,9 +8,10 @@ pub mod clip;
 pub mod encoder;
 pub mod generator;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use networks::Weights;
 use serde::Serialize;
+use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 /// Bytes of one number.
@@ -121,15 +122,27 @@ impl Network {
     /// # Errors
     /// When memory runs out.
     pub fn weights(&self, name: &str, seed: i64, device: Device) -> Result<Weights> {
+        Ok(Weights::from_tensors(name, self.drawn(seed), device, Kind::Float)?)
+    }
+
+    /// The same tensors as a file, safetensors.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, seed: i64, file: &Path) -> Result<()> {
+        let drawn: Vec<_> = self.drawn(seed).collect();
+        Tensor::write_safetensors(&drawn, file).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    fn drawn(&self, seed: i64) -> impl Iterator<Item = (String, Tensor)> {
         tch::manual_seed(seed);
-        let drawn = self.tensors.iter().map(|(name, shape, fill)| {
+        self.tensors.iter().map(|(name, shape, fill)| {
             let on_cpu = (Kind::Float, Device::Cpu);
             let tensor = match *fill {
                 Fill::Normal(deviation) => Tensor::randn(shape.as_slice(), on_cpu) * deviation,
                 Fill::Constant(value) => Tensor::full(shape.as_slice(), value, on_cpu),
             };
             (name.clone(), tensor)
-        });
-        Ok(Weights::from_tensors(name, drawn, device, Kind::Float)?)
+        })
     }
 }

@@ -25,6 +25,19 @@ const STEPS: u32 = 1_000_000;
 /// Sentences of an edit: as many as there are templates in CF-CLIP.
 const SENTENCES: i64 = 79;
 
+/// What the networks that are written for others to run are drawn from.
+pub const GENERATOR_SEED: i64 = 1;
+/// Likewise.
+pub const CLIP_SEED: i64 = 3;
+
+/// A tokenizer that merges nothing: a letter is a token. A random CLIP has learnt no words.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn tokenizer() -> Result<Tokenizer> {
+    Ok(Tokenizer::from_merges("#version: 0.2\n", 77)?)
+}
+
 /// Networks of one resolution and CLIP, and the text of an edit.
 pub struct Rig {
     engine: Engine,
@@ -40,17 +53,18 @@ impl Rig {
     pub fn new(side: i64, model: ClipModel, device: Device) -> Result<Self> {
         let [drawn, encoded, clip] =
             [generator::generator(side), encoder::encoder(generator::n_latent(side)), model.network()];
-        let generator = Generator::load(drawn.weights("random generator", 1, device)?, GeneratorSettings::default())?;
+        let drawn = drawn.weights("random generator", GENERATOR_SEED, device)?;
+        let generator = Generator::load(drawn, GeneratorSettings::default())?;
         let encoder = Encoder::load(encoded.weights("random encoder", 2, device)?, EncoderArchitecture::E4e)?;
         let (clip, report) =
-            Clip::load(clip.weights("random CLIP", 3, device)?, &ClipConfig::new(Activation::QuickGelu))?;
+            Clip::load(clip.weights("random CLIP", CLIP_SEED, device)?, &ClipConfig::new(Activation::QuickGelu))?;
         let embed = clip.shape().embed;
         let engine = Engine::assemble(Parts {
             generator,
             generator_digest: Digest::of(b"random generator"),
             encoder: Some(encoder),
             clip: (clip, report.weights),
-            tokenizer: Tokenizer::from_merges("#version: 0.2\n", 77)?,
+            tokenizer: tokenizer()?,
             preprocess: Preprocess { resize: Resize::AreaBanded, normalise: Normalise::ClipMeanStd },
             templates: vec!["{}".to_owned()],
         })?;
@@ -132,8 +146,16 @@ impl Rig {
         })
     }
 
-    /// Latents `[batch, L, 512]`.
-    fn latents(&self, batch: usize) -> Result<Tensor> {
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Latents `[batch, L, 512]`, the same in every run.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn latents(&self, batch: usize) -> Result<Tensor> {
         tch::manual_seed(5);
         let shape = [batch as i64, self.engine.n_latent(), WIDTH];
         Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?.f_to_device(self.engine.device())?)
