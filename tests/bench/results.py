@@ -8,8 +8,7 @@ HERE = Path(__file__).parent
 
 HEAD = """# How fast the engine is
 
-Written by `make bench` ({date}, {minutes} minutes, load {load_before} before and {load_after} after; whatever else runs on the machine
-takes its part). All numbers: [results.json](results.json).
+Commands and tables of `make bench` ({date}; {how}). All numbers: [results.json](results.json).
 
 The stages are the worker's own code (`services/worker/src/bench/stages.rs`) on networks of published sizes with random weights: a
 StyleGAN2 of configuration F, e4e, OpenAI's CLIPs; the methods have their defaults. The engine edits in float32 and in no other kind, so
@@ -52,7 +51,8 @@ The per-image optimisation that users would pick: StyleCLIP's, {images} images o
 latents, text and rates, and the same losses before each step or the comparison fails. [torch_loop.py](torch_loop.py) is our own writing
 after the published arithmetic, eager, PyTorch {torch}: **published** is one image at a time with a grouped convolution of modulated
 weights, the text encoded in every step, nearest x7 and average pooling, nothing frozen; **frozen** is the same without gradients of
-weights; **batched** is a best effort: all images at once, text once, activations scaled in place of weights. The worker's loop
+weights; **batched** is a better one: all images at once, text once, activations scaled in place of weights; the filter behind
+up-convolutions is the published one in all three. The worker's loop
 (`worker bench --aside`) is the method `styleclip` without views. Seconds are of all steps of all images.
 
 | px | threads | PyTorch | s | the worker, in batches of | s | times faster | losses within |
@@ -74,7 +74,7 @@ def loop(runs):
 
 
 def main(folder, *facts):
-    facts = dict(fact.split("=", 1) for fact in facts) | {"date": date.today().isoformat()}
+    facts = {"date": date.today().isoformat()} | dict(fact.split("=", 1) for fact in facts)
     runs, text = [], HEAD.format(**facts)
     for file in sorted(Path(folder).glob("*.json")):
         command = file.with_suffix(".command").read_text().strip()

@@ -53,4 +53,5 @@ if [ -n "${BENCH_PYTHON:-}" ]; then
 fi
 minutes=$((($(date +%s) - began + 30) / 60))
 
-python3 -B tests/bench/results.py "$folder" "minutes=$minutes" "load_before=$load" "load_after=$(cut -d' ' -f1 /proc/loadavg)"
+python3 -B tests/bench/results.py "$folder" \
+    "how=$profile build, $minutes minutes, load $load before and $(cut -d' ' -f1 /proc/loadavg) after"

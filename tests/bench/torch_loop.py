@@ -8,7 +8,8 @@ Written for this measurement, after the arithmetic of the published code, three 
     published   one image at a time; modulated weights in a grouped convolution; the text encoded in every step; nearest x7, then average
                 pooling; gradients of the networks' weights computed and thrown away, because nothing is frozen
     frozen      the same with frozen networks
-    batched     all images at once, frozen, text once, activations scaled instead of weights, resizing by two matrix products
+    batched     all images at once, frozen, text once, activations scaled instead of weights, resizing by two matrix products; the
+                filter behind up-convolutions is the published one
 
 Needs torch and safetensors. Results go to DIR/torch.json.
 """

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::process::{Command, Output};
+use tch::Tensor;
 use tempfile::TempDir;
 
 fn bench(args: &[&str]) -> Output {
@@ -73,4 +74,36 @@ fn what_no_generator_has_is_refused() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(wanted), "{args:?}: {said}");
     }
+}
+
+#[test]
+fn a_loop_is_written_down_for_other_programs_and_batches_do_not_change_it() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("aside");
+    let output = bench(&["--aside", path.to_str().expect("a path"), "--resolution", "64", "--steps", "2"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| Tensor::read_safetensors(path.join(name)).expect(name);
+    let named = |name: &str, tensor: &str| {
+        let found = read(name).into_iter().find(|(found, _)| found == tensor);
+        found.unwrap_or_else(|| panic!("no {tensor} in {name}")).1
+    };
+    assert_eq!(named("start.safetensors", "latents").size(), [4, 10, 512]);
+    assert_eq!(named("start.safetensors", "tokens").size(), [1, 77]);
+    assert_eq!(named("generator.safetensors", "convs.7.conv.weight").size(), [1, 512, 512, 3, 3]);
+    assert_eq!(named("clip.safetensors", "visual.proj").size(), [768, 512]);
+
+    let text = std::fs::read(path.join("loop.json")).expect("the loop");
+    let told: Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(told["rates"].as_array().map(Vec::len), Some(2));
+    let losses = |run: usize| -> Vec<f64> {
+        let images = told["runs"][run]["losses"].as_array().expect("a list an image");
+        images.iter().flat_map(|image| image.as_array().expect("losses")).map(|l| l.as_f64().expect("one")).collect()
+    };
+    let (alone, together) = (losses(0), losses(1));
+    assert_eq!((alone.len(), &told["runs"][1]["batch"]), (8, &4.into()));
+    for (alone, together) in alone.iter().zip(&together) {
+        assert!((alone - together).abs() < 1e-4, "{alone} alone, {together} together");
+    }
+    // The step moved every image.
+    assert!(alone.chunks(2).all(|steps| steps[0] != steps[1]), "{alone:?}");
 }
