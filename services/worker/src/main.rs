@@ -1,11 +1,13 @@
 //! The worker: owns one device, speaks RabbitMQ and S3, and has no access to the database.
 //!
 //! `run` takes batches from the queue until told to end; `edit` makes one edit with no services at all; `replay` renders outputs
-//! again from their records; `compute` runs a pack's networks on given tensors; `score` asks a classifier about images. The way of a batch:
+//! again from their records; `compute` runs a pack's networks on given tensors; `score` asks a classifier about images;
+//! `bench` measures the stages. The way of a batch:
 //! [`consume`] (a slot is free, so ask for a batch) → [`settle`] (say `Started`, then acknowledge) → [`pipeline`] (stage, compute on
 //! the thread of [`gpu`], upload) → [`report`] (tell the outcomes until they are confirmed). Beside it: heartbeats ([`report`]),
 //! revocations ([`control`]), and the end in good order ([`drain`]).
 
+mod bench;
 mod cache;
 mod compute;
 mod config;
@@ -51,6 +53,8 @@ enum Verb {
     Compute(Box<compute::ComputeArgs>),
     /// Ask a classifier about images: a TorchScript file or a pack's judge. `cfx audit` does it for all images of a job.
     Score(Box<score::ScoreArgs>),
+    /// Measure how fast each stage is on this machine, with networks of published sizes and random weights; no pack is needed.
+    Bench(Box<bench::BenchArgs>),
 }
 
 fn main() -> ExitCode {
@@ -88,6 +92,7 @@ fn perform(verb: Verb) -> Result<u8> {
         Verb::Replay(args) => return replay::run(&args),
         Verb::Compute(args) => compute::run(&args),
         Verb::Score(args) => score::run(&args),
+        Verb::Bench(args) => bench::run(&args),
     };
     done.map(|()| 0)
 }

@@ -1,5 +1,9 @@
 //! The networks of one pack on one device, and what they compute together.
 
+mod parts;
+
+pub use parts::Parts;
+
 use crate::error::EditError;
 use crate::perspective::Perspective;
 use crate::templates::{self, Sentences};
@@ -210,14 +214,7 @@ impl Engine {
             reports.push(report);
             detector = Some(network);
         }
-        if let Some(encoder) = &encoder {
-            let (wanted, found) = ([generator.n_latent(), generator.w_dim()], [encoder.n_latent(), encoder.w_dim()]);
-            if wanted != found {
-                let what =
-                    format!("is inconsistent: the generator takes latents {wanted:?}, the encoder makes {found:?}");
-                return Err(EditError::Pack { what });
-            }
-        }
+        check_latents(&generator, encoder.as_ref())?;
         Ok(Self {
             perspective: Perspective::new(generator.resolution(), device)?,
             generator,
@@ -411,6 +408,17 @@ impl Engine {
             Ok(Some(second.image_features(images)?.f_matmul(&text)?))
         })
     }
+}
+
+/// Refuses an encoder whose latents are not the generator's.
+fn check_latents(generator: &Generator, encoder: Option<&Encoder>) -> Result<(), EditError> {
+    let Some(encoder) = encoder else { return Ok(()) };
+    let (wanted, found) = ([generator.n_latent(), generator.w_dim()], [encoder.n_latent(), encoder.w_dim()]);
+    if wanted != found {
+        let what = format!("is inconsistent: the generator takes latents {wanted:?}, the encoder makes {found:?}");
+        return Err(EditError::Pack { what });
+    }
+    Ok(())
 }
 
 /// Hashes a file in pieces: a generator has hundreds of megabytes.

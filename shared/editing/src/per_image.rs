@@ -10,7 +10,7 @@ use crate::guidance::{Draw, Guidance};
 use crate::rng::RngKey;
 use crate::schedule::warm_up_then_cosine;
 use crate::text::EditText;
-use domain::edit::Method;
+use domain::edit::{Descent as Course, Method};
 use std::rc::Rc;
 use tch::{Kind, Tensor};
 
@@ -59,7 +59,7 @@ pub fn edit(
     let guidance = Guidance::new(engine, draw, method, text, &start, regions)?;
     let open = open_layers(engine, method.guards().layers)?;
     let ids: Vec<_> = items.iter().map(|item| item.id).collect();
-    let rate = |step| course.learning_rate * warm_up_then_cosine(step, course.steps, WARM_UP);
+    let rate = |step| rate(&course, step);
     let plan = Plan { steps: course.steps, rate: &rate, early_stop: course.early_stop };
     let mut losses = |step: u32, rows: &[usize], latents: &Tensor| {
         let views = rows.iter().map(|&row| guidance.views(&mut items[row].key.at(u64::from(step)))).collect();
@@ -72,6 +72,11 @@ pub fn edit(
     };
     let begun: Vec<_> = items.iter().map(|item| item.begun.clone()).collect();
     descend(&start, &ids, &begun, &plan, &mut losses, control)
+}
+
+/// The learning rate at a step, from 0.
+pub fn rate(course: &Course<'_>, step: u32) -> f64 {
+    course.learning_rate * warm_up_then_cosine(step, course.steps, WARM_UP)
 }
 
 /// 1 for the layers of W+ that may change and 0 for the others, `[1, L, 1]`; none if all may.

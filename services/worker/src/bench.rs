@@ -1,0 +1,222 @@
+//! `worker bench`: how fast each stage is on this machine, and how far from what the machine could do.
+//!
+//! The stages are the engine's own code on networks of published sizes with random weights, so it needs no pack and no services. Beside
+//! each time stand the least that the stage has to do, counted from the layers ([`floors`]), and the speed of a plain matrix product and a
+//! copy, measured in the same process with the same threads ([`ceilings`]): what is far from them can be made faster.
+
+mod aside;
+mod ceilings;
+mod clock;
+mod floors;
+mod random;
+mod report;
+mod stages;
+
+use crate::config::device_settings;
+use crate::memory;
+use anyhow::{Context as _, Result};
+use ceilings::Ceilings;
+use clap::ValueEnum as _;
+use clock::Course;
+use domain::Stage as Kind;
+use editing::batch::MemoryModel;
+use floors::{Floor, Stage};
+use networks::device;
+use random::clip::ClipModel;
+use report::{Cell, Machine, Place, Report};
+use stages::{Rig, pictures};
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use tch::Device;
+
+/// What to measure.
+#[derive(clap::Args, Debug)]
+pub struct BenchArgs {
+    /// Stages. [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub stage: Vec<Stage>,
+    /// Heights and widths of the generator's images, px: 64, 128, 256, 512 or 1024. [default: 64,256; quick: 64]
+    #[arg(long, value_delimiter = ',', value_parser = parse_side)]
+    pub resolution: Vec<i64>,
+    /// Images at once. [default: 1,4; quick: 1]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub batch: Vec<u16>,
+    /// CLIPs. [default: vit-b-32]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub clip: Vec<ClipModel>,
+    /// Threads of one operation on a CPU. [default: 1]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Vec<u16>,
+    /// Times each measurement is repeated; the median counts. [default: 5; quick: 2]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub repeats: Option<u16>,
+    /// Times before that are not counted.
+    #[arg(long, default_value_t = 1)]
+    pub warm_up: u16,
+    /// A small set that ends within minutes on a CPU.
+    #[arg(long)]
+    pub quick: bool,
+    /// Where everything that was measured goes, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Instead, run StyleCLIP's optimisation of 4 images, and write the networks, the latents, the losses and the times there:
+    /// tests/bench/torch_loop.py runs the same in PyTorch.
+    #[arg(long, value_name = "DIR")]
+    pub aside: Option<PathBuf>,
+    /// Steps of that optimisation.
+    #[arg(long, default_value_t = 10, requires = "aside", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub steps: u32,
+    /// cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+}
+
+fn parse_side(text: &str) -> Result<i64, String> {
+    let side = text.parse().ok().filter(|side| [64, 128, 256, 512, 1024].contains(side));
+    side.ok_or_else(|| "expected 64, 128, 256, 512 or 1024".to_owned())
+}
+
+/// Measures, prints a table, and writes the JSON.
+///
+/// # Errors
+/// When the device is not there, memory runs out, or the file cannot be written.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let device = device::open(&device_settings(Some(&args.device), None)?)?;
+    let mut bench = Bench::new(args, device);
+    if let Some(folder) = &args.aside {
+        return aside::run(folder, bench.sides[0], bench.clips[0], args.steps, &bench.threads, device);
+    }
+    bench.ceilings()?;
+    for &side in &bench.sides.clone() {
+        bench.resolution(side)?;
+    }
+    tell(&bench.report);
+    if let Some(file) = &args.json {
+        let json = serde_json::to_vec_pretty(&bench.report)?;
+        std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a verb of the command line: its result goes to standard output")]
+fn tell(report: &Report) {
+    print!("{report}");
+}
+
+/// A run and what it has found so far.
+struct Bench {
+    device: Device,
+    stages: Vec<Stage>,
+    sides: Vec<i64>,
+    batches: Vec<usize>,
+    clips: Vec<ClipModel>,
+    threads: Vec<usize>,
+    course: Course,
+    report: Report,
+}
+
+impl Bench {
+    fn new(args: &BenchArgs, device: Device) -> Self {
+        let quick = args.quick;
+        let repeats = usize::from(args.repeats.unwrap_or(if quick { 2 } else { 5 }));
+        let course = Course { warm_up: usize::from(args.warm_up), repeats };
+        let machine = Machine {
+            cores: available_parallelism().map_or(1, usize::from),
+            available_bytes: device::memory::available(),
+            environment: device::environment(device),
+        };
+        let numbers = |given: &[u16]| given.iter().copied().map(usize::from).collect();
+        Self {
+            device,
+            stages: or(args.stage.clone(), Stage::value_variants()),
+            sides: or(args.resolution.clone(), if quick { &[64] } else { &[64, 256] }),
+            batches: or(numbers(&args.batch), if quick { &[1] } else { &[1, 4] }),
+            clips: or(args.clip.clone(), &[ClipModel::B32]),
+            threads: or(numbers(&args.threads), &[1]),
+            course,
+            report: Report {
+                commit: option_env!("CFX_COMMIT").unwrap_or("unknown").to_owned(),
+                profile: if cfg!(debug_assertions) { "debug" } else { "release" },
+                machine,
+                precision: "float32",
+                warm_up: course.warm_up,
+                repeats,
+                ceilings: Vec::new(),
+                cells: Vec::new(),
+                left_out: Vec::new(),
+            },
+        }
+    }
+
+    fn ceilings(&mut self) -> Result<()> {
+        for &threads in &self.threads {
+            set_threads(threads);
+            self.report.ceilings.push(Ceilings::measure(threads, self.device)?);
+        }
+        Ok(())
+    }
+
+    /// Every cell at one size; stages that CLIP has no part in only once.
+    fn resolution(&mut self, side: i64) -> Result<()> {
+        let looks = |stage: Stage| matches!(stage, Stage::Optimise | Stage::Train);
+        if self.stages.contains(&Stage::Picture) {
+            self.cells(Stage::Picture, side, None, &|batch, course| pictures(side, batch, course))?;
+        }
+        for (place, clip) in self.clips.clone().into_iter().enumerate() {
+            let wanted = |stage: Stage| looks(stage) || (place == 0 && stage != Stage::Picture);
+            let stages: Vec<Stage> = self.stages.iter().copied().filter(|&stage| wanted(stage)).collect();
+            if stages.is_empty() {
+                continue;
+            }
+            let rig = Rig::new(side, clip, self.device)?;
+            for stage in stages {
+                let clip = looks(stage).then_some(clip);
+                self.cells(stage, side, clip, &|batch, course| rig.seconds(stage, batch, course))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A stage with every number of threads and images.
+    fn cells(
+        &mut self,
+        stage: Stage,
+        resolution: i64,
+        clip: Option<ClipModel>,
+        seconds: &dyn Fn(usize, Course) -> Result<Vec<f64>>,
+    ) -> Result<()> {
+        for ceilings in &self.report.ceilings {
+            let threads = ceilings.threads;
+            for &batch in &self.batches {
+                let place = Place { stage, resolution, clip, threads, batch };
+                // A CPU's memory runs out without an error; the worker itself would split such a batch.
+                if MemoryModel::of(self.device).batch(Kind::Edit, resolution, batch) < batch {
+                    self.report.left_out.push(place);
+                    continue;
+                }
+                set_threads(threads);
+                let resident = memory::of_process().resident;
+                let forgotten = memory::forget_peak();
+                let seconds = seconds(batch, self.course)
+                    .with_context(|| format!("{stage:?} of {batch} images of {resolution} px"))?;
+                let peak = memory::of_process().peak.filter(|_| forgotten);
+                let floor = Floor::of(stage, resolution, clip.unwrap_or(ClipModel::B32), batch as u64);
+                let cell = Cell::new(place, &seconds, floor, ceilings, [resident, peak]);
+                // A long run shows where it is.
+                eprintln!("{cell}");
+                self.report.cells.push(cell);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was given, or else the default.
+fn or<T: Clone>(given: Vec<T>, default: &[T]) -> Vec<T> {
+    if given.is_empty() { default.to_vec() } else { given }
+}
+
+fn set_threads(threads: usize) {
+    // Safe to narrow: the command line takes 16 bits.
+    tch::set_num_threads(threads as i32);
+}
