@@ -188,7 +188,7 @@ async fn whole_lists_come_as_lines_and_changes_may_depend_on_what_was_seen() -> 
         assert_eq!(lines(&body)?, paged[..3], "{list}");
         let (status, _, body) = send(&bench, Method::GET, &format!("{path}?limit=0"), &accept, None).await?;
         assert_eq!((status, code(&body).as_str()), (StatusCode::BAD_REQUEST, "invalid_parameter"));
-        let (status, _, body) = send(&bench, Method::GET, &format!("{path}?limt=3"), &accept, None).await?;
+        let (status, _, body) = send(&bench, Method::GET, &format!("{path}?limits=3"), &accept, None).await?;
         assert_eq!((status, code(&body).as_str()), (StatusCode::BAD_REQUEST, "invalid_parameter"), "a misspelt name");
     }
     let (status, _, _) =
