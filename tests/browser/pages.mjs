@@ -4,7 +4,7 @@
 //
 //   node pages.mjs FACTS.json FOLDER
 //
-// FACTS.json: { server, done, running, doomed, task, dead, waiting, dataset, pack, worker }, see tests/stories/browser.rs.
+// FACTS.json: { server, done, running, doomed, held, task, dead, waiting, dataset, pack, worker }, see tests/stories/browser.rs.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -188,9 +188,8 @@ const actions = {
   },
 
   async "a task is paused, resumed and cancelled alone"(page) {
-    const ready = await (await fetch(`${facts.server}/v1/jobs/${facts.running}/tasks?state=ready&limit=1000`)).json();
-    // the one that workers come to last
-    await visit(page, `/tasks/${ready.items.at(-1).id}`);
+    const tasks = await (await fetch(`${facts.server}/v1/jobs/${facts.held}/tasks?limit=1000`)).json();
+    await visit(page, `/tasks/${tasks.items.at(-1).id}`);
     await page.getByRole("button", { name: "Pause" }).click();
     await page.locator("h1 .state.paused").waitFor();
     await page.getByRole("button", { name: "Resume" }).click();

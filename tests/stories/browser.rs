@@ -46,6 +46,10 @@ async fn every_page_and_action_in_a_browser() -> Result<()> {
     cluster.until(running, "the job runs", |job| job.count(None, "running") > 0).await;
     let doomed = cluster.submit(&colours("to be cancelled", 24, 60)).await?;
     cluster.until(doomed, "its tasks are written", |job| job.state == JobState::Active).await;
+    // whose tasks stay where they are, however fast the machine is
+    let held = cluster.submit(&colours("held back", 24, 60)).await?;
+    cluster.until(held, "its tasks are written", |job| job.state == JobState::Active).await;
+    cluster.cfx(["job", "pause", &held.to_string()]).await?.expect_code(0);
     cluster.add_worker()?;
     let workers = cluster.seen_workers().await?;
     let worker = workers.first().context("a worker is seen")?.boot;
@@ -57,7 +61,7 @@ async fn every_page_and_action_in_a_browser() -> Result<()> {
     let waiting: Page<Task> =
         serde_json::from_str(&cluster.get(&format!("/v1/jobs/{running}/tasks?state=blocked&limit=1000")).await?)?;
     let facts = json!({
-        "server": format!("http://{}", cluster.server()), "done": done, "running": running, "doomed": doomed,
+        "server": format!("http://{}", cluster.server()), "done": done, "running": running, "doomed": doomed, "held": held,
         "task": shown.task, "dead": dead.items.first().context("the broken image is dead")?.id,
         "waiting": waiting.items.last().context("something waits")?.id,
         "dataset": "faces", "pack": "facesjs-64", "worker": worker,
