@@ -10,6 +10,7 @@ use crate::http::permissions::{self, Declared, Needs, Rule, Surface};
 use crate::http::problem::ApiError;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -108,7 +109,7 @@ async fn admit(app: &App, rule: &Rule, parts: &Parts) -> Result<Admitted, ApiErr
     app.gate.rates.request(&principal)?;
     permitted(rule, &principal)?;
     within(&principal, headers)?;
-    without_nul(parts.uri.to_string().as_bytes())?;
+    without_nul(parts.uri.path_and_query().map_or("", PathAndQuery::as_str).as_bytes())?;
     let logged_in_as = matches!(proof, Proof::Session(_)).then(|| principal.name());
     Ok(Admitted { principal, shown: Shown { csrf, logged_in_as } })
 }

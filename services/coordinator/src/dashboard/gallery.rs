@@ -5,7 +5,7 @@ use super::filters::{self, address};
 use super::review::ReviewBox;
 use super::{Page, render};
 use crate::app::App;
-use crate::http::extract::{Project, Query, cursor, parse};
+use crate::http::extract::{Project, Query, parse, task_cursor};
 use crate::http::problem::ApiError;
 use crate::http::{job_get, results};
 use askama::Template;
@@ -236,7 +236,7 @@ async fn sorted(
     filter: &results::Filter,
     order: ByScore,
 ) -> Result<(Vec<EditResult>, Option<String>), ApiError> {
-    let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
+    let after = task_cursor(filter.after.as_deref())?;
     let rows = app.store.results_by_score(job.seq, results::asked(job, filter)?, order, after, SHOWN as i64).await?;
     let next = rows.last().filter(|_| rows.len() == SHOWN).map(|row| row.task.no.to_string());
     Ok((rows.into_iter().map(|row| results::view(row, job)).collect(), next))

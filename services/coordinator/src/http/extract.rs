@@ -113,8 +113,11 @@ impl<T: DeserializeOwned + IntoParams> FromRequestParts<App> for KnownQuery<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        // most lists are asked for without any
+        let Some(given) = parts.uri.query() else {
+            return Query::from_request_parts(parts, app).await.map(|Query(value)| Self(value));
+        };
         let names: Vec<String> = T::into_params(|| Some(ParameterIn::Query)).into_iter().map(|p| p.name).collect();
-        let given = parts.uri.query().unwrap_or_default();
         let unknown = form_urlencoded::parse(given.as_bytes())
             .map(|(name, _)| name)
             .find(|name| !names.iter().any(|n| n == name));
@@ -260,6 +263,11 @@ where
 pub fn cursor(after: Option<&str>) -> Result<Option<i64>, ApiError> {
     let bad = |text: &str| ApiError::InvalidParameter(format!("after is '{text}'; pass the `next` of the last page"));
     after.map(|text| text.parse().map_err(|_| bad(text))).transpose()
+}
+
+/// The same where rows are tasks, whose numbers are smaller: beyond them nothing follows.
+pub fn task_cursor(after: Option<&str>) -> Result<Option<i32>, ApiError> {
+    Ok(cursor(after)?.map(|no| i32::try_from(no).unwrap_or(i32::MAX)))
 }
 
 /// Rows of one page: what was asked for; 100 when nothing was.

@@ -1,6 +1,6 @@
 //! `GET /v1/jobs/{id}/results` and `GET /v1/results/{task}`.
 
-use super::extract::{KnownQuery, Project, cursor, limit, parse, text_of};
+use super::extract::{KnownQuery, Project, limit, parse, task_cursor, text_of};
 use super::job_get;
 use super::ndjson;
 use super::problem::ApiError;
@@ -106,7 +106,7 @@ pub fn asked(job: &JobRow, filter: &Filter) -> Result<ResultFilter, ApiError> {
 pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<EditResult>, ApiError> {
     let limit = limit(filter.limit)?;
     let asked = asked(job, filter)?;
-    let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
+    let after = task_cursor(filter.after.as_deref())?;
     let rows = app.store.results(job.seq, asked, after, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.task.no.to_string());
     Ok(Page { items: rows.into_iter().map(|row| view(row, job)).collect(), next })

@@ -1,6 +1,6 @@
 //! `GET /v1/jobs/{id}/tasks` and `GET /v1/tasks/{task}`.
 
-use super::extract::{KnownQuery, Project, cursor, limit, parse, text_of};
+use super::extract::{KnownQuery, Project, limit, parse, task_cursor, text_of};
 use super::job_get::find;
 use super::ndjson;
 use super::problem::ApiError;
@@ -85,7 +85,7 @@ pub async fn list(app: &App, job: &JobRow, filter: &Filter) -> Result<Page<Task>
     let phase = filter.state.as_deref().map(parse::<Phase>).transpose()?;
     let stage = filter.stage.as_deref().map(parse::<Stage>).transpose()?;
     let limit = limit(filter.limit)?;
-    let after = cursor(filter.after.as_deref())?.map(|no| i32::try_from(no).unwrap_or(i32::MAX));
+    let after = task_cursor(filter.after.as_deref())?;
     let rows = app.store.tasks(job.seq, phase, after, limit).await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.id.no.to_string());
     let uris = uris(app, job.dataset, &rows.iter().filter_map(|row| row.ordinal).collect()).await?;
