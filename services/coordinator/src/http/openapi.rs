@@ -135,17 +135,15 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
         // nothing, from the coordinator's own machine
         vec![SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, []), SecurityRequirement::default()]
     });
+    let mut headers = Vec::new();
     if matches!(rule.needs, Needs::Key(_) | Needs::Everywhere(_)) {
         let project =
             header("cfx-project", "The project; absent for the key's only one, or `default`.", form(100, NAME));
-        operation.parameters.get_or_insert_default().push(RefOr::T(project.build()));
+        headers.push(project);
     }
     if idempotency::keyed(method, path) == Keyed::Kept {
         let said = "The same request with the same key is done once within a day, and its answer given again.";
-        operation
-            .parameters
-            .get_or_insert_default()
-            .push(RefOr::T(header(idempotency::HEADER, said, form(200, VISIBLE)).build()));
+        headers.push(header(idempotency::HEADER, said, form(200, VISIBLE)));
     }
     let answers_json =
         operation.responses.responses.get("200").is_some_and(
@@ -153,9 +151,13 @@ fn complete(method: &Method, path: &str, operation: &mut Operation) {
         );
     if method == Method::GET && path.starts_with("/v1/") && answers_json {
         let said = "The `etag` of the copy that the asker has.";
-        operation.parameters.get_or_insert_default().push(RefOr::T(header("if-none-match", said, any_text()).build()));
+        headers.push(header("if-none-match", said, any_text()));
         let same = ResponseBuilder::new().description("The copy still holds.").build();
         operation.responses.responses.insert("304".to_owned(), RefOr::T(same));
+    }
+    if !headers.is_empty() {
+        let headers = headers.into_iter().map(|header| RefOr::T(header.build()));
+        operation.parameters.get_or_insert_default().extend(headers);
     }
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(Parameter { schema: Some(schema), .. }) = parameter {
@@ -211,8 +213,11 @@ fn refusals(needs: Needs, method: &Method, path: &str, operation: &Operation) ->
             ("429", "Too many requests; `retry-after` says when."),
         ]);
     }
-    if idempotency::keyed(method, path) == Keyed::Kept {
+    let keyed = idempotency::keyed(method, path) == Keyed::Kept;
+    if keyed {
         refusals.push(("409", "The same request with the same idempotency key is in work."));
+    }
+    if keyed || operation.request_body.is_some() {
         refusals.push(("422", "The request can be read and has a fault, which `detail` names."));
     }
     if path.contains('{') || matches!(needs, Needs::Key(_)) {
@@ -223,7 +228,6 @@ fn refusals(needs: Needs, method: &Method, path: &str, operation: &Operation) ->
             ("408", "The body stopped on its way."),
             ("413", "The body is too large."),
             ("415", "The body is not declared as what it must be."),
-            ("422", "The request can be read and has a fault, which `detail` names."),
         ]);
     }
     refusals
