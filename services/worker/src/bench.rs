@@ -47,6 +47,9 @@ pub struct BenchArgs {
     /// Threads of one operation on a CPU. [default: 1]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Vec<u16>,
+    /// How wide convolutions are computed on a CPU: winograd or direct. [default: winograd]
+    #[arg(long)]
+    pub convolutions: Option<String>,
     /// Times each measurement is repeated; the median counts. [default: 5; quick: 2]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub repeats: Option<u16>,
@@ -81,7 +84,7 @@ fn parse_side(text: &str) -> Result<i64, String> {
 /// # Errors
 /// When the device is not there, memory runs out, or the file cannot be written.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let device = device::open(&device_settings(Some(&args.device), None)?)?;
+    let device = device::open(&device_settings(Some(&args.device), None, args.convolutions.as_deref())?)?;
     let mut bench = Bench::new(args, device);
     if let Some(folder) = &args.aside {
         return aside::run(folder, bench.sides[0], bench.clips[0], args.steps, &bench.threads, device);
@@ -195,6 +198,8 @@ impl Bench {
                     continue;
                 }
                 set_threads(threads);
+                // What one cell has freed is not the next one's.
+                device::memory::release_freed();
                 let resident = memory::of_process().resident;
                 let forgotten = memory::forget_peak();
                 let seconds = seconds(batch, self.course)

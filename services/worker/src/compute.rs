@@ -56,6 +56,9 @@ pub struct ComputeArgs {
     /// Threads on a CPU. [default: 1]
     #[arg(long)]
     pub threads: Option<usize>,
+    /// How wide convolutions are computed on a CPU: `direct`, as other programs compute them, or `winograd`, as edits are.
+    #[arg(long, default_value = "direct")]
+    pub convolutions: String,
 }
 
 /// Computes what the inputs ask for.
@@ -69,7 +72,7 @@ pub fn run(args: &ComputeArgs) -> Result<()> {
     let opened = Pack::open(&args.pack)?;
     let pack = LocalPack::new(opened.manifest().clone(), |file| opened.path(file));
     let given = Tensor::read_safetensors(&args.inputs).with_context(|| format!("{}", args.inputs.display()))?;
-    let device = device::open(&device_settings(args.device.as_deref(), args.threads)?)?;
+    let device = device::open(&device_settings(args.device.as_deref(), args.threads, Some(&args.convolutions))?)?;
     let kind = if args.double { Kind::Double } else { Kind::Float };
     let mut bench = Bench { config: &pack.config, device, kind, given: given.into_iter().collect(), made: Vec::new() };
     bench.all()?;

@@ -63,6 +63,9 @@ pub struct Settings {
     /// CPU threads of one operation. Several workers with one thread each are faster than one with several. [default: 1]
     #[arg(long, env = "CFX_THREADS")]
     pub threads: Option<usize>,
+    /// How wide convolutions are computed on a CPU: `winograd`, or `direct`, which rounds less and is slower. [default: winograd]
+    #[arg(long, env = "CFX_CONVOLUTIONS")]
+    pub convolutions: Option<String>,
     /// Longest time mapper training runs before it stops at a checkpoint. [default: 600]
     #[arg(long, env = "CFX_SLICE_SECONDS")]
     pub slice_seconds: Option<u64>,
@@ -359,7 +362,7 @@ impl Settings {
             broker: BrokerConfig::new(broker_url, format!("worker {name}")),
             s3: S3Config::new(given.s3_endpoint, region, bucket, access, secret_key, path_style),
             class,
-            device: device_settings(given.device.as_deref(), given.threads)?,
+            device: device_settings(given.device.as_deref(), given.threads, given.convolutions.as_deref())?,
             null: given.executor.as_deref().map(str::parse).transpose()?,
             slice: Duration::from_secs(given.slice_seconds.unwrap_or(600)),
             grace: Duration::from_secs(given.grace_seconds.unwrap_or(60)),
@@ -378,13 +381,18 @@ impl Settings {
     }
 }
 
-/// Settings of libtorch for a device name, the CPU when absent.
+/// Settings of libtorch for a device name, the CPU when absent, and a way of computing convolutions.
 ///
 /// # Errors
-/// When it is not a device name.
-pub fn device_settings(device: Option<&str>, threads: Option<usize>) -> Result<device::Settings, device::DeviceError> {
+/// When it is not a device name or not such a way.
+pub fn device_settings(
+    device: Option<&str>,
+    threads: Option<usize>,
+    convolutions: Option<&str>,
+) -> Result<device::Settings, device::DeviceError> {
     let device: DeviceChoice = device.map(str::parse).transpose()?.unwrap_or_default();
-    Ok(device::Settings { device, threads: threads.unwrap_or(1).max(1), ..device::Settings::default() })
+    let convolutions = convolutions.map(str::parse).transpose()?.unwrap_or_default();
+    Ok(device::Settings { device, threads: threads.unwrap_or(1).max(1), convolutions, ..device::Settings::default() })
 }
 
 fn process_name() -> String {

@@ -76,6 +76,9 @@ impl Request {
     }
 }
 
+/// With nothing to do for so long, the thread gives back the memory that it keeps.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// A handle to the tensor thread; the thread ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Gpu {
@@ -204,7 +207,7 @@ struct Thread {
 
 impl Thread {
     fn serve(mut self, mut queue: mpsc::UnboundedReceiver<(Arc<LocalPack>, Request)>) {
-        while let Some((pack, request)) = queue.blocking_recv() {
+        while let Some((pack, request)) = next(&mut queue) {
             let (began, name) = (Instant::now(), request.name());
             match request {
                 Request::Detect { picture, reply } => {
@@ -283,6 +286,20 @@ impl Thread {
         tracing::info!(pack = pack.manifest.name, milliseconds = began.elapsed().as_millis(), "loaded a pack");
         self.loaded.push((pack.digest, engine));
         Ok(())
+    }
+}
+
+/// The next request; `None` when nobody can ask any more. Memory that is kept for the next tensor goes back to the system when there has
+/// been nothing to do for a while: others on the machine may want it.
+fn next<T>(queue: &mut mpsc::UnboundedReceiver<T>) -> Option<T> {
+    // A clock of its own: the thread belongs to no runtime. Without one it keeps the memory.
+    let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().ok()?;
+    match clock.block_on(async { tokio::time::timeout(IDLE, queue.recv()).await }) {
+        Ok(request) => request,
+        Err(_) => {
+            networks::device::memory::release_freed();
+            queue.blocking_recv()
+        }
     }
 }
 

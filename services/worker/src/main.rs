@@ -60,6 +60,7 @@ enum Verb {
 fn main() -> ExitCode {
     // Before anything that could start a thread.
     networks::device::prepare_process();
+    networks::device::memory::keep_freed();
     match perform(Arguments::parse().verb) {
         Ok(code) => code.into(),
         Err(error) => {

@@ -57,6 +57,9 @@ pub struct ReplayArgs {
     /// CPU threads of one operation. [default: as each record says]
     #[arg(long)]
     pub threads: Option<usize>,
+    /// How wide convolutions are computed on a CPU: `winograd` or `direct`. [default: as the first record says]
+    #[arg(long)]
+    pub convolutions: Option<String>,
     /// By how many levels of 0 to 255 a pixel may differ.
     #[arg(long, default_value_t = 0)]
     pub tolerance: u8,
@@ -201,7 +204,11 @@ impl Replayer<'_> {
         let threads = self.args.threads.unwrap_or(record.execution.threads as usize).max(1);
         if self.bench.is_none() {
             let kind = if record.execution.device.starts_with("cuda") { "cuda" } else { "cpu" };
-            let settings = device_settings(Some(self.args.device.as_deref().unwrap_or(kind)), Some(threads))?;
+            // Records that do not say are from a time when there was one way.
+            let recorded = record.execution.environment.get("convolutions").map_or("direct", String::as_str);
+            let convolutions = self.args.convolutions.as_deref().unwrap_or(recorded);
+            let kind = self.args.device.as_deref().unwrap_or(kind);
+            let settings = device_settings(Some(kind), Some(threads), Some(convolutions))?;
             let device = device::open(&settings)?;
             self.bench = Some((Bench::open(&self.pack, device)?, device::environment(device)));
         }

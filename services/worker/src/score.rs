@@ -67,6 +67,9 @@ pub struct ScoreArgs {
     /// CPU threads of one operation. [default: 1]
     #[arg(long, env = "CFX_THREADS")]
     pub threads: Option<usize>,
+    /// How wide convolutions are computed on a CPU: `winograd`, or `direct`, which rounds less and is slower. [default: winograd]
+    #[arg(long, env = "CFX_CONVOLUTIONS")]
+    pub convolutions: Option<String>,
 }
 
 /// Scores every image that the output lacks.
@@ -74,7 +77,7 @@ pub struct ScoreArgs {
 /// # Errors
 /// One sentence on what is wrong with the classifier, an image or the output.
 pub fn run(args: &ScoreArgs) -> Result<()> {
-    let device = device::open(&device_settings(args.device.as_deref(), args.threads)?)?;
+    let device = device::open(&device_settings(args.device.as_deref(), args.threads, args.convolutions.as_deref())?)?;
     let classifier = Classifier::open(args, device)?;
     let faces = faces(args.faces.as_deref())?;
     let paths = images(&args.images)?;

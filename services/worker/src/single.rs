@@ -55,7 +55,7 @@ pub fn run(args: &EditArgs) -> Result<()> {
     };
     inversion.validate()?;
     let (output, issuer) = (args.output()?, own_key::issuer(args)?);
-    let settings = device_settings(args.device.as_deref(), args.threads)?;
+    let settings = device_settings(args.device.as_deref(), args.threads, args.convolutions.as_deref())?;
     let device = device::open(&settings)?;
     let mut bench = Bench::open(&opened, device)?;
     let source = bench.source(&args.image, &args.framing()?)?;

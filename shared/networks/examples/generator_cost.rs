@@ -62,6 +62,7 @@ fn peak_memory() -> Result<f64, Box<dyn Error>> {
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 fn main() -> Result<(), Box<dyn Error>> {
+    networks::device::memory::keep_freed();
     let resolution = std::env::args().nth(1).map_or(Ok(1024), |text| text.parse::<i64>())?;
     let weights = Weights::from_tensors("random weights", tensors(resolution), Device::Cpu, Kind::Float)?;
     let (generator, report) = Generator::load(weights)?;

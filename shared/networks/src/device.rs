@@ -18,6 +18,8 @@ use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use serde::Serialize;
 use tch::{Cuda, Device};
 
+use crate::winograd;
+
 /// libtorch's CUDA half; found beside the other libtorch libraries through the binary's run path.
 const CUDA_LIBRARY: &str = "libtorch_cuda.so";
 
@@ -55,6 +57,37 @@ impl FromStr for DeviceChoice {
     }
 }
 
+/// How 3×3 convolutions over wide maps are computed on a CPU in single precision, written `winograd` or `direct`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Convolutions {
+    /// With a quarter of the products, and about four times the rounding (1e-5 of the largest output).
+    #[default]
+    Winograd,
+    /// Product by product.
+    Direct,
+}
+
+impl fmt::Display for Convolutions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Convolutions::Winograd => "winograd",
+            Convolutions::Direct => "direct",
+        })
+    }
+}
+
+impl FromStr for Convolutions {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "winograd" => Ok(Convolutions::Winograd),
+            "direct" => Ok(Convolutions::Direct),
+            _ => Err(DeviceError::UnknownConvolutions { text: text.to_owned() }),
+        }
+    }
+}
+
 /// Settings of the whole process. Apply them once, before the first tensor is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -68,11 +101,19 @@ pub struct Settings {
     /// Let matrix products and convolutions round their inputs to TF32 on GPUs that have it: faster, but three
     /// decimal digits instead of seven.
     pub allow_tf32: bool,
+    /// How networks that are loaded afterwards compute wide convolutions on a CPU.
+    pub convolutions: Convolutions,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { device: DeviceChoice::Cpu, threads: 1, deterministic: true, allow_tf32: false }
+        Settings {
+            device: DeviceChoice::Cpu,
+            threads: 1,
+            deterministic: true,
+            allow_tf32: false,
+            convolutions: Convolutions::default(),
+        }
     }
 }
 
@@ -82,6 +123,12 @@ pub enum DeviceError {
     /// Not a device name.
     #[error("unknown device {text:?}; write cpu, cuda or cuda:N")]
     Unknown {
+        /// What was written.
+        text: String,
+    },
+    /// Not a way to compute convolutions.
+    #[error("unknown convolutions {text:?}; write winograd or direct")]
+    UnknownConvolutions {
         /// What was written.
         text: String,
     },
@@ -126,6 +173,7 @@ pub fn open(settings: &Settings) -> Result<Device, DeviceError> {
     };
     // libtorch refuses zero and counts in 32 bits.
     tch::set_num_threads(i32::try_from(settings.threads.max(1)).unwrap_or(i32::MAX));
+    winograd::allow(settings.convolutions == Convolutions::Winograd);
     apply_precision(settings)?;
     Ok(device)
 }
@@ -155,6 +203,8 @@ pub struct Environment {
     pub threads: i32,
     /// Whether libtorch was told to choose deterministic kernels.
     pub deterministic: bool,
+    /// How wide convolutions are computed; `None` on a GPU, whose libraries choose for themselves.
+    pub convolutions: Option<String>,
 }
 
 /// Describes the process's computing environment for `device`.
@@ -176,7 +226,13 @@ pub fn environment(device: Device) -> Environment {
         cudnn: gpu.filter(|_| Cuda::cudnn_is_available()).map(|_| tch::utils::version_cudnn()),
         threads: tch::get_num_threads(),
         deterministic: deterministic(),
+        convolutions: gpu.is_none().then(|| convolutions().to_string()),
     }
+}
+
+/// How networks that are loaded now compute wide convolutions on a CPU.
+pub fn convolutions() -> Convolutions {
+    if winograd::is_allowed() { Convolutions::Winograd } else { Convolutions::Direct }
 }
 
 fn read_line(path: &str) -> Option<String> {
@@ -334,6 +390,10 @@ mod tests {
         for text in ["", "gpu", "cuda:", "cuda:-1", "CPU"] {
             assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
         }
+        for choice in [Convolutions::Winograd, Convolutions::Direct] {
+            assert_eq!(choice.to_string().parse::<Convolutions>().unwrap(), choice);
+        }
+        assert!("fast".parse::<Convolutions>().is_err());
     }
 
     /// Every symbol must be in the libtorch we link, or no worker starts.

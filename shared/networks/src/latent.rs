@@ -9,7 +9,7 @@ use std::f64::consts::SQRT_2;
 use tch::{TchError, Tensor};
 
 use crate::error::{LoadError, NetworkError};
-use crate::layers::leaky_relu;
+use crate::layers::{in_company, leaky_relu};
 use crate::shape::expect;
 use crate::weights::{Scope, Weights};
 
@@ -94,6 +94,7 @@ impl Mapping {
 /// The affine map from a latent to one layer's style vector; the stored bias already includes the +1.
 #[derive(Debug)]
 pub(crate) struct Affine {
+    /// `[w_dim, channels]`: the products that libraries compute row by row the same for any number of rows.
     weight: Tensor,
     bias: Tensor,
 }
@@ -105,14 +106,15 @@ impl Affine {
         let weight = scope.take("weight", &[channels, w_dim])?;
         let bias = scope.take("bias", &[channels])?;
         let gain = (w_dim as f64).sqrt().recip();
-        let weight = scope.prepare("weight", || weight.f_to_kind(wide)?.f_multiply_scalar(gain))?;
+        let weight =
+            scope.prepare("weight", || weight.f_to_kind(wide)?.f_multiply_scalar(gain)?.f_tr()?.f_contiguous())?;
         let bias = scope.prepare("bias", || bias.f_to_kind(wide))?;
         Ok(Affine { weight, bias })
     }
 
     /// `[B, w_dim]` -> `[B, channels]`.
     pub(crate) fn forward(&self, w: &Tensor) -> Result<Tensor, TchError> {
-        w.f_linear(&self.weight, Some(&self.bias))
+        in_company(w, |w| self.bias.f_addmm(w, &self.weight))
     }
 
     /// The same map, its memory shared.

@@ -3,7 +3,7 @@
 //! Batch normalisation is in evaluation mode. The networks of our own packs fold it into the convolution before it; those that
 //! others publish compute it as they do ([`BatchNorm`] says why).
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::{LoadError, all_finite};
 use crate::weights::{Scope, Weights};
@@ -21,6 +21,82 @@ const LEAKY_SLOPE: f64 = 0.2;
 /// on a CPU.
 pub(crate) fn leaky_relu(x: &Tensor) -> Result<Tensor, TchError> {
     x.f_detach()?.f_leaky_relu_backward(x, LEAKY_SLOPE, false)
+}
+
+/// Whether a gradient will be asked of what is computed from `x`: nothing of it may be overwritten then.
+pub(crate) fn wants_gradient(x: &Tensor) -> bool {
+    x.requires_grad()
+}
+
+/// `x` `[N, C, H, W]` with its channels beside each other in memory. On a CPU oneDNN reads and writes such maps as they are, where
+/// it would turn others around and back; depthwise filters run three times as fast. On a GPU it is for the half kinds.
+pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
+    if x.device() != Device::Cpu && matches!(x.f_kind()?, Kind::Float | Kind::Double) {
+        return x.f_contiguous();
+    }
+    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
+/// The largest map that libtorch, on a CPU, convolves in another way when it is alone (`use_mkldnn` of its Convolution.cpp), in numbers.
+const SMALL_MAP: usize = 20_480;
+
+/// `compute` of `x` `[B, ..]`, item by item the same whatever `B` is, for what would go another way through libtorch's libraries with one
+/// item (a product of a matrix and a vector) and so round otherwise: on a CPU one item is computed twice, and the first is taken.
+pub(crate) fn in_company(
+    x: &Tensor,
+    compute: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
+) -> Result<Tensor, TchError> {
+    let mut size = x.size();
+    if size[0] != 1 || x.device() != Device::Cpu {
+        return compute(x);
+    }
+    size[0] = 2;
+    compute(&x.f_expand(&size, false)?)?.f_narrow(0, 0, 1)
+}
+
+/// The same for a convolution of `x` `[B, C, H, W]`; large maps go one way only.
+pub(crate) fn convolve_in_company(
+    x: &Tensor,
+    compute: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,
+) -> Result<Tensor, TchError> {
+    if x.numel() <= SMALL_MAP { in_company(x, compute) } else { compute(x) }
+}
+
+/// What a modulated convolution does with its sums: `clamp(leaky_relu(factor · y + bias + noise))`.
+#[derive(Debug)]
+pub(crate) struct Activate<'a> {
+    /// `[B, C, 1, 1]`
+    pub(crate) factor: &'a Tensor,
+    /// `[1, C, 1, 1]`
+    pub(crate) bias: &'a Tensor,
+    /// `[B or 1, 1, H, W]`
+    pub(crate) noise: Option<&'a Tensor>,
+    pub(crate) clamp: Option<f64>,
+}
+
+impl Activate<'_> {
+    /// `y` `[B, C, H, W]` -> the same. Where no gradient is asked for, in the memory of `y`: on large maps a pass is memory that is read
+    /// and written, and memory that is new has to be cleared first.
+    pub(crate) fn on(&self, mut y: Tensor) -> Result<Tensor, TchError> {
+        let Self { factor, bias, noise, clamp } = *self;
+        if [Some(&y), Some(factor), noise].into_iter().flatten().any(wants_gradient) {
+            let y = bias.f_addcmul(&y, factor)?;
+            let y = match noise {
+                Some(noise) => y.f_add(noise)?,
+                None => y,
+            };
+            return clamped(leaky_relu(&y)?, clamp);
+        }
+        let _ = bias.f_addcmul_out(&y, &y, factor)?;
+        if let Some(noise) = noise {
+            let _ = y.f_add_(noise)?;
+        }
+        let _ = y.f_leaky_relu_backward_grad_input(&y, &y, LEAKY_SLOPE, false)?;
+        if let Some(bound) = clamp {
+            let _ = y.f_clamp_(-bound, bound)?;
+        }
+        Ok(y)
+    }
 }
 
 /// `x` cut to `[-bound, bound]`, or as it is.
@@ -86,6 +162,7 @@ impl Convolution {
         padding: i64,
     ) -> Result<Self, LoadError> {
         let weight = scope.take("weight", &[outputs, inputs, size, size])?;
+        let weight = scope.prepare("weight", || channels_last(&weight))?;
         let bias = if bias { Some(scope.take("bias", &[outputs])?) } else { None };
         Ok(Convolution { weight, bias, stride, padding })
     }

@@ -15,6 +15,7 @@ mod ir_se;
 mod latent;
 mod layers;
 mod shape;
+mod winograd;
 
 pub mod clip;
 pub mod detector;

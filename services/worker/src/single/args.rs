@@ -102,6 +102,9 @@ pub struct EditArgs {
     /// CPU threads of one operation. [default: 1]
     #[arg(long, env = "CFX_THREADS")]
     pub threads: Option<usize>,
+    /// How wide convolutions are computed on a CPU: `winograd`, or `direct`, which rounds less and is slower. [default: winograd]
+    #[arg(long, env = "CFX_CONVOLUTIONS")]
+    pub convolutions: Option<String>,
 }
 
 impl EditArgs {

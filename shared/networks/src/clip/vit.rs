@@ -82,7 +82,7 @@ impl VisionTransformer {
         let patches = patches.f_flatten(2, 3)?.f_transpose(1, 2)?; // [B, grid², width]
         let class_token = self.class_token.f_expand([pixels.size()[0], 1, self.width], false)?;
         let x = Tensor::f_cat(&[class_token, patches], 1)?.f_add(&self.positions)?;
-        let x = self.transformer.forward(self.norm_before.forward(&x)?, None)?;
-        self.norm_after.forward(&x.f_select(1, 0)?)?.f_matmul(&self.projection)
+        let class = self.transformer.forward_first(self.norm_before.forward(&x)?)?; // [B, width]
+        self.norm_after.forward(&class)?.f_matmul(&self.projection)
     }
 }

@@ -12,8 +12,9 @@ use super::delta::LowRank;
 use super::resample::{Resample, upsample_kernel};
 use crate::error::LoadError;
 use crate::latent::Affine;
-use crate::layers::{clamped, leaky_relu};
+use crate::layers::{Activate, channels_last, convolve_in_company, in_company, wants_gradient};
 use crate::weights::{Scope, Weights};
+use crate::winograd::{self, Winograd};
 
 /// Added to the squared norm of a modulated filter before its inverse square root.
 const DEMODULATION_EPS: f64 = 1e-8;
@@ -68,13 +69,15 @@ struct Filters {
     exact: Tensor,
     /// `[out, in, 3, 3]`, or `[in, out, 3, 3]` for the transposed convolution of an up layer.
     weight: Tensor,
+    /// The same with fewer products, where that is faster.
+    fast: Option<Winograd>,
     /// `sum_kk W²` as `[in, out]`, in the wide kind.
     power: Tensor,
 }
 
 impl Filters {
-    /// Gradients flow to `exact` if it wants any.
-    fn new(exact: Tensor, up: bool, kind: Kind) -> Result<Self, TchError> {
+    /// For maps `side` px wide and high. Gradients flow to `exact` if it wants any.
+    fn new(exact: Tensor, up: bool, kind: Kind, side: i64) -> Result<Self, TchError> {
         let scaled = if kind == Kind::Half {
             // Demodulation cancels any factor per filter, so in F16 each filter is brought near 1/sqrt(fan-in) to keep
             // the sums in range (as NVIDIA's networks do).
@@ -85,18 +88,21 @@ impl Filters {
         };
         let power = scaled.f_square()?.f_sum_dim_intlist([2, 3].as_slice(), false, None)?.f_tr()?.f_contiguous()?;
         let oriented = if up { scaled.f_transpose(0, 1)? } else { scaled };
-        let weight = oriented.f_contiguous()?.f_to_kind(kind)?;
+        let weight = channels_last(&oriented.f_to_kind(kind)?)?;
+        // Weights in training change in every step, and making them ready would take longer than it saves.
+        let fast = !up && !wants_gradient(&weight) && winograd::suits(&weight, side);
+        let fast = fast.then(|| Winograd::new(&weight)).transpose()?;
         let exact = match (kind == exact.f_kind()?, up) {
             (true, true) => weight.f_transpose(0, 1)?,
             (true, false) => weight.shallow_clone(),
             (false, _) => exact,
         };
-        Ok(Filters { exact, weight, power })
+        Ok(Filters { exact, weight, fast, power })
     }
 
     fn share(&self) -> Self {
         let [exact, weight, power] = [&self.exact, &self.weight, &self.power].map(Tensor::shallow_clone);
-        Filters { exact, weight, power }
+        Filters { exact, weight, fast: self.fast.as_ref().map(Winograd::share), power }
     }
 }
 
@@ -111,7 +117,10 @@ pub(super) struct StyledConv {
     bias: Tensor,
     /// Present in an up layer: the filter after its transposed convolution.
     blur: Option<Resample>,
+    /// The bound, after the activation.
     clamp: Option<f64>,
+    /// Height and width of the output, px.
+    side: i64,
 }
 
 impl StyledConv {
@@ -152,13 +161,13 @@ impl StyledConv {
         let stored = conv.take("weight", &[1, outputs, inputs, 3, 3])?;
         let filters = conv.prepare("weight", || {
             let exact = stored.f_squeeze_dim(0)?.f_to_kind(wide)?.f_multiply_scalar(filter_scale(inputs, 3))?;
-            Filters::new(exact, up, kind)
+            Filters::new(exact, up, kind, resolution)
         })?;
         let blur = match up.then(|| Resample::new(outputs, kind, conv.weights().device())) {
             Some(blur) => Some(blur.map_err(|source| conv.weights().torch_error(&conv.name("blur.kernel"), source))?),
             None => None,
         };
-        Ok(StyledConv { affine, filters, noise, bias, blur, clamp })
+        Ok(StyledConv { affine, filters, noise, bias, blur, clamp, side: resolution })
     }
 
     /// The style vector `[B, in]` of a latent `[B, w_dim]`.
@@ -181,7 +190,7 @@ impl StyledConv {
         let filters = match change {
             Some(change) => {
                 let kind = self.filters.weight.f_kind()?;
-                Filters::new(change.added_to(&self.filters.exact, 3)?, self.blur.is_some(), kind)?
+                Filters::new(change.added_to(&self.filters.exact, 3)?, self.blur.is_some(), kind, self.side)?
             }
             None => self.filters.share(),
         };
@@ -198,13 +207,14 @@ impl StyledConv {
             bias: self.bias.shallow_clone(),
             blur,
             clamp: self.clamp,
+            side: self.side,
         })
     }
 
     /// `[B or 1, in, r, r]` -> `[B, out, r, r]`, or `[B, out, 2r, 2r]` for an up layer. `noise` `[B or 1, 1, r, r]`
     /// stands for the checkpoint's, in a layer that has any.
     pub(super) fn forward(&self, x: &Tensor, style: &Tensor, noise: Option<&Tensor>) -> Result<Tensor, TchError> {
-        let Filters { weight, power, .. } = &self.filters;
+        let Filters { weight, fast, power, .. } = &self.filters;
         let kind = weight.f_kind()?;
         // F16 only: like the filters, a style's overall size cancels, so its largest entry is brought to one.
         let style = if kind == Kind::Half {
@@ -214,26 +224,29 @@ impl StyledConv {
             style
         };
         let x = x.f_mul(&per_channel(style, kind)?)?; // [B, in, r, r]
-        let y = match &self.blur {
-            Some(blur) => {
+        let convolve = |x: &Tensor| match (&self.blur, fast) {
+            (Some(blur), _) => {
+                // [B, out, 2r+1, 2r+1] -> [B, out, 2r, 2r]
                 let y = x.f_conv_transpose2d(weight, None::<&Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
-                blur.blur(&y)? // [B, out, 2r+1, 2r+1] -> [B, out, 2r, 2r]
+                blur.blur(&y)
             }
-            None => x.f_conv2d(weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1)?, // [B, out, r, r]
+            (None, Some(fast)) => fast.forward(x),
+            (None, None) => x.f_conv2d(weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1), // [B, out, r, r]
         };
-        let power = style.f_square()?.f_matmul(power)?; // [B, out]
+        let y = convolve_in_company(&x, convolve)?;
+        drop(x);
+        let power = in_company(&style.f_square()?, |squares| squares.f_matmul(power))?; // [B, out]
         // The gain sqrt(2) of the activation is in this factor, in the noise and in the bias.
         let factor = power.f_add_scalar(DEMODULATION_EPS)?.f_rsqrt()?.f_multiply_scalar(SQRT_2)?;
-        let y = self.bias.f_addcmul(&y, &per_channel(&factor, kind)?)?;
-        let y = match (&self.noise, noise) {
+        let given = match (&self.noise, noise) {
             (Some(own), Some(given)) => {
                 let given = given.f_to_kind(own.buffer.f_kind()?)?;
-                y.f_add(&given.f_multiply_scalar(own.gain)?.f_to_kind(kind)?)?
+                Some(&given.f_multiply_scalar(own.gain)?.f_to_kind(kind)?)
             }
-            (Some(own), None) => y.f_add(&own.scaled)?,
-            (None, _) => y,
+            (Some(own), None) => Some(&own.scaled),
+            (None, _) => None,
         };
-        clamped(leaky_relu(&y)?, self.clamp)
+        Activate { factor: &per_channel(&factor, kind)?, bias: &self.bias, noise: given, clamp: self.clamp }.on(y)
     }
 }
 

@@ -6,6 +6,8 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::layers::channels_last;
+
 /// Gain while upsampling by two: three of four samples are inserted zeros.
 const UPSAMPLE_GAIN: f64 = 4.0;
 
@@ -26,7 +28,7 @@ pub(super) struct Resample {
 
 impl Resample {
     pub(super) fn new(channels: i64, kind: Kind, device: Device) -> Result<Self, TchError> {
-        let fir = upsample_kernel(kind, device)?.f_expand([channels, 1, 4, 4], false)?.f_contiguous()?;
+        let fir = channels_last(&upsample_kernel(kind, device)?.f_expand([channels, 1, 4, 4], false)?)?;
         Ok(Resample { fir, channels })
     }
 

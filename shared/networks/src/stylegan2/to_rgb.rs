@@ -3,7 +3,7 @@
 use tch::{TchError, Tensor};
 
 use super::delta::LowRank;
-use super::modconv::{check_kernel, filter_scale, per_channel};
+use super::modconv::{check_kernel, filter_scale};
 use crate::error::LoadError;
 use crate::latent::Affine;
 use crate::layers::clamped;
@@ -66,10 +66,13 @@ impl ToRgb {
     }
 
     /// `[B, in, r, r]` -> `[B, 3, r, r]` in the wide kind, with `skip`, the upsampled image of the level below, added.
+    ///
+    /// Three filters a sample are so small that the style is multiplied into them, and not into the maps.
     pub(super) fn forward(&self, x: &Tensor, style: &Tensor, skip: Option<&Tensor>) -> Result<Tensor, TchError> {
-        let kind = self.weight.f_kind()?;
-        let x = x.f_mul(&per_channel(style, kind)?)?;
-        let rgb = x.f_conv2d(&self.weight, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1)?; // [B, 3, r, r]
+        let (batch, inputs, height, width) = x.size4()?;
+        let filters =
+            self.weight.f_view([1, 3, inputs])?.f_mul(&style.f_unsqueeze(1)?.f_to_kind(self.weight.f_kind()?)?)?;
+        let rgb = filters.f_matmul(&x.f_flatten(2, 3)?)?.f_view([batch, 3, height, width])?;
         let rgb = clamped(rgb.f_to_kind(self.bias.f_kind()?)?.f_add(&self.bias)?, self.clamp)?;
         match skip {
             Some(skip) => rgb.f_add(skip),

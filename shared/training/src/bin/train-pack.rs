@@ -36,6 +36,7 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
+    networks::device::memory::keep_freed();
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("info,usvg=error").init();
     let arguments = Arguments::parse();
     let device = DeviceChoice::from_str(&arguments.device).context("--device")?;

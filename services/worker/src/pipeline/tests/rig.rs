@@ -70,7 +70,8 @@ impl Rig {
         );
         let artifacts = Artifacts::connect(&s3);
         let cache = TempDir::new().expect("a folder");
-        let gpu = Gpu::start(device_settings(Some("cpu"), Some(1)).expect("settings"), 2).expect("a tensor thread");
+        let gpu =
+            Gpu::start(device_settings(Some("cpu"), Some(1), None).expect("settings"), 2).expect("a tensor thread");
         let boot = BootId::from_uuid(Uuid::new_v4());
         let identity = Identity { boot, name: "test".into(), class: "cpu".into(), device: "cpu".into() };
         let line = Line {
