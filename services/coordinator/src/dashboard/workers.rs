@@ -10,7 +10,7 @@ use askama::Template;
 use axum::extract::State;
 use domain::{JobId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
-use wire::http::v1::Worker;
+use wire::http::v1::{DeviceMemory, Worker};
 
 /// Tasks of a worker that are looked up at most; it holds two or three batches.
 const NAMED: usize = 256;
@@ -26,11 +26,32 @@ struct Held {
     percent: String,
 }
 
+/// How full a GPU's memory is.
+struct Full {
+    /// `12.3 / 79.2 GiB`.
+    of: String,
+    /// Of a bar of 1000.
+    width: i64,
+}
+
+impl Full {
+    fn new(memory: DeviceMemory) -> Self {
+        let gib = |bytes: i64| bytes as f64 / 1024.0 / 1024.0 / 1024.0;
+        // what has no memory is not told: see `believed`
+        let part = memory.used_bytes as f64 / memory.total_bytes.max(1) as f64;
+        Self {
+            of: format!("{:.1} / {:.1} GiB", gib(memory.used_bytes), gib(memory.total_bytes)),
+            width: (1000.0 * part).round() as i64,
+        }
+    }
+}
+
 struct Row {
     held: Vec<Held>,
     /// Tasks of projects that are not for who looks.
     others: i64,
     memory: Option<String>,
+    gpu: Option<Full>,
     /// Images per minute since it started.
     rate: Option<String>,
     busy: Option<String>,
@@ -94,6 +115,7 @@ fn row(worker: Worker, named: &BTreeMap<TaskId, Named>) -> Row {
         held: held.collect(),
         others: worker.running - worker.tasks.len() as i64,
         memory: worker.memory_bytes.map(size),
+        gpu: worker.device_memory.map(Full::new),
         rate: (lived > 0.0).then(|| format!("{:.1}", worker.images as f64 * 60.0 / lived)),
         busy: (lived > 0.0).then(|| format!("{:.0} %", (worker.busy_ms as f64 / 10.0 / lived).min(100.0))),
         worker,
