@@ -5,6 +5,7 @@ use crate::support::{Bench, job};
 use anyhow::{Context as _, Result};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use coordinator::sweep::Reconciler as _;
 use domain::{BootId, Digest, Reason, RetryPolicy, Scope, Stage};
 use futures_util::StreamExt as _;
 use image::RgbImage;
@@ -237,6 +238,26 @@ async fn limits_are_set_by_a_form_that_operators_see() -> Result<()> {
     assert!(!page(&bench, &path).await?.contains("id=\"limits\""), "a job that has ended has no use for limits");
     let (status, _, text) = form(&bench, &ui, asked).await?;
     assert!(status == StatusCode::CONFLICT && text.contains("alert"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_paused_before_its_tasks_are_written_and_they_are_written_all_the_same() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    let path = format!("/v1/jobs/{}", job.id);
+    let on = async |what: &str| -> Result<String> {
+        let (status, answer) = bench.post(&format!("{path}/{what}"), &json!({}), &[]).await?;
+        anyhow::ensure!(status == StatusCode::OK, "{what}: {status} {answer}");
+        Ok(answer["state"].as_str().unwrap_or_default().to_owned())
+    };
+    let state = async || anyhow::Ok(bench.read::<Job>(&path).await?.state.name());
+    assert_eq!((job.state.name(), on("pause").await?.as_str()), ("accepting", "paused"));
+    assert_eq!((on("resume").await?.as_str(), on("pause").await?.as_str()), ("accepting", "paused"));
+    let enqueue = coordinator::enqueue::Enqueue::new(bench.app.clone());
+    while enqueue.run_once().await? > 0 {}
+    let all: Job = bench.read(&path).await?;
+    assert_eq!((state().await?, all.total()), ("paused", 16), "3 inversions, a training, 12 edits");
+    assert_eq!(on("resume").await?, "active");
     Ok(())
 }
 
