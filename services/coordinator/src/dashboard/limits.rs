@@ -126,7 +126,7 @@ pub async fn handle(
         "Limits set",
         "They hold for what is handed out from now on; what runs is finished.",
     )?;
-    moved(form, &job::now(&app, row).await?)
+    moved(form, &job::now(&app, row, super::may()).await?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::filters::{self, size};
 use super::{Page, render};
-use crate::access::{Principal, Reach};
+use crate::access::{May, Principal, Reach};
 use crate::app::App;
 use crate::http::problem::ApiError;
 use crate::http::workers;
@@ -58,17 +58,18 @@ struct Row {
     worker: Worker,
 }
 
-impl Row {
-    fn can_drain(&self) -> bool {
-        self.worker.state == "live"
-    }
-}
-
 /// The table.
 #[derive(Template)]
 #[template(path = "workers_now.html")]
 pub struct Now {
     rows: Vec<Row>,
+    may: May,
+}
+
+impl Now {
+    fn can_drain(&self, worker: &Worker) -> bool {
+        self.may.drain && worker.state == "live"
+    }
 }
 
 #[derive(Template)]
@@ -122,15 +123,15 @@ fn row(worker: Worker, named: &BTreeMap<TaskId, Named>) -> Row {
     }
 }
 
-/// The workers as they are now.
-pub async fn now(app: &App, reach: &Reach) -> Result<Now, ApiError> {
+/// The workers as they are now, for somebody who may see and do this.
+pub async fn now(app: &App, reach: &Reach, may: May) -> Result<Now, ApiError> {
     let workers = workers::list(app, reach).await?;
     let ids: Vec<TaskId> = workers.iter().flat_map(|w| w.tasks.iter().take(NAMED)).map(|held| held.task).collect();
     let named = if ids.is_empty() { BTreeMap::new() } else { named(app, &ids).await? };
-    Ok(Now { rows: workers.into_iter().map(|worker| row(worker, &named)).collect() })
+    Ok(Now { rows: workers.into_iter().map(|worker| row(worker, &named)).collect(), may })
 }
 
 /// The page.
 pub async fn page(State(app): State<App>, principal: Principal) -> Page {
-    render(&WorkersPage { tab: "workers", now: render(&now(&app, &principal.reach).await?)?.0 })
+    render(&WorkersPage { tab: "workers", now: render(&now(&app, &principal.reach, super::may()).await?)?.0 })
 }

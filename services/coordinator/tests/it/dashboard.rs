@@ -48,14 +48,43 @@ async fn page_of(bench: &Bench, path: &str, key: &str) -> Result<String> {
     Ok(String::from_utf8(body.to_vec())?)
 }
 
+/// Two of its sources cannot be read.
+pub async fn fail_two(bench: &Bench, job: &Job) -> Result<()> {
+    let store = &bench.app.store;
+    let request = ClaimRequest {
+        job_seq: job.seq,
+        stage: Stage::Invert,
+        edit_no: None,
+        limit: 2,
+        class: "cpu".to_owned(),
+        estimate_ms: 1.0,
+        limited: false,
+    };
+    let message =
+        |_: &store::ClaimedBatch| OutboxMessage { routing_key: String::new(), payload: json!({}), traceparent: None };
+    let batch = store.claim_batch(&request, message).await?.context("there are inversions")?;
+    let ClaimedTasks::Invert(tasks) = &batch.tasks else { anyhow::bail!("inversions, not {batch:?}") };
+    let boot = BootId::from_uuid(uuid::Uuid::now_v7());
+    let fences: Vec<_> = tasks.iter().map(|task| task.fence).collect();
+    store.started(boot, &fences).await?;
+    let failed = |fence: &store::Fence| OutcomeRow::Failed {
+        fence: *fence,
+        reason: Reason::Truncated,
+        detail: "half of it is missing".to_owned(),
+        gpu_ms: 1.0,
+    };
+    store.apply_outcomes(boot, &fences.iter().map(failed).collect::<Vec<_>>(), &RetryPolicy::default()).await?;
+    Ok(())
+}
+
 /// Writes the job's tasks.
-async fn written(bench: &Bench, job: &Job) -> Result<()> {
+pub async fn written(bench: &Bench, job: &Job) -> Result<()> {
     let row = bench.app.store.job_by_seq(job.seq).await?.context("it is there")?;
     while coordinator::enqueue::write_slice(&bench.app.store, 100, &row).await? > 0 {}
     Ok(())
 }
 
-async fn with_job() -> Result<(Bench, Job)> {
+pub async fn with_job() -> Result<(Bench, Job)> {
     let bench = Bench::new().await?;
     bench.dataset("faces", 3).await?;
     bench.dataset("train", 2).await?;
@@ -295,30 +324,7 @@ async fn a_task_is_paused_resumed_and_cancelled_alone() -> Result<()> {
 async fn dead_tasks_are_tried_again_and_the_page_shows_it_at_once() -> Result<()> {
     let (bench, job) = with_job().await?;
     written(&bench, &job).await?;
-    let store = &bench.app.store;
-    let request = ClaimRequest {
-        job_seq: job.seq,
-        stage: Stage::Invert,
-        edit_no: None,
-        limit: 2,
-        class: "cpu".to_owned(),
-        estimate_ms: 1.0,
-        limited: false,
-    };
-    let message =
-        |_: &store::ClaimedBatch| OutboxMessage { routing_key: String::new(), payload: json!({}), traceparent: None };
-    let batch = store.claim_batch(&request, message).await?.context("there are inversions")?;
-    let ClaimedTasks::Invert(tasks) = &batch.tasks else { anyhow::bail!("inversions, not {batch:?}") };
-    let boot = BootId::from_uuid(uuid::Uuid::now_v7());
-    let fences: Vec<_> = tasks.iter().map(|task| task.fence).collect();
-    store.started(boot, &fences).await?;
-    let failed = |fence: &store::Fence| OutcomeRow::Failed {
-        fence: *fence,
-        reason: Reason::Truncated,
-        detail: "half of it is missing".to_owned(),
-        gpu_ms: 1.0,
-    };
-    store.apply_outcomes(boot, &fences.iter().map(failed).collect::<Vec<_>>(), &RetryPolicy::default()).await?;
+    fail_two(&bench, &job).await?;
     let dead = |text: &str| text.contains("half of it is missing");
     assert!(dead(&page(&bench, &format!("/jobs/{}", job.id)).await?));
     let ui = |what: &str| format!("/ui/jobs/{}/redrive{what}", job.id);
