@@ -55,6 +55,8 @@ pub struct Now {
     left: Option<(String, String)>,
     stall: Option<Stall>,
     throughput: Throughput,
+    /// For whoever may set them, while that means something.
+    limits: Option<LimitsForm>,
     may: May,
     job: Job,
 }
@@ -93,8 +95,6 @@ struct JobPage {
     submitted: String,
     submitted_by: Option<String>,
     now: String,
-    /// For whoever may set them, while that means something.
-    limits: Option<String>,
     name: String,
     seals: Vec<store::SealRow>,
     spec: String,
@@ -109,7 +109,9 @@ pub async fn now(app: &App, row: JobRow, may: May) -> Result<Now, ApiError> {
     let filter = tasks::Filter { state: Some("dead".to_owned()), stage: None, after: None, limit: Some(DEAD_SHOWN) };
     let dead = tasks::list(app, &row, &filter).await?.items;
     let throughput = throughput::of(app, &row).await?;
-    Ok(Now { may, ..of(job_get::detailed(app, row).await?, dead, throughput) })
+    let limits = (may.operate && !row.state.is_terminal()).then(|| LimitsForm::of(&row));
+    let job = job_get::detailed(app, row).await?;
+    Ok(Now { limits, may, ..of(job, dead, throughput) })
 }
 
 fn of(job: Job, dead: Vec<Task>, throughput: Throughput) -> Now {
@@ -150,6 +152,7 @@ fn of(job: Job, dead: Vec<Task>, throughput: Throughput) -> Now {
         left: known.and_then(|p| p.eta).map(left),
         stall: known.and_then(|p| p.stall.clone()),
         throughput,
+        limits: None,
         may: May::default(),
         progress,
         job,
@@ -161,14 +164,11 @@ pub async fn page(State(app): State<App>, Project(project): Project, Path(id): P
     let row = job_get::find(&app, project, parse(&id)?).await?;
     let seals = app.store.seals(row.seq).await?;
     let now = now(&app, row.clone(), super::may()).await?;
-    let settable = super::may().operate && !row.state.is_terminal();
-    let limits = settable.then(|| super::render(&LimitsForm::of(&row))).transpose()?.map(|form| form.0);
     render(&JobPage {
         tab: "jobs",
         submitted: row.created_at.format("%F %T").to_string(),
         submitted_by: row.submitted_by.clone(),
         now: super::render(&now)?.0,
-        limits,
         name: row.spec.name.clone(),
         spec: serde_json::to_string_pretty(&row.spec).map_err(|e| internal("writing a specification", &e))?,
         seals,

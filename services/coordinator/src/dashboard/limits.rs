@@ -1,6 +1,6 @@
-//! `POST /ui/jobs/{id}/limits`: what a job may take at most, and its priority, as a form. It stands apart from the part of the page that
-//! moves, so that nothing is changed under who is typing; only fields that are not as they were shown are set, and none if somebody else
-//! has set some since.
+//! `POST /ui/jobs/{id}/limits`: what a job may take at most, and its priority, as a form. It comes and goes with the part of the page
+//! that moves, as its job ends and is revived; while it is there the stream leaves it as it is (`hx-morph-skip`), so that nothing is
+//! changed under who is typing. Only fields that are not as they were shown are set, and none if somebody else has set some since.
 
 use super::job;
 use super::ui::{Form, Fragment, moved, noticed};

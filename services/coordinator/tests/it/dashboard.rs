@@ -263,7 +263,17 @@ async fn limits_are_set_by_a_form_that_operators_see() -> Result<()> {
     let (reader, operator) = (bench.key(Scope::Read, None).await?, bench.key(Scope::Operate, None).await?);
     assert!(page_of(&bench, &path, &operator).await?.contains("id=\"limits\""));
     assert!(!page_of(&bench, &path, &reader).await?.contains("id=\"limits\""));
+    // it is there as long as the job goes on, also for who has the page open
+    let watched = format!("/ui/events?job={}", job.id);
+    let mut stream = bench.router_get(&watched).await?.into_body().into_data_stream();
+    let mut shown = async || -> Result<String> {
+        let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await?.context("it goes on")??;
+        Ok(String::from_utf8(chunk.to_vec())?)
+    };
+    assert!(shown().await?.contains("id=\"limits\""));
     bench.post(&format!("/v1{path}/cancel"), &json!({}), &[]).await?;
+    let text = shown().await?;
+    assert!(text.contains("state cancelled") && !text.contains("id=\"limits\""), "{text}");
     assert!(!page(&bench, &path).await?.contains("id=\"limits\""), "a job that has ended has no use for limits");
     let (status, _, text) = form(&bench, &ui, asked).await?;
     assert!(status == StatusCode::CONFLICT && text.contains("alert"), "{text}");
