@@ -1,6 +1,6 @@
 //! `GET /workers`: every process heard of lately, and what each does now.
 
-use super::filters::{self, size};
+use super::filters::{self, address, size};
 use super::{Page, render};
 use crate::access::{May, Principal, Reach};
 use crate::app::App;
@@ -8,8 +8,9 @@ use crate::http::problem::ApiError;
 use crate::http::workers;
 use askama::Template;
 use axum::extract::State;
-use domain::{JobId, TaskId};
+use domain::TaskId;
 use std::collections::{BTreeMap, BTreeSet};
+use store::JobRow;
 use wire::http::v1::{DeviceMemory, Worker};
 
 /// Tasks of a worker that are looked up at most; it holds two or three batches.
@@ -19,8 +20,8 @@ const NAMED: usize = 256;
 struct Held {
     /// `edit green-hair`.
     what: String,
-    /// The job's id and name.
-    job: Option<(JobId, String)>,
+    /// The job's page and name.
+    job: Option<(String, String)>,
     tasks: usize,
     /// Mean of the parts done.
     percent: String,
@@ -79,8 +80,13 @@ struct WorkersPage {
     now: String,
 }
 
-/// What a task is: `edit green-hair`, and its job.
-type Named = (String, JobId, String);
+/// What a task is: `edit green-hair`, and its job's page and name.
+type Named = (String, String, String);
+
+/// The page of a job, which may be of another project than the pages before.
+fn page_of(job: &JobRow) -> String {
+    address(&format!("/jobs/{}", job.id), &[("project", Some(&job.project_name))])
+}
 
 async fn named(app: &App, ids: &[TaskId]) -> Result<BTreeMap<TaskId, Named>, ApiError> {
     let mut jobs = BTreeMap::new();
@@ -94,7 +100,7 @@ async fn named(app: &App, ids: &[TaskId]) -> Result<BTreeMap<TaskId, Named>, Api
         let Some(job) = jobs.get(&task.id.job) else { continue };
         let edit = task.edit_no.and_then(|no| job.spec.edits.get(usize::try_from(no).ok()?));
         let edit = edit.map(|edit| format!(" {}", edit.slug())).unwrap_or_default();
-        named.insert(task.id, (format!("{}{edit}", task.stage.name()), job.id, job.spec.name.clone()));
+        named.insert(task.id, (format!("{}{edit}", task.stage.name()), page_of(job), job.spec.name.clone()));
     }
     Ok(named)
 }
@@ -108,7 +114,7 @@ fn row(worker: Worker, named: &BTreeMap<TaskId, Named>) -> Row {
     }
     let held = kinds.into_iter().map(|(kind, (tasks, done))| Held {
         what: kind.map_or_else(|| "other work".to_owned(), |(what, _, _)| what.clone()),
-        job: kind.map(|(_, id, name)| (*id, name.clone())),
+        job: kind.map(|(_, page, name)| (page.clone(), name.clone())),
         tasks,
         percent: format!("{:.0}", 100.0 * done / tasks as f32),
     });

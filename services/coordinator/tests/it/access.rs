@@ -333,7 +333,7 @@ async fn of_what_workers_do_for_other_projects_the_amount_is_told_and_nothing_el
     for (own, other) in [(read("/workers", &mine).await?, read("/workers", &theirs).await?), (own, other)] {
         assert!(
             own.contains("a quiet plan")
-               
+                && own.contains(&format!("/jobs/{id}?project=default"))
                 && !own.contains("of other projects"),
             "{own}"
         );
