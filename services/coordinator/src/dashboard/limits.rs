@@ -111,16 +111,15 @@ pub async fn handle(
     Path(id): Path<String>,
     Form(sent): Form<Fields>,
 ) -> Fragment {
-    let id: JobId = parse(&id)?;
-    let shown = LimitsForm::of(&job_get::find(&app, project, id).await?);
+    let row = job_get::find(&app, project, parse(&id)?).await?;
+    let shown = LimitsForm::of(&row);
     let condition = IfMatch::of(&sent.seen);
     condition.hold(&shown.seen)?;
     let set = shown.change(&sent)?;
     if set == SetLimits::default() {
         return noticed(&shown, "Nothing to change", "The limits are as the form has them.");
     }
-    job_limits::set(&app, project, &actor, id, &condition, set).await?;
-    let row = job_get::find(&app, project, id).await?;
+    let row = job_limits::set(&app, &actor, &row, &condition, set).await?;
     let form = noticed(
         &LimitsForm::of(&row),
         "Limits set",
