@@ -11,19 +11,9 @@ if [ -z "${CFX_SERVER:-}" ]; then
     exit 2
 fi
 
-venv=.local/api/venv
-wanted=tests/api/requirements.txt
-# The interpreter is asked, not only looked for: it is a link into a Python that may have gone since.
-if ! cmp --silent "$wanted" "$venv/installed.txt" || ! "$venv/bin/python" -c '' 2>/dev/null; then
-    echo "==> schemathesis"
-    mkdir -p .local/api
-    python3 -m venv --clear "$venv"
-    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"; then
-        echo "skipped: schemathesis cannot be had here" >&2
-        exit 77
-    fi
-    cp "$wanted" "$venv/installed.txt"
-fi
+# shellcheck source=../venv.sh
+source tests/venv.sh
+packages api
 
 echo "==> requests that are made up"
 export SCHEMATHESIS_HOOKS=hooks

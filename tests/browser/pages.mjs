@@ -108,9 +108,11 @@ const actions = {
     // another tab, or cfx: this page hears of it
     await fetch(`${facts.server}/v1/jobs/${facts.doomed}/pause`, { method: "POST" });
     await page.locator(".head .state.paused").waitFor();
+    await page.locator("form#limits").waitFor();
     page.once("dialog", (dialog) => dialog.accept());
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.locator(".head .state.cancelled").waitFor();
+    await page.locator("form#limits").waitFor({ state: "detached" });
   },
 
   async "a stream ends while the tab is hidden, and says when it is lost and when it is back"(page) {

@@ -2,10 +2,12 @@
 //! ship, and `cfx` to speak to them. Everything ends with the story.
 
 mod cfx;
+mod outside;
 mod packs;
 mod pictures;
 
 pub use cfx::Answer;
+pub use outside::looked_at_by;
 pub use packs::{PackFolder, padded_pack};
 pub use pictures::{Picture, faces, pictures_of_every_trouble};
 

@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# shellcheck source=venv.sh
-source tests/interop/venv.sh
+# shellcheck source=../venv.sh
+source tests/venv.sh
+packages interop
 
 package=libimage-exiftool-perl
 install=(apt-get -o DPkg::Lock::Timeout=600 install --yes --no-install-recommends "$package")

@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# shellcheck source=venv.sh
-source tests/interop/venv.sh
+# shellcheck source=../venv.sh
+source tests/venv.sh
+packages interop
 
 echo "==> exports of a small job"
 kept=$(mktemp --directory)

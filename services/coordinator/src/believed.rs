@@ -26,6 +26,13 @@ pub fn done(said: f32) -> f32 {
     if said > 0.0 { said.min(1.0) } else { 0.0 }
 }
 
+/// A GPU's memory: of what there is no more is taken, and one that has none is not told.
+pub fn device_memory(said: wire::broker::v1::DeviceMemory) -> Option<store::DeviceMemory> {
+    let bytes = |said: u64| i64::try_from(said).unwrap_or(i64::MAX);
+    let (used_bytes, total_bytes) = (bytes(said.used_bytes.min(said.total_bytes)), bytes(said.total_bytes));
+    (total_bytes > 0).then_some(store::DeviceMemory { used_bytes, total_bytes })
+}
+
 /// A name for people: short, and without what Postgres cannot store.
 pub fn name(said: &str) -> String {
     text(said, MOST_NAME)
@@ -80,6 +87,16 @@ mod tests {
         }
         for (said, believed) in [(f32::NAN, 0.0), (f32::INFINITY, 1.0), (-1.0, 0.0), (0.25, 0.25)] {
             assert_eq!(done(said), believed, "{said}");
+        }
+    }
+
+    #[test]
+    fn no_more_of_a_gpu_is_taken_than_it_has() {
+        for (used, total, believed) in
+            [(3, 8, Some((3, 8))), (9, 8, Some((8, 8))), (5, 0, None), (1, u64::MAX, Some((1, i64::MAX)))]
+        {
+            let said = wire::broker::v1::DeviceMemory { used_bytes: used, total_bytes: total };
+            assert_eq!(device_memory(said).map(|m| (m.used_bytes, m.total_bytes)), believed, "{said:?}");
         }
     }
 

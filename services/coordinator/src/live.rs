@@ -6,7 +6,7 @@
 //!
 //! **After a crash** streams break, and their readers come back by themselves.
 
-use crate::access::Reach;
+use crate::access::{May, Reach};
 use crate::app::App;
 use crate::dashboard::fragments;
 use crate::http::job_events;
@@ -39,14 +39,14 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 pub enum Topic {
     /// A job as the HTTP interface tells it.
     Job(ProjectId, JobId),
-    /// The part of a job's page that moves.
-    JobPage(ProjectId, JobId),
+    /// The part of a job's page that moves, for who may do this.
+    JobPage(ProjectId, JobId, May),
     /// The table of the newest jobs, whole.
     JobTable(ProjectId),
     /// The rows of the newest jobs, each to replace the one that is shown.
     JobRows(ProjectId),
-    /// The table of workers, for who may see tasks of these projects.
-    Workers(Reach),
+    /// The table of workers, for who may see tasks of these projects and do this.
+    Workers(Reach, May),
 }
 
 /// A state of a topic.
@@ -159,10 +159,10 @@ async fn poll(app: App, topic: Topic, sender: watch::Sender<Option<Frame>>) {
 async fn look(app: &App, topic: &Topic) -> Result<Look, ApiError> {
     match topic {
         Topic::Job(project, job) => job_events::look(app, *project, *job).await,
-        Topic::JobPage(project, job) => fragments::job(app, *project, *job).await,
+        Topic::JobPage(project, job, may) => fragments::job(app, *project, *job, *may).await,
         Topic::JobTable(project) => fragments::jobs(app, *project, false).await,
         Topic::JobRows(project) => fragments::jobs(app, *project, true).await,
-        Topic::Workers(reach) => fragments::workers(app, reach).await,
+        Topic::Workers(reach, may) => fragments::workers(app, reach, *may).await,
     }
 }
 

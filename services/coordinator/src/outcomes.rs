@@ -90,6 +90,7 @@ async fn heard(app: &App, heartbeat: Heartbeat) -> Result<(), StoreError> {
         waits_for: heartbeat.waits_for.map(|waits| waits.name().to_owned()),
         control_queue: heartbeat.control_queue.filter(|queue| is_control_queue(queue)),
         memory_bytes: heartbeat.memory_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        device_memory: heartbeat.device_memory.and_then(believed::device_memory),
     };
     let stale = app.store.heartbeat(&row).await?;
     app.wake.dispatch.notify_one();

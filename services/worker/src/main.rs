@@ -13,6 +13,7 @@ mod compute;
 mod config;
 mod consume;
 mod control;
+mod device_memory;
 mod drain;
 mod engine;
 mod gpu;

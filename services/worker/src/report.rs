@@ -1,5 +1,6 @@
 //! What this worker says: started, heartbeat, outcomes, goodbye. Everything is confirmed by the broker before it counts.
 
+use crate::device_memory;
 use crate::drain::Drain;
 use crate::held::Held;
 use crate::memory;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use telemetry::crash_point;
 use tokio::sync::watch;
 use tracing::Instrument as _;
-use wire::broker::v1::{Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, WaitsFor};
+use wire::broker::v1::{DeviceMemory, Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, WaitsFor};
 
 /// Who speaks.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ pub struct Identity {
 pub struct Reporter {
     publisher: Publisher,
     identity: Arc<Identity>,
+    device_memory: device_memory::Watched,
     images: Arc<AtomicU64>,
     busy_us: Arc<AtomicU64>,
     /// When this process began to speak, and, in milliseconds since then and one more, when a heartbeat was confirmed last.
@@ -52,11 +54,12 @@ impl Drop for StorageWait {
 }
 
 impl Reporter {
-    /// Speaks through `publisher`.
-    pub fn new(publisher: Publisher, identity: Identity) -> Self {
+    /// Speaks through `publisher`, also of the memory of the device.
+    pub fn new(publisher: Publisher, identity: Identity, device_memory: device_memory::Watched) -> Self {
         Self {
             publisher,
             identity: Arc::new(identity),
+            device_memory,
             images: Arc::default(),
             busy_us: Arc::default(),
             began: Instant::now(),
@@ -177,9 +180,15 @@ impl Reporter {
     fn heartbeat(&self, held: &Held, drain: &Drain, control_queue: Option<String>) -> Heartbeat {
         let Identity { boot, name, class, device } = (*self.identity).clone();
         let memory = memory::of_process();
+        let device_memory = self.device_memory.now();
         for (kind, bytes) in [("resident", memory.resident), ("peak", memory.peak)] {
             if let Some(bytes) = bytes {
                 metrics::gauge!("cfx_worker_memory_bytes", "kind" => kind).set(bytes as f64);
+            }
+        }
+        if let Some(DeviceMemory { used_bytes, total_bytes }) = device_memory {
+            for (kind, bytes) in [("used", used_bytes), ("total", total_bytes)] {
+                metrics::gauge!("cfx_worker_device_memory_bytes", "kind" => kind).set(bytes as f64);
             }
         }
         Heartbeat {
@@ -195,6 +204,7 @@ impl Reporter {
             waits_for: (self.queued_uploads.load(Ordering::Relaxed) > 0).then_some(WaitsFor::Storage),
             control_queue,
             memory_bytes: memory.resident,
+            device_memory,
         }
     }
 

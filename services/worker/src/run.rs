@@ -4,6 +4,7 @@ use crate::cache::PackCache;
 use crate::config::{Config, Signer};
 use crate::consume;
 use crate::control;
+use crate::device_memory;
 use crate::drain::Drain;
 use crate::gpu::Gpu;
 use crate::held::Held;
@@ -28,6 +29,7 @@ pub async fn run(config: Config, metrics: Guard) -> anyhow::Result<()> {
     let drain = Drain::default();
     drain.on_signals(config.grace)?;
     let boot = BootId::from_uuid(Uuid::new_v4());
+    let chosen = config.device.device;
     let gpu = {
         let (settings, packs) = (config.device, config.packs_loaded);
         tokio::task::spawn_blocking(move || Gpu::start(settings, packs)).await??
@@ -42,7 +44,8 @@ pub async fn run(config: Config, metrics: Guard) -> anyhow::Result<()> {
     }
     let identity = Identity { boot, name: config.name.clone(), class: config.class.clone(), device };
     let publisher = Publisher::start(config.broker.clone());
-    let reporter = Reporter::new(publisher.clone(), identity);
+    let device_memory = device_memory::Watched::of(chosen, config.heartbeat);
+    let reporter = Reporter::new(publisher.clone(), identity, device_memory);
     let held = Arc::new(Held::default());
     if let Some(address) = config.metrics_listen {
         let listening = probe::listen(address, metrics, reporter.clone(), drain.clone()).await;

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! accepting ──enqueued──▶ active ◀──resume──▶ paused        (cancel from any of the three: cancelled)
-//!                            │ settled
-//!                            ▼
-//!            succeeded | partial | failed | cancelled        (revive: partial, failed ──▶ active)
+//!     ▲                      │ settled           ▲
+//!     │                      ▼                   │
+//!     │      succeeded | partial | failed | cancelled        (revive: partial, failed ──▶ active)
+//!     └────────────────────pause────────────────▶┘           (back by `resume` while tasks are still to be written)
 //! ```
-//! `accepting` tasks are already dispatched while the rest is still being written; only settling waits for `active`.
+//! `accepting` tasks are already dispatched while the rest is still being written; only settling waits for `active`. A job that is
+//! paused meanwhile is `paused` at once: the rest of its tasks is written all the same, and whoever keeps jobs remembers that it is not
+//! done.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -85,6 +88,8 @@ pub enum JobEvent {
     Pause,
     /// The user wants hand-outs again.
     Resume,
+    /// The same, of a job that was paused before all of its tasks were written, which are not yet.
+    ResumeUnwritten,
     /// The user wants it to end.
     Cancel,
     /// Every task is terminal; the counts decide how the job ended.
@@ -118,7 +123,8 @@ impl JobState {
         use JobEvent as E;
         match (self, event) {
             (Self::Accepting, E::Enqueued) | (Self::Active | Self::Paused, E::Resume) => Ok(Self::Active),
-            (Self::Active | Self::Paused, E::Pause) => Ok(Self::Paused),
+            (Self::Accepting, E::Resume) | (Self::Accepting | Self::Paused, E::ResumeUnwritten) => Ok(Self::Accepting),
+            (Self::Accepting | Self::Active | Self::Paused, E::Pause) | (Self::Paused, E::Enqueued) => Ok(Self::Paused),
             (Self::Accepting | Self::Active | Self::Paused | Self::Cancelled, E::Cancel) => Ok(Self::Cancelled),
             (Self::Active | Self::Paused, E::Settle { succeeded, dead, cancelled }) => {
                 Ok(match (succeeded, dead, cancelled) {
@@ -146,6 +152,7 @@ mod tests {
             ("enqueued", JobEvent::Enqueued),
             ("pause", JobEvent::Pause),
             ("resume", JobEvent::Resume),
+            ("resume early", JobEvent::ResumeUnwritten),
             ("cancel", JobEvent::Cancel),
             ("settle 9/0/0", settle(9, 0, 0)),
             ("settle 9/1/0", settle(9, 1, 0)),

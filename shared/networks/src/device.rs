@@ -1,16 +1,17 @@
 //! Which device to compute on, and the process-wide settings of libtorch that results depend on.
 //!
 //! The binaries link libtorch's CPU half only. Its CUDA half is opened when a GPU is asked for, so one binary serves
-//! machines with and without one. This is the only module of the workspace with `unsafe` code: it opens libraries and
-//! calls a few functions in them by name, because tch has no binding for them.
+//! machines with and without one. This module and those below it are the only ones of the workspace with `unsafe` code: they
+//! open libraries and call a few functions in them by name, because tch has no binding for them.
 
+mod driver;
 mod facts;
 pub mod memory;
 
 pub use facts::{CUBLAS_WORKSPACE, prepare_process};
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::c_void;
 use std::fmt;
 use std::str::FromStr;
 
@@ -213,10 +214,11 @@ pub fn environment(device: Device) -> Environment {
         Device::Cuda(index) => Some(index),
         _ => None,
     };
-    let device_name = gpu.map_or_else(processor_name, gpu_name);
+    let known = gpu.and_then(driver::Gpu::open);
+    let device_name = if gpu.is_some() { known.as_ref().and_then(driver::Gpu::name) } else { processor_name() };
     Environment {
         cuda: gpu.and_then(|_| facts::cuda_version(tch::utils::version_cudart())),
-        compute_capability: gpu.and_then(compute_capability),
+        compute_capability: known.as_ref().and_then(driver::Gpu::compute_capability),
         mig: gpu.and_then(|_| facts::mig_profile(device_name.as_deref()?)),
         variables: facts::variables(),
         libtorch: libtorch_version().unwrap_or_else(|| "unknown".to_owned()),
@@ -233,6 +235,15 @@ pub fn environment(device: Device) -> Environment {
 /// How networks that are loaded now compute wide convolutions on a CPU.
 pub fn convolutions() -> Convolutions {
     if winograd::is_allowed() { Convolutions::Winograd } else { Convolutions::Direct }
+}
+
+/// What tells this GPU, or part of one (MIG), from every other, as NVIDIA's tools write it after `GPU-` or `MIG-`. `None` for the
+/// CPU, and where the driver does not say.
+pub fn uuid(choice: DeviceChoice) -> Option<String> {
+    match choice {
+        DeviceChoice::Cpu => None,
+        DeviceChoice::Cuda(index) => driver::Gpu::open(index)?.uuid(),
+    }
 }
 
 fn read_line(path: &str) -> Option<String> {
@@ -324,58 +335,6 @@ fn libtorch_version() -> Option<String> {
     Some(format!("{major}.{minor}.{patch}"))
 }
 
-#[expect(unsafe_code, reason = "the GPU's name is known only to the CUDA driver")]
-fn gpu_name(index: usize) -> Option<String> {
-    type Init = unsafe extern "C" fn(u32) -> c_int;
-    type Get = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
-    type Name = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
-    const SUCCESS: c_int = 0;
-    let index = c_int::try_from(index).ok()?;
-    let mut text = [0u8; 256];
-    // SAFETY: the driver API's documented C signatures; the buffer's length is passed and leaves room for the final
-    // zero, and the driver is already in use by libtorch, so opening it again runs no initialiser.
-    unsafe {
-        let driver = Library::new("libcuda.so.1").ok()?;
-        let mut device = 0;
-        if symbol::<Init>(&driver, "cuInit").ok()?(0) != SUCCESS
-            || symbol::<Get>(&driver, "cuDeviceGet").ok()?(&mut device, index) != SUCCESS
-            || symbol::<Name>(&driver, "cuDeviceGetName").ok()?(text.as_mut_ptr().cast(), 255, device) != SUCCESS
-        {
-            return None;
-        }
-    }
-    Some(CStr::from_bytes_until_nul(&text).ok()?.to_string_lossy().into_owned())
-}
-
-#[expect(unsafe_code, reason = "the GPU's compute capability is known only to the CUDA driver")]
-fn compute_capability(index: usize) -> Option<String> {
-    type Init = unsafe extern "C" fn(u32) -> c_int;
-    type Get = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
-    type Attribute = unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int;
-    const SUCCESS: c_int = 0;
-    /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR` and `_MINOR`.
-    const MAJOR_MINOR: [c_int; 2] = [75, 76];
-    let index = c_int::try_from(index).ok()?;
-    let mut found = [0; 2];
-    // SAFETY: as in `gpu_name`; each call writes one int.
-    unsafe {
-        let driver = Library::new("libcuda.so.1").ok()?;
-        let mut device = 0;
-        if symbol::<Init>(&driver, "cuInit").ok()?(0) != SUCCESS
-            || symbol::<Get>(&driver, "cuDeviceGet").ok()?(&mut device, index) != SUCCESS
-        {
-            return None;
-        }
-        for (value, attribute) in found.iter_mut().zip(MAJOR_MINOR) {
-            if symbol::<Attribute>(&driver, "cuDeviceGetAttribute").ok()?(value, attribute, device) != SUCCESS {
-                return None;
-            }
-        }
-    }
-    let [major, minor] = found;
-    Some(format!("{major}.{minor}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,6 +369,7 @@ mod tests {
     /// Either the libraries or the GPU itself is absent: no machine has this many.
     #[test]
     fn an_absent_gpu_is_an_error() {
+        assert_eq!((uuid(DeviceChoice::Cuda(4096)), uuid(DeviceChoice::Cpu)), (None, None));
         let settings = Settings { device: DeviceChoice::Cuda(4096), ..Settings::default() };
         let error = open(&settings).expect_err("no such GPU");
         assert!(matches!(error, DeviceError::CudaLibrary(_) | DeviceError::NoSuchGpu { .. }), "{error}");

@@ -10,7 +10,7 @@ use crate::jobs::{Row, select_jobs};
 use crate::{JobRow, Phase, Store, StoreError};
 use copy::Rows;
 use domain::StageKey;
-use domain::job_state::JobState;
+use domain::job_state::{JobEvent, JobState};
 use producers::{Claimed, Wanted};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -83,7 +83,7 @@ impl Store {
     #[tracing::instrument(name = "db.accepting_jobs", skip(self))]
     pub async fn accepting_jobs(&self, limit: i64) -> Result<Vec<JobRow>, StoreError> {
         let sql = select_jobs!(
-            "WHERE j.state = 'accepting' ORDER BY j.seq LIMIT $1
+            "WHERE j.state = 'accepting' OR (j.state = 'paused' AND j.unwritten) ORDER BY j.seq LIMIT $1
              -- skips jobs whose slice is being written; the lock itself ends with this statement
              FOR NO KEY UPDATE OF j SKIP LOCKED"
         );
@@ -91,7 +91,7 @@ impl Store {
         rows.into_iter().map(JobRow::try_from).collect()
     }
 
-    /// Writes the tasks between `expected` and `next`; `finished` ends the writing and makes the job active.
+    /// Writes the tasks between `expected` and `next`; `finished` ends the writing and makes the job active, unless it is paused.
     ///
     /// # Errors
     /// When there is no such job, the slice is too large, or the database fails.
@@ -123,13 +123,14 @@ impl Store {
     ) -> Result<SliceOutcome, StoreError> {
         let mut tx = self.pool.begin().await?;
         // NO KEY UPDATE: hand-outs and outcomes of the slices before go on meanwhile
-        let sql =
-            "-- write_slice: lock\nSELECT state::text, cursor, next_no FROM jobs WHERE seq = $1 FOR NO KEY UPDATE";
-        let job: Option<(String, Value, i32)> = sqlx::query_as(sql).bind(job_seq).fetch_optional(&mut *tx).await?;
-        let (state, cursor, base) = job.ok_or_else(|| StoreError::Missing { what: format!("job {job_seq}") })?;
+        let sql = "-- write_slice: lock\nSELECT state::text, unwritten, cursor, next_no FROM jobs WHERE seq = $1 FOR NO KEY UPDATE";
+        let job: Option<(String, bool, Value, i32)> =
+            sqlx::query_as(sql).bind(job_seq).fetch_optional(&mut *tx).await?;
+        let (state, unwritten, cursor, base) =
+            job.ok_or_else(|| StoreError::Missing { what: format!("job {job_seq}") })?;
         let at = Place { table: "jobs", row: &job_seq };
         let state: JobState = at.parse("state", &state)?;
-        if state != JobState::Accepting {
+        if state != JobState::Accepting && !unwritten {
             return Ok(SliceOutcome::Stopped { state });
         }
         if cursor != *expected {
@@ -157,10 +158,10 @@ impl Store {
         }
         open_gates(&mut tx, job_seq).await?;
         let sql = "-- write_slice: cursor
-            UPDATE jobs SET cursor = $2, next_no = $3, memoised = memoised + $4, state = $5::job_state,
+            UPDATE jobs SET cursor = $2, next_no = $3, memoised = memoised + $4, state = $5::job_state, unwritten = $8,
                 saved_ms = saved_ms + $6, saved_unknown = saved_unknown + $7 WHERE seq = $1";
-        // safe to name: accepting accepts `enqueued`, see domain::job_state
-        let state = if finished { JobState::Active } else { JobState::Accepting };
+        // safe to keep on a refusal, which there is none of: accepting and paused accept `enqueued`, see domain::job_state
+        let state = if finished { state.on(JobEvent::Enqueued).unwrap_or(state) } else { state };
         sqlx::query(sql)
             .bind(job_seq)
             .bind(next)
@@ -169,6 +170,7 @@ impl Store {
             .bind(state.name())
             .bind(claimed.saved_ms)
             .bind(claimed.saved_unknown)
+            .bind(unwritten && !finished)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

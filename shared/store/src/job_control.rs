@@ -33,6 +33,10 @@ impl Store {
     ) -> Result<JobState, TransitionError> {
         let mut tx = self.pool.begin().await?;
         let from = lock_job(&mut tx, job_seq).await?.ok_or(TransitionError::Missing)?;
+        let event = match event {
+            JobEvent::Resume if is_unwritten(&mut tx, job_seq).await? => JobEvent::ResumeUnwritten,
+            event => event,
+        };
         let to = from.on(event)?;
         if to != from {
             set_state(&mut tx, job_seq, to).await?;
@@ -52,10 +56,17 @@ pub(crate) async fn lock_job(conn: &mut PgConnection, job_seq: i64) -> Result<Op
     state.map(|s| Place { table: "jobs", row: &job_seq }.parse("state", &s)).transpose()
 }
 
+/// Whether the job was paused before all of its tasks were written, and they are not yet. The caller holds the row's lock.
+async fn is_unwritten(conn: &mut PgConnection, job_seq: i64) -> Result<bool, StoreError> {
+    let sql = "-- is_unwritten\nSELECT unwritten FROM jobs WHERE seq = $1";
+    Ok(sqlx::query_scalar(sql).bind(job_seq).fetch_one(conn).await?)
+}
+
 /// Writes the state that the state machine gave. The caller holds the row's lock.
 pub(crate) async fn set_state(conn: &mut PgConnection, job_seq: i64, state: JobState) -> Result<(), StoreError> {
     let sql = "-- set_state
         UPDATE jobs SET state = $2::job_state, cancel_pending = ($2 = 'cancelled'),
+            unwritten = ($2 = 'paused' AND (unwritten OR state = 'accepting')),
             finished_at = CASE WHEN $3 THEN COALESCE(finished_at, now()) END
         WHERE seq = $1";
     sqlx::query(sql).bind(job_seq).bind(state.name()).bind(state.is_terminal()).execute(conn).await?;

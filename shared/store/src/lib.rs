@@ -98,7 +98,7 @@ pub use task_control::CancelledTasks;
 pub use task_pause::PausedTasks;
 pub use tasks::{Fence, TaskRow};
 pub use verdicts::{EditVerdicts, UnknownVerdict, VerdictKind};
-pub use workers::{HeartbeatRow, RunningTask, WorkerRow, WorkerState};
+pub use workers::{DeviceMemory, HeartbeatRow, RunningTask, WorkerRow, WorkerState};
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};

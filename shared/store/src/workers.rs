@@ -37,6 +37,17 @@ pub struct HeartbeatRow {
     pub control_queue: Option<String>,
     /// Resident memory in bytes, if it says.
     pub memory_bytes: Option<i64>,
+    /// Memory of its GPU, if it says.
+    pub device_memory: Option<DeviceMemory>,
+}
+
+/// Memory of a GPU, or of the part of one that a worker has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceMemory {
+    /// Bytes that are taken, by all processes together.
+    pub used_bytes: i64,
+    /// Bytes there are.
+    pub total_bytes: i64,
 }
 
 /// A task that a worker says it holds.
@@ -90,6 +101,8 @@ struct Row {
     waits_for: Option<String>,
     control_queue: Option<String>,
     memory_bytes: Option<i64>,
+    device_memory_used_bytes: Option<i64>,
+    device_memory_total_bytes: Option<i64>,
     first_seen: DateTime<Utc>,
     last_seen: DateTime<Utc>,
 }
@@ -120,6 +133,10 @@ impl TryFrom<Row> for WorkerRow {
             waits_for: row.waits_for,
             control_queue: row.control_queue,
             memory_bytes: row.memory_bytes,
+            device_memory: row
+                .device_memory_used_bytes
+                .zip(row.device_memory_total_bytes)
+                .map(|(used_bytes, total_bytes)| DeviceMemory { used_bytes, total_bytes }),
         };
         Ok(Self { heartbeat, state, first_seen: row.first_seen, last_seen: row.last_seen })
     }
@@ -135,10 +152,12 @@ impl Store {
         let sql = "-- heartbeat
             WITH seen AS (
                 INSERT INTO workers AS w (boot, name, class, device, version, state, running, images, busy_ms, waits_for,
-                                          control_queue, memory_bytes)
-                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9, $13, $14, $15)
+                                          control_queue, memory_bytes, device_memory_used_bytes, device_memory_total_bytes)
+                VALUES ($1, $2, $3, $4, $5, $6::worker_state, $7, $8, $9, $13, $14, $15, $16, $17)
                 ON CONFLICT (boot) DO UPDATE SET state = excluded.state, running = excluded.running, waits_for = excluded.waits_for,
                     control_queue = excluded.control_queue, memory_bytes = excluded.memory_bytes,
+                    device_memory_used_bytes = excluded.device_memory_used_bytes,
+                    device_memory_total_bytes = excluded.device_memory_total_bytes,
                     unreachable_since = CASE WHEN w.control_queue = excluded.control_queue THEN w.unreachable_since END,
                     -- messages may come out of order; these only grow
                     images = GREATEST(w.images, excluded.images), busy_ms = GREATEST(w.busy_ms, excluded.busy_ms),
@@ -169,6 +188,8 @@ impl Store {
             .bind(&row.waits_for)
             .bind(&row.control_queue)
             .bind(row.memory_bytes)
+            .bind(row.device_memory.map(|memory| memory.used_bytes))
+            .bind(row.device_memory.map(|memory| memory.total_bytes))
             .fetch_all(&self.pool)
             .await?;
         Ok(stale.into_iter().map(|(job, no, epoch)| Fence::new(job, no, epoch)).collect())
@@ -218,7 +239,7 @@ impl Store {
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
         let sql = "-- workers
             SELECT boot, name, class, device, version, state::text, running, images, busy_ms, waits_for, control_queue,
-                   memory_bytes, first_seen, last_seen
+                   memory_bytes, device_memory_used_bytes, device_memory_total_bytes, first_seen, last_seen
             FROM workers ORDER BY last_seen DESC, boot";
         let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&self.pool).await?;
         rows.into_iter().map(WorkerRow::try_from).collect()

@@ -108,6 +108,12 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(
         Kind::Gauge,
+        "cfx_worker_device_memory_bytes",
+        &["kind"],
+        "Memory of the worker's GPU: used, by all processes together, and total.",
+    ),
+    metric(
+        Kind::Gauge,
         "cfx_worker_memory_bytes",
         &["kind"],
         "Resident memory of the worker's process, now and at most.",

@@ -69,6 +69,7 @@ async fn beat(publisher: Publisher, boot: BootId, class: String) {
         busy_ms: 0,
         waits_for: None,
         memory_bytes: None,
+        device_memory: None,
         control_queue: None,
     });
     loop {

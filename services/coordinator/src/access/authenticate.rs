@@ -111,7 +111,8 @@ async fn admit(app: &App, rule: &Rule, parts: &Parts) -> Result<Admitted, ApiErr
     within(&principal, headers)?;
     without_nul(parts.uri.path_and_query().map_or("", PathAndQuery::as_str).as_bytes())?;
     let logged_in_as = matches!(proof, Proof::Session(_)).then(|| principal.name());
-    Ok(Admitted { principal, shown: Shown { csrf, logged_in_as } })
+    let may = principal.may();
+    Ok(Admitted { principal, shown: Shown { csrf, logged_in_as, may } })
 }
 
 async fn identify(

@@ -44,6 +44,17 @@ pub struct Principal {
     pub expires_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
+/// What somebody may do by the buttons of pages. The table of permissions decides; this is for not showing what it would refuse.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct May {
+    /// Submit jobs.
+    pub submit: bool,
+    /// Hold back, end and retry, set limits, review.
+    pub operate: bool,
+    /// Tell workers to end, which are everybody's.
+    pub drain: bool,
+}
+
 /// How somebody proved who they are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Who {
@@ -98,6 +109,12 @@ impl Principal {
         let reach = key.project.clone().map_or(Reach::All, |name| Reach::Projects(vec![name]));
         let who = Who::Key { id: key.id, name: key.name.clone() };
         Self { who, scope: key.scope, reach, expires_at: key.expires_at }
+    }
+
+    /// What pages offer to do.
+    pub fn may(&self) -> May {
+        let operate = self.scope >= Scope::Operate;
+        May { submit: self.scope >= Scope::Submit, operate, drain: operate && self.reach.names().is_none() }
     }
 
     /// The name in the audit log and in records: of a key its name and id, since names repeat.

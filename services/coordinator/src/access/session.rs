@@ -1,6 +1,6 @@
 //! Sessions of the dashboard, and the token that its pages prove with that a change was asked for by them (CSRF).
 //!
-//! **For pages.** Nothing need be passed along: while a request is handled, [`csrf_token`] and [`logged_in_as`] answer for it, in
+//! **For pages.** Nothing need be passed along: while a request is handled, [`csrf_token`], [`logged_in_as`] and [`may`] answer for it, in
 //! templates as `crate::dashboard::csrf_token()`. `base.html` renders `<meta name="csrf-token" content="…">` by it. Every request
 //! of a page that changes something (any method but GET and HEAD) must carry that text in the header `x-csrf-token`; with htmx, once for
 //! all, `<body hx-headers:inherited='{"x-csrf-token": "…"}'>`. [`super::authenticate`] refuses it otherwise, before the handler. Only the
@@ -10,6 +10,7 @@
 //! SameSite=Strict, and Secure when people come by https. The CSRF token is another digest of the same bytes: it needs no place of
 //! its own, no other session has it, and a script cannot compute it, since it never sees the cookie.
 
+use crate::access::May;
 use crate::access::issue::{NoRandomness, random};
 use crate::config::Access;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -30,6 +31,8 @@ pub struct Shown {
     pub csrf: String,
     /// Who is logged in; `None` where nobody needs to be.
     pub logged_in_as: Option<String>,
+    /// What buttons there are.
+    pub may: May,
 }
 
 tokio::task_local! {
@@ -49,6 +52,11 @@ pub fn csrf_token() -> String {
 /// The name of the key that this page was logged in with, if there was a login.
 pub fn logged_in_as() -> Option<String> {
     SHOWN.try_with(|shown| shown.logged_in_as.clone()).ok().flatten()
+}
+
+/// What the reader of this page may do; nothing outside of a request.
+pub fn may() -> May {
+    SHOWN.try_with(|shown| shown.may).unwrap_or_default()
 }
 
 /// The secret of a session, as its cookie holds it.

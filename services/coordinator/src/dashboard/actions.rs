@@ -22,7 +22,7 @@ pub async fn control(
 ) -> Fragment {
     let id: JobId = parse(&id)?;
     let _ = job_control::control(&app, project, &actor, id, event).await?;
-    let now = job::now(&app, job_get::find(&app, project, id).await?).await?;
+    let now = job::now(&app, job_get::find(&app, project, id).await?, super::may()).await?;
     let (title, text) = match event {
         JobEvent::Pause => ("Paused", "What workers have is finished; nothing more is handed out."),
         JobEvent::Resume => ("Resumed", "Tasks are handed out again."),
@@ -72,5 +72,5 @@ pub async fn redrive(
     if dry_run {
         return Ok(told);
     }
-    moved(told, &job::now(&app, job_get::find(&app, project, id).await?).await?)
+    moved(told, &job::now(&app, job_get::find(&app, project, id).await?, super::may()).await?)
 }

@@ -12,5 +12,5 @@ use axum::extract::{Path, State};
 pub async fn handle(State(app): State<App>, actor: Actor, Path(boot): Path<String>) -> Fragment {
     let worker = worker_drain::ask(&app, &actor, parse(&boot)?).await?;
     let text = format!("{} takes no more work, gives back what it holds and ends.", worker.name);
-    noticed(&workers::now(&app, &Reach::All).await?, "Draining", &text)
+    noticed(&workers::now(&app, &Reach::All, super::may()).await?, "Draining", &text)
 }

@@ -28,11 +28,12 @@ pub async fn handle(
     Query(watch): Query<Watch>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let may = super::may();
     let topic = match (watch.job, watch.list.as_deref()) {
-        (Some(id), _) => Topic::JobPage(project, job_get::find(&app, project, parse(&id)?).await?.id),
+        (Some(id), _) => Topic::JobPage(project, job_get::find(&app, project, parse(&id)?).await?.id, may),
         (None, Some("table")) => Topic::JobTable(project),
         (None, Some("rows")) => Topic::JobRows(project),
-        (None, _) => Topic::Workers(principal.reach),
+        (None, _) => Topic::Workers(principal.reach, may),
     };
     Ok(live::answer(&app, topic, "", &headers))
 }

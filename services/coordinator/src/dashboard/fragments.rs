@@ -1,7 +1,7 @@
 //! The parts of pages that move, as [`crate::live`] tells them.
 
 use super::{job, jobs, workers};
-use crate::access::Reach;
+use crate::access::{May, Reach};
 use crate::app::App;
 use crate::http::job_get;
 use crate::http::problem::{ApiError, internal};
@@ -13,9 +13,9 @@ fn rendered(template: &impl Template) -> Result<String, ApiError> {
     template.render().map_err(|error| internal("rendering a fragment", &error))
 }
 
-/// The moving part of a job's page. It goes on after the job's end: a retry moves it again.
-pub async fn job(app: &App, project: ProjectId, id: JobId) -> Result<Look, ApiError> {
-    let now = job::now(app, job_get::find(app, project, id).await?).await?;
+/// The moving part of a job's page, for somebody who may do this. It goes on after the job's end: a retry moves it again.
+pub async fn job(app: &App, project: ProjectId, id: JobId, may: May) -> Result<Look, ApiError> {
+    let now = job::now(app, job_get::find(app, project, id).await?, may).await?;
     Ok(Look { text: rendered(&now)?, moving: now.is_moving(), last: false })
 }
 
@@ -26,6 +26,6 @@ pub async fn jobs(app: &App, project: ProjectId, rows: bool) -> Result<Look, Api
 }
 
 /// The workers.
-pub async fn workers(app: &App, reach: &Reach) -> Result<Look, ApiError> {
-    Ok(Look { text: rendered(&workers::now(app, reach).await?)?, moving: true, last: false })
+pub async fn workers(app: &App, reach: &Reach, may: May) -> Result<Look, ApiError> {
+    Ok(Look { text: rendered(&workers::now(app, reach, may).await?)?, moving: true, last: false })
 }

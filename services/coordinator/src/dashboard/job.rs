@@ -5,15 +5,15 @@ use super::limits::LimitsForm;
 use super::progress::Progress;
 use super::throughput::{self, Throughput};
 use super::{Page, render};
-use crate::access::Principal;
+use crate::access::May;
 use crate::app::App;
 use crate::http::extract::{Project, parse};
 use crate::http::problem::{ApiError, internal};
 use crate::http::{job_get, tasks};
 use askama::Template;
 use axum::extract::{Path, State};
+use domain::Stage;
 use domain::job_state::JobState;
-use domain::{Scope, Stage};
 use store::JobRow;
 use wire::http::v1::{EditYield, Eta, Job, Stall, Task};
 
@@ -55,6 +55,9 @@ pub struct Now {
     left: Option<(String, String)>,
     stall: Option<Stall>,
     throughput: Throughput,
+    /// For whoever may set them, while that means something.
+    limits: Option<LimitsForm>,
+    may: May,
     job: Job,
 }
 
@@ -64,12 +67,16 @@ impl Now {
         !self.job.state.is_terminal()
     }
 
+    fn can_cancel(&self) -> bool {
+        self.may.operate && self.is_moving()
+    }
+
     fn can_pause(&self) -> bool {
-        matches!(self.job.state, JobState::Accepting | JobState::Active)
+        self.may.operate && matches!(self.job.state, JobState::Accepting | JobState::Active)
     }
 
     fn can_resume(&self) -> bool {
-        self.job.state == JobState::Paused
+        self.may.operate && self.job.state == JobState::Paused
     }
 
     fn dead_tasks(&self) -> i64 {
@@ -77,7 +84,7 @@ impl Now {
     }
 
     fn can_redrive(&self) -> bool {
-        self.dead_tasks() > 0 && self.job.state != JobState::Cancelled
+        self.may.operate && self.dead_tasks() > 0 && self.job.state != JobState::Cancelled
     }
 }
 
@@ -88,8 +95,6 @@ struct JobPage {
     submitted: String,
     submitted_by: Option<String>,
     now: String,
-    /// For whoever may set them, while that means something.
-    limits: Option<String>,
     name: String,
     seals: Vec<store::SealRow>,
     spec: String,
@@ -99,12 +104,14 @@ struct JobPage {
 /// Dead tasks shown on the page; the rest is in `/v1/jobs/{id}/tasks?state=dead`.
 const DEAD_SHOWN: u32 = 20;
 
-/// The job as it is now.
-pub async fn now(app: &App, row: JobRow) -> Result<Now, ApiError> {
+/// The job as it is now, for somebody who may do this.
+pub async fn now(app: &App, row: JobRow, may: May) -> Result<Now, ApiError> {
     let filter = tasks::Filter { state: Some("dead".to_owned()), stage: None, after: None, limit: Some(DEAD_SHOWN) };
     let dead = tasks::list(app, &row, &filter).await?.items;
     let throughput = throughput::of(app, &row).await?;
-    Ok(of(job_get::detailed(app, row).await?, dead, throughput))
+    let limits = (may.operate && !row.state.is_terminal()).then(|| LimitsForm::of(&row));
+    let job = job_get::detailed(app, row).await?;
+    Ok(Now { limits, may, ..of(job, dead, throughput) })
 }
 
 fn of(job: Job, dead: Vec<Task>, throughput: Throughput) -> Now {
@@ -145,29 +152,23 @@ fn of(job: Job, dead: Vec<Task>, throughput: Throughput) -> Now {
         left: known.and_then(|p| p.eta).map(left),
         stall: known.and_then(|p| p.stall.clone()),
         throughput,
+        limits: None,
+        may: May::default(),
         progress,
         job,
     }
 }
 
 /// The page.
-pub async fn page(
-    State(app): State<App>,
-    Project(project): Project,
-    principal: Principal,
-    Path(id): Path<String>,
-) -> Page {
+pub async fn page(State(app): State<App>, Project(project): Project, Path(id): Path<String>) -> Page {
     let row = job_get::find(&app, project, parse(&id)?).await?;
     let seals = app.store.seals(row.seq).await?;
-    let now = now(&app, row.clone()).await?;
-    let settable = principal.scope >= Scope::Operate && !row.state.is_terminal();
-    let limits = settable.then(|| super::render(&LimitsForm::of(&row))).transpose()?.map(|form| form.0);
+    let now = now(&app, row.clone(), super::may()).await?;
     render(&JobPage {
         tab: "jobs",
         submitted: row.created_at.format("%F %T").to_string(),
         submitted_by: row.submitted_by.clone(),
         now: super::render(&now)?.0,
-        limits,
         name: row.spec.name.clone(),
         spec: serde_json::to_string_pretty(&row.spec).map_err(|e| internal("writing a specification", &e))?,
         seals,

@@ -1,6 +1,6 @@
-//! `POST /ui/jobs/{id}/limits`: what a job may take at most, and its priority, as a form. It stands apart from the part of the page that
-//! moves, so that nothing is changed under who is typing; only fields that are not as they were shown are set, and none if somebody else
-//! has set some since.
+//! `POST /ui/jobs/{id}/limits`: what a job may take at most, and its priority, as a form. It comes and goes with the part of the page
+//! that moves, as its job ends and is revived; while it is there the stream leaves it as it is (`hx-morph-skip`), so that nothing is
+//! changed under who is typing. Only fields that are not as they were shown are set, and none if somebody else has set some since.
 
 use super::job;
 use super::ui::{Form, Fragment, moved, noticed};
@@ -111,22 +111,21 @@ pub async fn handle(
     Path(id): Path<String>,
     Form(sent): Form<Fields>,
 ) -> Fragment {
-    let id: JobId = parse(&id)?;
-    let shown = LimitsForm::of(&job_get::find(&app, project, id).await?);
+    let row = job_get::find(&app, project, parse(&id)?).await?;
+    let shown = LimitsForm::of(&row);
     let condition = IfMatch::of(&sent.seen);
     condition.hold(&shown.seen)?;
     let set = shown.change(&sent)?;
     if set == SetLimits::default() {
         return noticed(&shown, "Nothing to change", "The limits are as the form has them.");
     }
-    job_limits::set(&app, project, &actor, id, &condition, set).await?;
-    let row = job_get::find(&app, project, id).await?;
+    let row = job_limits::set(&app, &actor, &row, &condition, set).await?;
     let form = noticed(
         &LimitsForm::of(&row),
         "Limits set",
         "They hold for what is handed out from now on; what runs is finished.",
     )?;
-    moved(form, &job::now(&app, row).await?)
+    moved(form, &job::now(&app, row, super::may()).await?)
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ pub mod thumbs;
 mod ui;
 mod workers;
 
-/// The text that changes of a page must carry: for templates.
-pub use crate::access::session::csrf_token;
+/// The text that changes of a page must carry, and what its reader may do: for templates.
+pub use crate::access::session::{csrf_token, may};
 pub use assets::asset;
 
 use crate::app::App;

@@ -10,7 +10,7 @@ use crate::app::App;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
-use domain::{JobId, ProjectId};
+use domain::JobId;
 use serde_json::json;
 use store::{JobRow, LimitsChange};
 use wire::http::v1::{Job, JobLimits, Problem, SetLimits};
@@ -39,17 +39,15 @@ pub async fn get(
     Ok(([(header::ETAG, tag)], axum::Json(JobLimits { limits: row.limits, priority: row.priority })))
 }
 
-/// Changes a job's limits; the job with them.
+/// Changes the limits of a job, as it was found; the job with them.
 pub async fn set(
     app: &App,
-    project: ProjectId,
     actor: &Actor,
-    id: JobId,
+    row: &JobRow,
     condition: &IfMatch,
     set: SetLimits,
-) -> Result<Job, ApiError> {
-    let row = find(app, project, id).await?;
-    condition.hold(&tag(&row))?;
+) -> Result<JobRow, ApiError> {
+    condition.hold(&tag(row))?;
     if row.state.is_terminal() {
         return Err(ApiError::NotNow(format!("a job that is {} has no use for limits", row.state)));
     }
@@ -68,7 +66,7 @@ pub async fn set(
     }
     audit::note(app, actor, "job.limits", row.id, json!(set)).await?;
     app.wake.dispatch.notify_one();
-    detailed(app, find(app, project, row.id).await?).await
+    find(app, row.project, row.id).await
 }
 
 /// The job with its new limits.
@@ -91,5 +89,7 @@ pub async fn handle(
     Path(id): Path<String>,
     Json(set): Json<SetLimits>,
 ) -> Result<axum::Json<Job>, ApiError> {
-    self::set(&app, project, &actor, parse(&id)?, &condition, set).await.map(axum::Json)
+    let row = find(&app, project, parse(&id)?).await?;
+    let row = self::set(&app, &actor, &row, &condition, set).await?;
+    detailed(&app, row).await.map(axum::Json)
 }

@@ -7,6 +7,7 @@
 
 use super::extract::MOST_ROWS;
 use super::problem::{ApiError, internal};
+use crate::app::App;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
@@ -14,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
 use std::future::Future;
+use std::sync::Arc;
+use store::JobRow;
 use wire::http::v1::Page;
 
 /// The media type.
@@ -62,6 +65,33 @@ where
         Ok::<_, ApiError>(Some((page, following)))
     });
     Ok(([(header::CONTENT_TYPE, MEDIA)], Body::from_stream(body)).into_response())
+}
+
+/// What is asked of a list, and from where on.
+pub trait Asked: Send + Sync + 'static {
+    /// The cursor, and the most rows.
+    fn place(&self) -> (Option<String>, Option<u32>);
+    /// The same from another place on.
+    fn at(&self, after: Option<String>, limit: Option<u32>) -> Self;
+}
+
+/// A list of a job's: `list` reads the page that it is asked for.
+pub async fn of_job<T, Q, F, R>(
+    headers: &HeaderMap,
+    app: App,
+    job: JobRow,
+    asked: Q,
+    list: F,
+) -> Result<Response, ApiError>
+where
+    T: Serialize,
+    Q: Asked,
+    F: Fn(Arc<(App, JobRow)>, Q) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Page<T>, ApiError>> + Send,
+{
+    let (after, limit) = asked.place();
+    let of = Arc::new((app, job));
+    answer(headers, after, limit, move |after, limit| list(Arc::clone(&of), asked.at(after, limit))).await
 }
 
 async fn lines<T, F, R>(read: &F, after: Option<String>, left: u64) -> Result<Reading, ApiError>

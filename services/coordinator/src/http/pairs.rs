@@ -8,7 +8,6 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use domain::JobId;
-use std::sync::Arc;
 use store::JobRow;
 use wire::http::v1::{Page, Pair};
 
@@ -29,15 +28,7 @@ pub async fn handle(
     KnownQuery(filter): KnownQuery<results::Filter>,
 ) -> Result<Response, ApiError> {
     let job = job_get::find(&app, project, parse(&id)?).await?;
-    let (after, limit, known) = (filter.after.clone(), filter.limit, Arc::new((app, job, filter)));
-    let read = move |after, limit| {
-        let known = Arc::clone(&known);
-        async move {
-            let (app, job, filter) = &*known;
-            list(app, job, &results::Filter { after, limit, ..filter.clone() }).await
-        }
-    };
-    ndjson::answer(&headers, after, limit, read).await
+    ndjson::of_job(&headers, app, job, filter, |of, filter| async move { list(&of.0, &of.1, &filter).await }).await
 }
 
 /// One page.

@@ -14,7 +14,6 @@ use domain::accept::RejectReason;
 use domain::edit::EditSpec;
 use domain::review::Decision;
 use domain::{JobId, TaskId};
-use std::sync::Arc;
 use store::{JobRow, ResultFilter, ResultRow, VerdictKind};
 use utoipa::IntoParams;
 use utoipa::openapi::schema::Object;
@@ -41,6 +40,16 @@ pub struct Filter {
     /// Rows of a page; 100 when absent.
     #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<u32>,
+}
+
+impl ndjson::Asked for Filter {
+    fn place(&self) -> (Option<String>, Option<u32>) {
+        (self.after.clone(), self.limit)
+    }
+
+    fn at(&self, after: Option<String>, limit: Option<u32>) -> Self {
+        Self { after, limit, ..self.clone() }
+    }
 }
 
 /// The verdicts that a list can be asked for.
@@ -136,15 +145,7 @@ pub async fn handle(
     KnownQuery(filter): KnownQuery<Filter>,
 ) -> Result<Response, ApiError> {
     let job = job_get::find(&app, project, parse(&id)?).await?;
-    let (after, limit, known) = (filter.after.clone(), filter.limit, Arc::new((app, job, filter)));
-    let read = move |after, limit| {
-        let known = Arc::clone(&known);
-        async move {
-            let (app, job, filter) = &*known;
-            list(app, job, &Filter { after, limit, ..filter.clone() }).await
-        }
-    };
-    ndjson::answer(&headers, after, limit, read).await
+    ndjson::of_job(&headers, app, job, filter, |of, filter| async move { list(&of.0, &of.1, &filter).await }).await
 }
 
 /// One.

@@ -9,7 +9,7 @@ use axum::extract::State;
 use domain::TaskId;
 use std::collections::BTreeSet;
 use store::WorkerState;
-use wire::http::v1::{HeldTask, Page, Worker};
+use wire::http::v1::{DeviceMemory, HeldTask, Page, Worker};
 
 /// All of them; the store forgets processes that ended long ago. `running` counts every task that one holds, `tasks` are those of
 /// the projects within reach.
@@ -44,6 +44,9 @@ pub async fn list(app: &App, reach: &Reach) -> Result<Vec<Worker>, ApiError> {
             busy_ms: said.busy_ms,
             waits_for: said.waits_for,
             memory_bytes: said.memory_bytes,
+            device_memory: said
+                .device_memory
+                .map(|memory| DeviceMemory { used_bytes: memory.used_bytes, total_bytes: memory.total_bytes }),
             first_seen: row.first_seen,
             last_seen: row.last_seen,
         }

@@ -307,6 +307,7 @@ async fn of_what_workers_do_for_other_projects_the_amount_is_told_and_nothing_el
         waits_for: None,
         control_queue: None,
         memory_bytes: None,
+        device_memory: None,
     };
     bench.app.store.heartbeat(&said).await?;
     let (mine, theirs) = (bench.key(Scope::Read, Some("default")).await?, bench.key(Scope::Read, Some("other")).await?);
@@ -330,7 +331,12 @@ async fn of_what_workers_do_for_other_projects_the_amount_is_told_and_nothing_el
     };
     let (own, other) = tokio::try_join!(streamed(&mine), streamed(&theirs))?;
     for (own, other) in [(read("/workers", &mine).await?, read("/workers", &theirs).await?), (own, other)] {
-        assert!(own.contains("a quiet plan") && !own.contains("of other projects"), "{own}");
+        assert!(
+            own.contains("a quiet plan")
+                && own.contains(&format!("/jobs/{id}?project=default"))
+                && !own.contains("of other projects"),
+            "{own}"
+        );
         assert!(other.contains("2 tasks of other projects") && other.contains("host/1"), "{other}");
         assert!(!other.contains("a quiet plan") && !other.contains(&id) && !other.contains("invert"), "{other}");
     }

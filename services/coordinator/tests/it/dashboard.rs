@@ -5,6 +5,7 @@ use crate::support::{Bench, job};
 use anyhow::{Context as _, Result};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use coordinator::sweep::Reconciler as _;
 use domain::{BootId, Digest, Reason, RetryPolicy, Scope, Stage};
 use futures_util::StreamExt as _;
 use image::RgbImage;
@@ -47,14 +48,43 @@ async fn page_of(bench: &Bench, path: &str, key: &str) -> Result<String> {
     Ok(String::from_utf8(body.to_vec())?)
 }
 
+/// Two of its sources cannot be read.
+pub async fn fail_two(bench: &Bench, job: &Job) -> Result<()> {
+    let store = &bench.app.store;
+    let request = ClaimRequest {
+        job_seq: job.seq,
+        stage: Stage::Invert,
+        edit_no: None,
+        limit: 2,
+        class: "cpu".to_owned(),
+        estimate_ms: 1.0,
+        limited: false,
+    };
+    let message =
+        |_: &store::ClaimedBatch| OutboxMessage { routing_key: String::new(), payload: json!({}), traceparent: None };
+    let batch = store.claim_batch(&request, message).await?.context("there are inversions")?;
+    let ClaimedTasks::Invert(tasks) = &batch.tasks else { anyhow::bail!("inversions, not {batch:?}") };
+    let boot = BootId::from_uuid(uuid::Uuid::now_v7());
+    let fences: Vec<_> = tasks.iter().map(|task| task.fence).collect();
+    store.started(boot, &fences).await?;
+    let failed = |fence: &store::Fence| OutcomeRow::Failed {
+        fence: *fence,
+        reason: Reason::Truncated,
+        detail: "half of it is missing".to_owned(),
+        gpu_ms: 1.0,
+    };
+    store.apply_outcomes(boot, &fences.iter().map(failed).collect::<Vec<_>>(), &RetryPolicy::default()).await?;
+    Ok(())
+}
+
 /// Writes the job's tasks.
-async fn written(bench: &Bench, job: &Job) -> Result<()> {
+pub async fn written(bench: &Bench, job: &Job) -> Result<()> {
     let row = bench.app.store.job_by_seq(job.seq).await?.context("it is there")?;
     while coordinator::enqueue::write_slice(&bench.app.store, 100, &row).await? > 0 {}
     Ok(())
 }
 
-async fn with_job() -> Result<(Bench, Job)> {
+pub async fn with_job() -> Result<(Bench, Job)> {
     let bench = Bench::new().await?;
     bench.dataset("faces", 3).await?;
     bench.dataset("train", 2).await?;
@@ -233,10 +263,40 @@ async fn limits_are_set_by_a_form_that_operators_see() -> Result<()> {
     let (reader, operator) = (bench.key(Scope::Read, None).await?, bench.key(Scope::Operate, None).await?);
     assert!(page_of(&bench, &path, &operator).await?.contains("id=\"limits\""));
     assert!(!page_of(&bench, &path, &reader).await?.contains("id=\"limits\""));
+    // it is there as long as the job goes on, also for who has the page open
+    let watched = format!("/ui/events?job={}", job.id);
+    let mut stream = bench.router_get(&watched).await?.into_body().into_data_stream();
+    let mut shown = async || -> Result<String> {
+        let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await?.context("it goes on")??;
+        Ok(String::from_utf8(chunk.to_vec())?)
+    };
+    assert!(shown().await?.contains("id=\"limits\""));
     bench.post(&format!("/v1{path}/cancel"), &json!({}), &[]).await?;
+    let text = shown().await?;
+    assert!(text.contains("state cancelled") && !text.contains("id=\"limits\""), "{text}");
     assert!(!page(&bench, &path).await?.contains("id=\"limits\""), "a job that has ended has no use for limits");
     let (status, _, text) = form(&bench, &ui, asked).await?;
     assert!(status == StatusCode::CONFLICT && text.contains("alert"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_paused_before_its_tasks_are_written_and_they_are_written_all_the_same() -> Result<()> {
+    let (bench, job) = with_job().await?;
+    let path = format!("/v1/jobs/{}", job.id);
+    let on = async |what: &str| -> Result<String> {
+        let (status, answer) = bench.post(&format!("{path}/{what}"), &json!({}), &[]).await?;
+        anyhow::ensure!(status == StatusCode::OK, "{what}: {status} {answer}");
+        Ok(answer["state"].as_str().unwrap_or_default().to_owned())
+    };
+    let state = async || anyhow::Ok(bench.read::<Job>(&path).await?.state.name());
+    assert_eq!((job.state.name(), on("pause").await?.as_str()), ("accepting", "paused"));
+    assert_eq!((on("resume").await?.as_str(), on("pause").await?.as_str()), ("accepting", "paused"));
+    let enqueue = coordinator::enqueue::Enqueue::new(bench.app.clone());
+    while enqueue.run_once().await? > 0 {}
+    let all: Job = bench.read(&path).await?;
+    assert_eq!((state().await?, all.total()), ("paused", 16), "3 inversions, a training, 12 edits");
+    assert_eq!(on("resume").await?, "active");
     Ok(())
 }
 
@@ -274,30 +334,7 @@ async fn a_task_is_paused_resumed_and_cancelled_alone() -> Result<()> {
 async fn dead_tasks_are_tried_again_and_the_page_shows_it_at_once() -> Result<()> {
     let (bench, job) = with_job().await?;
     written(&bench, &job).await?;
-    let store = &bench.app.store;
-    let request = ClaimRequest {
-        job_seq: job.seq,
-        stage: Stage::Invert,
-        edit_no: None,
-        limit: 2,
-        class: "cpu".to_owned(),
-        estimate_ms: 1.0,
-        limited: false,
-    };
-    let message =
-        |_: &store::ClaimedBatch| OutboxMessage { routing_key: String::new(), payload: json!({}), traceparent: None };
-    let batch = store.claim_batch(&request, message).await?.context("there are inversions")?;
-    let ClaimedTasks::Invert(tasks) = &batch.tasks else { anyhow::bail!("inversions, not {batch:?}") };
-    let boot = BootId::from_uuid(uuid::Uuid::now_v7());
-    let fences: Vec<_> = tasks.iter().map(|task| task.fence).collect();
-    store.started(boot, &fences).await?;
-    let failed = |fence: &store::Fence| OutcomeRow::Failed {
-        fence: *fence,
-        reason: Reason::Truncated,
-        detail: "half of it is missing".to_owned(),
-        gpu_ms: 1.0,
-    };
-    store.apply_outcomes(boot, &fences.iter().map(failed).collect::<Vec<_>>(), &RetryPolicy::default()).await?;
+    fail_two(&bench, &job).await?;
     let dead = |text: &str| text.contains("half of it is missing");
     assert!(dead(&page(&bench, &format!("/jobs/{}", job.id)).await?));
     let ui = |what: &str| format!("/ui/jobs/{}/redrive{what}", job.id);

@@ -122,6 +122,7 @@ async fn two_hundred_tasks_end_once_each_whatever_workers_say_twice_or_late() ->
         (format!("/jobs/{id}/gallery?edit=green&reason=target-missed"), "state reject".to_owned()),
         (format!("/results/{}", one.task), "counterfactory/record/2".to_owned()),
         ("/workers".to_owned(), "double".to_owned()),
+        ("/workers".to_owned(), "8.0 / 8.0 GiB".to_owned()),
         (format!("/jobs/{id}"), "100 %".to_owned()),
         (format!("/jobs/{id}"), "<b>50.0 %</b>".to_owned()),
         (format!("/jobs/{id}"), "reason=target-missed".to_owned()),
@@ -131,6 +132,10 @@ async fn two_hundred_tasks_end_once_each_whatever_workers_say_twice_or_late() ->
         assert_eq!(status, StatusCode::OK, "{path}");
         assert!(text.contains(&words), "{path} lacks '{words}': {text}");
     }
+
+    let workers: Page<wire::http::v1::Worker> = bench.read("/v1/workers").await?;
+    let memory = wire::http::v1::DeviceMemory { used_bytes: 8 << 30, total_bytes: 8 << 30 };
+    assert!(workers.items.iter().all(|worker| worker.device_memory == Some(memory)), "{workers:?}");
 
     // the same work again: nothing is inverted or trained a second time
     let again = submit(&bench, &job("second")).await?;

@@ -2,6 +2,7 @@
 
 mod access;
 mod bad_input;
+mod buttons;
 mod contract;
 mod counterfactuals;
 mod dashboard;

@@ -29,6 +29,7 @@ fn worker() -> HeartbeatRow {
         waits_for: None,
         control_queue: None,
         memory_bytes: None,
+        device_memory: None,
     }
 }
 

@@ -18,7 +18,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
-use wire::broker::v1::{EditItem, Edited, Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, Work, WorkBatch};
+use wire::broker::v1::{
+    DeviceMemory, EditItem, Edited, Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, Work, WorkBatch,
+};
 
 /// Steps that its records say it took.
 pub const STEPS: u32 = 3;
@@ -92,6 +94,8 @@ async fn beat(boot: BootId, publisher: Publisher) {
             waits_for: None,
             control_queue: None,
             memory_bytes: None,
+            // one that takes more than it has is not believed
+            device_memory: Some(DeviceMemory { used_bytes: 9 << 30, total_bytes: 8 << 30 }),
         });
         let body = serde_json::to_vec(&heartbeat).expect("a heartbeat has a JSON form");
         // a broker that is away hears the next one

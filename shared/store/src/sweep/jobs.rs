@@ -16,14 +16,14 @@ pub struct Settled {
 }
 
 impl Store {
-    /// Ends active and paused jobs that have no unfinished task.
+    /// Ends active and paused jobs that have no unfinished task, and none that is still to be written.
     ///
     /// # Errors
     /// When the database fails.
     #[tracing::instrument(name = "db.settle_jobs", skip(self))]
     pub async fn settle_jobs(&self, limit: i64) -> Result<Vec<Settled>, StoreError> {
         let sql = "-- settle_jobs
-            SELECT j.seq FROM jobs j WHERE j.state IN ('active', 'paused') AND NOT EXISTS (
+            SELECT j.seq FROM jobs j WHERE j.state IN ('active', 'paused') AND NOT j.unwritten AND NOT EXISTS (
                 -- by the counts, which are exact (I6): among the tasks themselves it would have to pass all that were moved since the
                 -- last vacuum
                 SELECT FROM job_counts c WHERE c.job_seq = j.seq AND c.n > 0
@@ -45,7 +45,8 @@ impl Store {
         let Some(from) = lock_job(&mut tx, job_seq).await? else { return Ok(None) };
         let open = "-- settle_jobs: check
             SELECT EXISTS (SELECT FROM tasks WHERE job_seq = $1 AND state IN ('blocked', 'ready', 'dispatched', 'running', 'retry_wait'))
-                OR EXISTS (SELECT FROM tasks WHERE job_seq = $1 AND state = 'paused')";
+                OR EXISTS (SELECT FROM tasks WHERE job_seq = $1 AND state = 'paused')
+                OR EXISTS (SELECT FROM jobs WHERE seq = $1 AND unwritten)";
         let open: bool = sqlx::query_scalar(open).bind(job_seq).fetch_one(&mut *tx).await?;
         if open || !matches!(from, JobState::Active | JobState::Paused) {
             return Ok(None);

@@ -15,6 +15,7 @@ async fn every_job_state_and_event_ends_as_the_state_machine_says() {
         JobEvent::Enqueued,
         JobEvent::Pause,
         JobEvent::Resume,
+        JobEvent::ResumeUnwritten,
         JobEvent::Cancel,
         settle(9, 0, 0),
         settle(9, 1, 0),
@@ -25,7 +26,7 @@ async fn every_job_state_and_event_ends_as_the_state_machine_says() {
         for event in events {
             world
                 .sql(format!(
-                    "UPDATE jobs SET state = '{from}', cancel_pending = false,
+                    "UPDATE jobs SET state = '{from}', cancel_pending = false, unwritten = false,
                         finished_at = CASE WHEN {} THEN now() END WHERE seq = {job}",
                     from.is_terminal()
                 ))

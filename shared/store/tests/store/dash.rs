@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
-use store::{LeaderEpoch, NewTask};
+use store::{DeviceMemory, HeartbeatRow, LeaderEpoch, NewTask};
 
 /// Two edits on eight sources, one inversion dead, the rest done.
 async fn finished(world: &World) -> i64 {
@@ -74,6 +74,28 @@ async fn every_view_and_column_is_told_and_the_names_hold() {
             AND COALESCE(CASE WHEN a.attnum = 0 THEN obj_description(c.oid) ELSE col_description(c.oid, a.attnum) END, '') = ''";
     let untold: Vec<String> = sqlx::query_scalar(untold).fetch_all(&world.pool).await.unwrap();
     assert_eq!(untold, Vec::<String>::new(), "these have no comment");
+}
+
+#[tokio::test]
+async fn a_worker_tells_the_memory_of_its_gpu_and_one_on_a_cpu_none() {
+    let world = World::new().await;
+    let gpu = DeviceMemory { used_bytes: 3 << 30, total_bytes: 80 << 30 };
+    for memory in [Some(gpu), None] {
+        let said = HeartbeatRow { device_memory: memory, ..heartbeat(boot(), vec![]) };
+        // what is not told any more is not there any more
+        for said in [&said, &HeartbeatRow { device_memory: None, ..said.clone() }, &said] {
+            world.store.heartbeat(said).await.unwrap();
+            let row = world.store.workers().await.unwrap().into_iter().find(|row| row.heartbeat.boot == said.boot);
+            assert_eq!(row.map(|row| row.heartbeat).as_ref(), Some(said));
+        }
+    }
+    let told: Vec<(Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT device_memory_used_bytes, device_memory_total_bytes FROM dash.worker_status ORDER BY 1 NULLS LAST",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(told, [(Some(gpu.used_bytes), Some(gpu.total_bytes)), (None, None)]);
 }
 
 #[tokio::test]

@@ -96,6 +96,50 @@ async fn a_cancelled_job_takes_no_more_slices_and_an_empty_job_settles() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_paused_while_its_tasks_are_written_is_written_and_stays_paused() {
+    let world = World::new().await;
+    let accepting =
+        async || world.store.accepting_jobs(10).await.unwrap().into_iter().map(|j| j.seq).collect::<Vec<_>>();
+    let job = world.submit(world.project, "held", &[Method::ClipNce(Default::default())]).await;
+    world.write(job, &Value::Null, &json!(1), &[invert(0)], false).await;
+    let on = async |event| world.store.transition(job, event, None).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(on(JobEvent::Pause).await, JobState::Paused);
+    }
+    assert!(world.claim(job, Stage::Invert, 10).await.is_none(), "nothing is handed out from then on");
+    assert_eq!(accepting().await, [job]);
+    // back while there is more to write, and held again
+    assert_eq!(on(JobEvent::Resume).await, JobState::Accepting);
+    assert_eq!(on(JobEvent::Resume).await, JobState::Accepting);
+    assert_eq!(on(JobEvent::Pause).await, JobState::Paused);
+    let written = world.write(job, &json!(1), &json!(2), &[invert(1)], false).await;
+    assert_eq!(written, SliceOutcome::Written { tasks: 1, memoised: 0 });
+    assert_eq!(world.job_state(job).await, JobState::Paused);
+    // with all that is written so far at its end, it has not ended
+    let revoke = |_: &[store::Fence]| store::OutboxMessage {
+        routing_key: String::new(),
+        payload: Value::Null,
+        traceparent: None,
+    };
+    assert_eq!(world.store.cancel_tasks(job, &[0, 1], revoke).await.unwrap().cancelled, 2);
+    assert_eq!(world.store.settle_jobs(10).await.unwrap(), []);
+    world.write(job, &json!(2), &json!(3), &[invert(2)], true).await;
+    assert_eq!((world.job_state(job).await, accepting().await), (JobState::Paused, vec![]));
+    assert!(world.claim(job, Stage::Invert, 10).await.is_none(), "nor when all is written");
+    assert_eq!(on(JobEvent::Resume).await, JobState::Active);
+    assert_eq!(world.claim(job, Stage::Invert, 10).await.map(|batch| batch.len()), Some(1));
+    world.check_counts(job).await;
+
+    // a cancel ends the writing, too
+    let other = world.submit(world.project, "dropped", &[Method::ClipNce(Default::default())]).await;
+    for event in [JobEvent::Pause, JobEvent::Cancel] {
+        world.store.transition(other, event, None).await.unwrap();
+    }
+    let outcome = world.write(other, &Value::Null, &json!(1), &[invert(0)], false).await;
+    assert_eq!((outcome, accepting().await), (SliceOutcome::Stopped { state: JobState::Cancelled }, vec![]));
+}
+
+#[tokio::test]
 async fn strengths_and_seeds_come_back_bit_for_bit() {
     let world = World::new().await;
     let values = [(0.1 + 0.2, u64::MAX), (-1e-300, 1 << 63), (9.999999999999999, 0)];

@@ -266,6 +266,7 @@ pub fn heartbeat(boot: BootId, running: Vec<RunningTask>) -> HeartbeatRow {
         waits_for: None,
         control_queue: None,
         memory_bytes: None,
+        device_memory: None,
     }
 }
 

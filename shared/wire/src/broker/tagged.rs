@@ -76,7 +76,7 @@ impl<'de, T: Tagged<'de>> Visitor<'de> for Reader<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::broker::v1::{FromWorker, Outcome};
+    use crate::broker::v1::{DeviceMemory, FromWorker, Outcome};
     use serde_json::{Value, json};
 
     fn outcomes(outcome: &str) -> String {
@@ -101,6 +101,19 @@ mod tests {
             assert!(again.starts_with(r#"{"message":"outcomes","#), "the tag is written first: {again}");
             assert_eq!(serde_json::from_str::<FromWorker>(&again).unwrap(), direct);
         }
+    }
+
+    #[test]
+    fn a_heartbeat_of_a_version_that_tells_less_is_read() {
+        let text = r#"{"message":"heartbeat","boot":"boot_00000000000000000000000000000001","name":"host/1","class":"cpu","device":"cpu",
+            "version":"0.1.0","draining":false,"running":[{"task":"4-2","epoch":3,"done":0.5}],"images":1,"busy_ms":2}"#;
+        let FromWorker::Heartbeat(mut heartbeat) = serde_json::from_str(text).unwrap() else {
+            panic!("another message")
+        };
+        assert_eq!((heartbeat.memory_bytes, heartbeat.device_memory), (None, None));
+        heartbeat.device_memory = Some(DeviceMemory { used_bytes: 3, total_bytes: 8 });
+        let newer = serde_json::to_string(&FromWorker::Heartbeat(heartbeat.clone())).unwrap();
+        assert_eq!(serde_json::from_str::<FromWorker>(&newer).unwrap(), FromWorker::Heartbeat(heartbeat));
     }
 
     #[test]

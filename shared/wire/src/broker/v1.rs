@@ -261,6 +261,18 @@ pub struct Heartbeat {
     /// Resident memory of the process in bytes, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// Memory of its GPU. None on a CPU, where the driver does not tell, and from versions that do not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_memory: Option<DeviceMemory>,
+}
+
+/// Memory of a GPU, or of the part of one that a worker has (MIG).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeviceMemory {
+    /// Taken now, by all processes together.
+    pub used_bytes: u64,
+    /// All there is.
+    pub total_bytes: u64,
 }
 
 /// What keeps a worker from taking more work.

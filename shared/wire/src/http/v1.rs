@@ -24,4 +24,4 @@ pub use projects::{AuditEntry, Project, SetProject};
 pub use results::{EditResult, Pair, Review, SetReview, SignedCompanion};
 pub use signatures::{JobSeal, JobSeals, Keys, SealedFile, SigningKey};
 pub use tasks::{NamedTasks, Task, TasksCancelled, TasksPaused, TasksResumed};
-pub use workers::{HeldTask, Worker};
+pub use workers::{DeviceMemory, HeldTask, Worker};

@@ -2,6 +2,7 @@
 
 use crate::cache::PackCache;
 use crate::config::device_settings;
+use crate::device_memory;
 use crate::drain::Drain;
 use crate::gpu::Gpu;
 use crate::held::Held;
@@ -16,6 +17,7 @@ use chrono::Utc;
 use credentials::{Authority, Issuer, LocalKey};
 use domain::Digest;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
+use networks::device::DeviceChoice;
 use packs::Pack;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +81,11 @@ impl Rig {
             null: None,
             packs: PackCache::new(cache.path().to_owned(), u64::MAX, 2, artifacts.clone()),
             artifacts,
-            reporter: Reporter::new(Publisher::start(BrokerConfig::new(vhost.url(), "worker")), identity),
+            reporter: Reporter::new(
+                Publisher::start(BrokerConfig::new(vhost.url(), "worker")),
+                identity,
+                device_memory::Watched::of(DeviceChoice::Cpu, Duration::from_secs(10)),
+            ),
             signing: Signing::Key(issuer()),
             watermarker: Watermarker::None,
             held: Arc::new(Held::default()),

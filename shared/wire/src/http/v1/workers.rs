@@ -35,10 +35,22 @@ pub struct Worker {
     /// Resident memory of the process in bytes, as it last said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<i64>,
+    /// Memory of its GPU, as it last said; absent on a CPU and where the driver does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_memory: Option<DeviceMemory>,
     /// First sign of life, by the database's clock.
     pub first_seen: DateTime<Utc>,
     /// Last sign of life.
     pub last_seen: DateTime<Utc>,
+}
+
+/// Memory of a GPU, or of the part of one that a worker has (MIG).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DeviceMemory {
+    /// Bytes that are taken, by all processes together.
+    pub used_bytes: i64,
+    /// Bytes there are.
+    pub total_bytes: i64,
 }
 
 /// A task that a worker holds.

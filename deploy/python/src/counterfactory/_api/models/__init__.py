@@ -17,6 +17,7 @@ from .dataset import Dataset
 from .dataset_masks import DatasetMasks
 from .decision import Decision
 from .detail import Detail
+from .device_memory import DeviceMemory
 from .directional import Directional
 from .directional_kind import DirectionalKind
 from .directional_preset import DirectionalPreset
@@ -161,6 +162,7 @@ __all__ = (
     "DatasetMasks",
     "Decision",
     "Detail",
+    "DeviceMemory",
     "Directional",
     "DirectionalKind",
     "DirectionalPreset",

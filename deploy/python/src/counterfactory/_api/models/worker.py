@@ -10,6 +10,7 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.device_memory import DeviceMemory
     from ..models.held_task import HeldTask
 
 
@@ -32,6 +33,7 @@ class Worker:
         running (int): Tasks it holds.
         state (str): `live`, `draining`, `lost` or `gone`.
         version (str): Version.
+        device_memory (DeviceMemory | None | Unset):
         memory_bytes (int | None | Unset): Resident memory of the process in bytes, as it last said.
         tasks (list[HeldTask] | Unset): Those of them that are of projects that the asker's key is for.
         waits_for (None | str | Unset): What keeps it from taking more work, for example `storage`.
@@ -48,12 +50,15 @@ class Worker:
     running: int
     state: str
     version: str
+    device_memory: DeviceMemory | None | Unset = UNSET
     memory_bytes: int | None | Unset = UNSET
     tasks: list[HeldTask] | Unset = UNSET
     waits_for: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.device_memory import DeviceMemory  # noqa: PLC0415
+
         boot = self.boot
 
         busy_ms = self.busy_ms
@@ -75,6 +80,14 @@ class Worker:
         state = self.state
 
         version = self.version
+
+        device_memory: dict[str, Any] | None | Unset
+        if isinstance(self.device_memory, Unset):
+            device_memory = UNSET
+        elif isinstance(self.device_memory, DeviceMemory):
+            device_memory = self.device_memory.to_dict()
+        else:
+            device_memory = self.device_memory
 
         memory_bytes: int | None | Unset
         if isinstance(self.memory_bytes, Unset):
@@ -112,6 +125,8 @@ class Worker:
                 "version": version,
             }
         )
+        if device_memory is not UNSET:
+            field_dict["device_memory"] = device_memory
         if memory_bytes is not UNSET:
             field_dict["memory_bytes"] = memory_bytes
         if tasks is not UNSET:
@@ -123,6 +138,7 @@ class Worker:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.device_memory import DeviceMemory  # noqa: PLC0415
         from ..models.held_task import HeldTask  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -147,6 +163,23 @@ class Worker:
         state = d.pop("state")
 
         version = d.pop("version")
+
+        def _parse_device_memory(data: object) -> DeviceMemory | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                device_memory_type_0 = DeviceMemory.from_dict(data)
+
+                return device_memory_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(DeviceMemory | None | Unset, data)
+
+        device_memory = _parse_device_memory(d.pop("device_memory", UNSET))
 
         def _parse_memory_bytes(data: object) -> int | None | Unset:
             if data is None:
@@ -187,6 +220,7 @@ class Worker:
             running=running,
             state=state,
             version=version,
+            device_memory=device_memory,
             memory_bytes=memory_bytes,
             tasks=tasks,
             waits_for=waits_for,
