@@ -49,10 +49,10 @@ LOOP = """## Beside PyTorch
 
 The per-image optimisation that users would pick: StyleCLIP's, {images} images of each size, {steps} steps, ViT-B/32, the same weights,
 latents, text and rates, and the same losses before each step or the comparison fails. [torch_loop.py](torch_loop.py) is our own writing
-after the published arithmetic, eager, PyTorch {torch}: **published** is one image at a time with a grouped convolution of modulated
+after the published arithmetic, PyTorch {torch}: **published** is one image at a time with a grouped convolution of modulated
 weights, the text encoded in every step, nearest x7 and average pooling, nothing frozen; **frozen** is the same without gradients of
-weights; **batched** is a better one: all images at once, text once, activations scaled in place of weights; the filter behind
-up-convolutions is the published one in all three. The worker's loop
+weights; **batched** is what somebody gets who knows PyTorch well: all images at once, text once, activations scaled in place of weights,
+filters as depthwise convolutions, channels-last; **compiled** is that through `torch.compile`, compiling not counted. The worker's loop
 (`worker bench --aside`) is the method `styleclip` without views. Seconds are of all steps of all images.
 
 | px | threads | PyTorch | s | the worker, in batches of | s | times faster | losses within |

@@ -1,20 +1,22 @@
-"""StyleCLIP's per-image optimisation in plain PyTorch, eager, beside the same loop of `worker bench --aside DIR`.
+"""StyleCLIP's per-image optimisation in plain PyTorch beside the same loop of `worker bench --aside DIR`.
 
     worker bench --aside DIR --resolution 256 --threads 2 && python tests/bench/torch_loop.py DIR
 
 The networks, latents, text, rates and loss are those that the worker wrote into DIR, and the losses must come out the same, or it fails.
-Written for this measurement, after the arithmetic of the published code, three times:
+Written for this measurement, after the arithmetic of the published code, four times:
 
     published   one image at a time; modulated weights in a grouped convolution; the text encoded in every step; nearest x7, then average
                 pooling; gradients of the networks' weights computed and thrown away, because nothing is frozen
     frozen      the same with frozen networks
-    batched     all images at once, frozen, text once, activations scaled instead of weights, resizing by two matrix products; the
-                filter behind up-convolutions is the published one
+    batched     what somebody gets who knows PyTorch well: all images at once, frozen, text once, activations scaled instead of
+                weights, resizing by two matrix products, filters as depthwise convolutions, channels-last
+    compiled    the same, image to loss through torch.compile; compiling is not counted
 
-Needs torch and safetensors. Results go to DIR/torch.json.
+Needs torch and safetensors, and a C++ compiler for the last (which is left out without one). Results go to DIR/torch.json.
 """
 import json
 import math
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -43,17 +45,32 @@ def double(rgb):
     return F.conv2d(F.pad(x, (2, 1, 2, 1)), FIR[None, None]).view(batch, channels, 2 * height, 2 * width)
 
 
+def depthwise(channels):
+    return FIR.expand(channels, 1, 4, 4).contiguous(memory_format=torch.channels_last)
+
+
 class Generator:
+    """`fused`: as published. Otherwise frozen, so that what depends on weights alone is computed once."""
+
     def __init__(self, tensors, fused):
         self.tensors, self.fused = tensors, fused
+        if not fused:
+            self.filters = {name: self.prepare(name, tensor[0]) for name, tensor in tensors.items() if name.endswith(".conv.weight")}
+
+    def prepare(self, name, weight):
+        weight = weight / math.sqrt(weight[0].numel())
+        up = name.startswith("convs.") and int(name.split(".")[1]) % 2 == 0
+        oriented = weight.transpose(0, 1) if up else weight
+        return (oriented.contiguous(memory_format=torch.channels_last), weight.square().sum([2, 3]).t().contiguous(), depthwise(len(weight)))
 
     def convolution(self, name, x, w, up=False, demodulate=True):
         t = self.tensors
-        weight = t[f"{name}.conv.weight"][0]
-        weight = weight / math.sqrt(weight[0].numel())
         affine = t[f"{name}.conv.modulation.weight"]
         style = F.linear(w, affine / math.sqrt(affine.shape[1]), t[f"{name}.conv.modulation.bias"])
-        return (self.grouped if self.fused else self.scaled)(x, weight, style, up, demodulate)
+        if not self.fused:
+            return self.scaled(x, self.filters[f"{name}.conv.weight"], style, up, demodulate)
+        weight = t[f"{name}.conv.weight"][0]
+        return self.grouped(x, weight / math.sqrt(weight[0].numel()), style, up, demodulate)
 
     def grouped(self, x, weight, style, up, demodulate):
         batch, channels, height, width = x.shape
@@ -69,16 +86,20 @@ class Generator:
         y = F.conv2d(x, weight.view(batch * outputs, channels, kernel, kernel), padding=kernel // 2, groups=batch)
         return y.view(batch, outputs, height, width)
 
-    def scaled(self, x, weight, style, up, demodulate):
+    def scaled(self, x, filters, style, up, demodulate):
+        weight, power, fir = filters
         y = x * style[:, :, None, None]
         if up:
-            y = blur(F.conv_transpose2d(y, weight.transpose(0, 1), stride=2))
+            y = F.conv2d(F.conv_transpose2d(y, weight, stride=2), fir, padding=1, groups=len(fir))
         else:
             y = F.conv2d(y, weight, padding=weight.shape[2] // 2)
         if demodulate:
-            power = style.square() @ weight.square().sum([2, 3]).t()
-            y = y * torch.rsqrt(power + 1e-8)[:, :, None, None]
+            y = y * torch.rsqrt(style.square() @ power + 1e-8)[:, :, None, None]
         return y
+
+    def double(self, rgb):
+        """The same filter without the zeros, as a transposed convolution, unless it has to be as published."""
+        return double(rgb) if self.fused else F.conv_transpose2d(rgb, COLOURS, stride=2, padding=1, groups=3)
 
     def styled(self, name, noise, x, w, up=False):
         t = self.tensors
@@ -87,7 +108,7 @@ class Generator:
 
     def to_rgb(self, name, x, w, skip=None):
         rgb = self.convolution(name, x, w, demodulate=False) + self.tensors[f"{name}.bias"]
-        return rgb if skip is None else rgb + double(skip)
+        return rgb if skip is None else rgb + self.double(skip)
 
     def __call__(self, latents):
         w = latents.unbind(1)
@@ -99,6 +120,9 @@ class Generator:
             x = self.styled(f"convs.{i + 1}", i + 2, x, w[i + 2])
             rgb = self.to_rgb(f"to_rgbs.{level}", x, w[i + 3], rgb)
         return rgb
+
+
+COLOURS = depthwise(3)
 
 
 class Clip:
@@ -149,14 +173,13 @@ def banded(size):
     return F.avg_pool1d(F.interpolate(torch.eye(size)[None], scale_factor=7), size // 32)[0].t().contiguous()
 
 
-def optimise(latents, draw, look, text, plan):
-    """Adam down each image's own loss; gives the losses before each step."""
+def optimise(latents, guide, plan):
+    """Adam down each image's own loss, of which `guide` is one minus the cosine; gives the losses before each step."""
     w = latents.clone().requires_grad_(True)
     adam, losses = torch.optim.Adam([w], betas=(0.9, 0.999), eps=1e-8), []
     for rate in plan["rates"]:
         adam.param_groups[0]["lr"] = rate
-        guide = 1 - (look(draw(w)) * text()).sum(-1)
-        loss = plan["guide_weight"] * guide + plan["latent_l2"] * (w - latents).square().mean([1, 2])
+        loss = plan["guide_weight"] * guide(w) + plan["latent_l2"] * (w - latents).square().mean([1, 2])
         losses.append(loss.detach())
         adam.zero_grad()
         loss.sum().backward()
@@ -180,15 +203,19 @@ def main(folder):
             tensor.requires_grad_(flag)
             tensor.grad = None
 
-    fused = lambda part: optimise(part, Generator(generator, True), lambda x: encoder.image(pooled(x)), lambda: encoder.text(tokens), plan)
-    scaled = lambda part: optimise(part, Generator(generator, False), lambda x: encoder.image(rows @ x @ rows.t()), lambda: once, plan)
+    as_published, prepared = Generator(generator, True), Generator(generator, False)
+    fused = lambda w: 1 - (encoder.image(pooled(as_published(w))) * encoder.text(tokens)).sum(-1)
+    scaled = lambda w: 1 - (encoder.image(rows @ prepared(w) @ rows.t()) * once).sum(-1)
     variants = [("published", 1, True, fused), ("frozen", 1, False, fused), ("batched", len(latents), False, scaled)]
+    if shutil.which("g++") or shutil.which("clang++"):
+        variants.append(("compiled", len(latents), False, torch.compile(scaled)))
 
     runs = []
     for threads in sorted({run["threads"] for run in plan["runs"]}):
         torch.set_num_threads(threads)
-        for name, batch, weights, variant in variants:
+        for name, batch, weights, guide in variants:
             trained(weights)
+            variant = lambda part: optimise(part, guide, plan)
             variant(latents[:batch])  # once for caches and kernels
             began = time.perf_counter()
             losses = [loss for part in latents.split(batch) for loss in variant(part)]

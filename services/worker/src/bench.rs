@@ -19,6 +19,7 @@ use ceilings::Ceilings;
 use clap::ValueEnum as _;
 use clock::Course;
 use domain::Stage as Kind;
+use domain::edit::ClipNce;
 use editing::batch::MemoryModel;
 use floors::{Floor, Stage};
 use networks::device;
@@ -163,7 +164,7 @@ impl Bench {
     fn resolution(&mut self, side: i64) -> Result<()> {
         let looks = |stage: Stage| matches!(stage, Stage::Optimise | Stage::Train);
         if self.stages.contains(&Stage::Picture) {
-            self.cells(Stage::Picture, side, None, &|batch, course| pictures(side, batch, course))?;
+            self.cells(Stage::Picture, side, None, 0, &|batch, course| pictures(side, batch, course))?;
         }
         for (place, clip) in self.clips.clone().into_iter().enumerate() {
             let wanted = |stage: Stage| looks(stage) || (place == 0 && stage != Stage::Picture);
@@ -174,18 +175,21 @@ impl Bench {
             let rig = Rig::new(side, clip, self.device)?;
             for stage in stages {
                 let clip = looks(stage).then_some(clip);
-                self.cells(stage, side, clip, &|batch, course| rig.seconds(stage, batch, course))?;
+                let views = clip.map_or(0, |_| u64::from(ClipNce::default().views.per_image()));
+                let beside = views * rig.engine().view_bytes();
+                self.cells(stage, side, clip, beside, &|batch, course| rig.seconds(stage, batch, course))?;
             }
         }
         Ok(())
     }
 
-    /// A stage with every number of threads and images.
+    /// A stage with every number of threads and images, each of which takes `beside` bytes beside its image.
     fn cells(
         &mut self,
         stage: Stage,
         resolution: i64,
         clip: Option<ClipModel>,
+        beside: u64,
         seconds: &dyn Fn(usize, Course) -> Result<Vec<f64>>,
     ) -> Result<()> {
         for ceilings in &self.report.ceilings {
@@ -193,7 +197,9 @@ impl Bench {
             for &batch in &self.batches {
                 let place = Place { stage, resolution, clip, threads, batch };
                 // A CPU's memory runs out without an error; the worker itself would split such a batch.
-                if MemoryModel::of(self.device).batch(Kind::Edit, resolution, batch) < batch {
+                let mut model = MemoryModel::of(self.device);
+                model.beside(beside);
+                if model.batch(Kind::Edit, resolution, batch) < batch {
                     self.report.left_out.push(place);
                     continue;
                 }

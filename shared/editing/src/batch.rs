@@ -15,10 +15,13 @@ use tch::Device;
 pub struct MemoryModel {
     limits: BTreeMap<(Stage, i64), usize>,
     free: Option<u64>,
+    /// What an item takes whatever its size, in bytes.
+    beside: u64,
 }
 
 /// Memory that one item takes while its gradient is computed, for each pixel of its image: a StyleGAN2 of 1024 px (config F)
-/// under a ViT-B/32 (`make full-size`; tests/bench/FULL_SIZE.md). Passes without gradients take less, and are not told apart.
+/// (`make full-size`; tests/bench/FULL_SIZE.md), without what looks at it ([`MemoryModel::beside`]). Passes without gradients take less, and are
+/// not told apart.
 pub const BYTES_PER_PIXEL: u64 = 3200;
 
 impl MemoryModel {
@@ -34,10 +37,16 @@ impl MemoryModel {
         self.free = networks::device::memory::available().filter(|_| device == Device::Cpu).map(|bytes| bytes / 2);
     }
 
+    /// Tells what each item takes beside its image, in bytes: what looks at it.
+    pub fn beside(&mut self, bytes: u64) {
+        self.beside = bytes;
+    }
+
     /// How many items to compute at once, of `wanted`.
     pub fn batch(&self, stage: Stage, resolution: i64, wanted: usize) -> usize {
         let limit = self.limits.get(&(stage, resolution)).copied().unwrap_or(usize::MAX);
-        let item = resolution.unsigned_abs().pow(2).saturating_mul(BYTES_PER_PIXEL).max(1);
+        let image = resolution.unsigned_abs().pow(2).saturating_mul(BYTES_PER_PIXEL);
+        let item = image.saturating_add(self.beside).max(1);
         let fits = self.free.map_or(usize::MAX, |free| usize::try_from(free / item).unwrap_or(usize::MAX));
         wanted.min(limit).min(fits).max(1)
     }
@@ -134,6 +143,8 @@ mod tests {
         let free = Some(7 << 30);
         let model = MemoryModel { free, ..MemoryModel::default() };
         assert_eq!([64, 512, 1024, 4096].map(|side| model.batch(Stage::Edit, side, 16)), [16, 8, 2, 1]);
+        let seen = MemoryModel { free, beside: 256 << 20, ..MemoryModel::default() };
+        assert_eq!([64, 512, 1024].map(|side| seen.batch(Stage::Edit, side, 64)), [26, 6, 2]);
         assert!(MemoryModel::of(Device::Cpu).free.is_some(), "this machine tells what is free");
         assert!(MemoryModel::of(Device::Cuda(0)).free.is_none(), "a GPU's memory is learnt");
     }

@@ -258,6 +258,11 @@ impl Engine {
         &self.reports
     }
 
+    /// Memory that one look at an image by the CLIP that guides edits takes while its gradient is computed, in bytes, estimated.
+    pub fn view_bytes(&self) -> u64 {
+        self.guide.clip.shape().gradient_bytes()
+    }
+
     /// The generator, for passes that need gradients.
     pub fn generator(&self) -> &Generator {
         &self.generator

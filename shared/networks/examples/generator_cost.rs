@@ -1,11 +1,13 @@
 //! What one gradient through a StyleGAN2 generator costs: peak memory and seconds of forward and backward, batch 1,
-//! random weights of configuration F. `cargo run -p networks --example generator_cost -- 1024`; the threads are those of
-//! `OMP_NUM_THREADS`. Memory is read from `/proc`, so on Linux only.
+//! random weights of configuration F. `cargo run --release -p networks --example generator_cost -- 1024`; the threads are those
+//! of `OMP_NUM_THREADS`. Behind the resolution, `direct` computes wide convolutions product by product, and `fresh` gives what is
+//! freed back to the system at once, as glibc does by itself. Memory is read from `/proc`, so on Linux only.
 
 use std::error::Error;
 use std::time::Instant;
 
 use networks::Weights;
+use networks::device::{self, Convolutions};
 use networks::stylegan2::Generator;
 use tch::{Device, Kind, Tensor};
 
@@ -62,13 +64,19 @@ fn peak_memory() -> Result<f64, Box<dyn Error>> {
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 fn main() -> Result<(), Box<dyn Error>> {
-    networks::device::memory::keep_freed();
+    let asked = |word: &str| std::env::args().skip(2).any(|argument| argument == word);
+    if !asked("fresh") {
+        networks::device::memory::keep_freed();
+    }
+    let convolutions = if asked("direct") { Convolutions::Direct } else { Convolutions::Winograd };
+    let threads = usize::try_from(tch::get_num_threads())?;
+    device::open(&device::Settings { threads, convolutions, ..device::Settings::default() })?;
     let resolution = std::env::args().nth(1).map_or(Ok(1024), |text| text.parse::<i64>())?;
     let weights = Weights::from_tensors("random weights", tensors(resolution), Device::Cpu, Kind::Float)?;
     let (generator, report) = Generator::load(weights)?;
     let million = report.parameters as f64 / 1e6;
     println!("{} px, {million:.1} M parameters, loaded: {:.2} GiB", generator.resolution(), peak_memory()?);
-    for run in 1..=3 {
+    for run in 1..=5 {
         let shape = [1, generator.n_latent(), W_DIM];
         let w_plus = Tensor::randn(shape, (Kind::Float, Device::Cpu)).set_requires_grad(true);
         let start = Instant::now();
@@ -78,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         drop(image);
         Tensor::run_backward(&[loss], &[&w_plus], false, false);
         let all = start.elapsed().as_secs_f64();
-        println!("{run}: forward {forward:.1} s, with backward {all:.1} s, peak memory {:.2} GiB", peak_memory()?);
+        println!("{run}: forward {forward:.2} s, with backward {all:.2} s, peak memory {:.2} GiB", peak_memory()?);
     }
     Ok(())
 }

@@ -86,6 +86,13 @@ pub struct ClipShape {
     pub embed: i64,
 }
 
+impl ClipShape {
+    /// What one image leaves in memory while its gradient is computed, in bytes, estimated.
+    pub fn gradient_bytes(&self) -> u64 {
+        image::gradient_bytes(&self.vision, self.image_size)
+    }
+}
+
 /// What was loaded, for logs and provenance records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClipReport {

@@ -267,6 +267,9 @@ async fn run(command: Command, verb: &str) -> Result<()> {
     Ok(())
 }
 
+/// How often a list is asked for again that RabbitMQ refuses.
+const LISTINGS: u32 = 10;
+
 /// RabbitMQ's management API, as far as tests need it.
 #[derive(Debug, Clone)]
 struct Api {
@@ -323,7 +326,15 @@ impl Api {
         struct Named {
             name: String,
         }
-        let text = self.request(Method::GET, path, "").await?;
+        // A list is refused while something on it is being deleted, by another test for one.
+        let mut tries = 0..LISTINGS;
+        let text = loop {
+            match self.request(Method::GET, path, "").await {
+                Err(error) if tries.next().is_none() => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                Ok(text) => break text,
+            }
+        };
         let named: Vec<Named> = serde_json::from_str(&text).context("RabbitMQ's list cannot be read")?;
         Ok(named.into_iter().map(|item| item.name).collect())
     }

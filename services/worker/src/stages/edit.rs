@@ -101,6 +101,9 @@ pub fn compute(
         text: &text,
         mapper,
     };
+    // Without a descent nothing looks at the images with a gradient.
+    let looks = plan.edit.method.descent().map_or(0, |_| plan.edit.method.views().per_image());
+    memory.beside(engine.view_bytes().saturating_mul(u64::from(looks)));
     let results = run_in_parts(memory, Stage::Edit, engine.resolution(), items.len(), items.len(), |part| {
         watch.enter(part.clone());
         let wanted: Vec<usize> = part.clone().filter(|&i| watch.wants(i)).collect();

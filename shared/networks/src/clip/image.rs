@@ -35,6 +35,29 @@ pub enum VisionShape {
     },
 }
 
+/// What one image `side` px wide and high leaves in memory on its way through a tower while its gradient is computed, in bytes; estimated,
+/// within a third (tests/bench/RESULTS.md has the peaks), in single precision.
+pub fn gradient_bytes(shape: &VisionShape, side: i64) -> u64 {
+    /// Numbers of one token in one block of a transformer, in widths: norms, query, key and value, the mix, the hidden layer (four
+    /// wide, kept three times) and the gradients on the way back.
+    const WIDTHS: i64 = 34;
+    /// Scores, shares and their gradients.
+    const SCORES: i64 = 3;
+    /// Numbers of a ResNet for each pixel of its input, in widths of its stem.
+    const RESNET_WIDTHS: i64 = 8;
+    let numbers = match shape {
+        VisionShape::Vit { patch, width, layers, heads } => {
+            let tokens = (side / patch).pow(2) + 1;
+            i64::try_from(*layers).unwrap_or(i64::MAX).saturating_mul(
+                tokens.saturating_mul(WIDTHS * width).saturating_add(tokens.pow(2).saturating_mul(SCORES * heads)),
+            )
+        }
+        VisionShape::ResNet { width, .. } => side.pow(2).saturating_mul(RESNET_WIDTHS * width),
+    };
+    // The picture before and after resizing, and their gradients.
+    numbers.saturating_add(12 * side.pow(2)).unsigned_abs().saturating_mul(4)
+}
+
 /// An image tower; the file's names tell which.
 #[derive(Debug)]
 pub(super) enum ImageTower {

@@ -112,23 +112,6 @@ mod tests {
         assert!(available().is_some_and(|bytes| bytes > 1 << 20), "this machine");
     }
 
-    #[cfg(target_env = "gnu")]
-    #[test]
-    fn what_is_freed_is_kept_until_it_is_released() {
-        const SIZE: usize = 1 << 30;
-        keep_freed();
-        let before = kept();
-        drop(std::hint::black_box(vec![1_u8; SIZE]));
-        assert!(kept() >= before + SIZE as u64 / 2, "{} after {before}", kept());
-        let resident = || {
-            let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-            pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
-        };
-        let kept = resident();
-        release_freed();
-        assert!(resident() + SIZE / 2 < kept, "{} of {kept}", resident());
-    }
-
     #[test]
     fn a_group_of_either_version_counts_what_it_keeps_of_files_as_free() {
         let folder = tempfile::tempdir().unwrap();
