@@ -77,13 +77,14 @@ def loop(runs):
 
 END = """## From a dataset to the bucket
 
-`{profile}/{command}` ({cpu}, {cores} cores; {profile} build; load {load_before} before and {load_after} after): a coordinator, RabbitMQ,
-PostgreSQL and the bucket, all on this machine, and worker processes with one thread each, on the demo pack (64 px). Each image is
-decoded, inverted, edited, judged, written, signed by the coordinator and put into the bucket with its record; the time is from the
+`target/{profile}/{command}`: {cpu}, {cores} cores; {profile} build; load {load_before} before and {load_after} after.{busy}
+
+A coordinator, RabbitMQ, PostgreSQL and the bucket, all on this machine, and worker processes with one thread each, on the demo pack
+(64 px). Each image is decoded, inverted, edited, judged, written, signed by the coordinator and put into the bucket with its record; the time is from the
 job's submission to its end. The networks are loaded and the mapper is trained before. `cf-mapper` applies that mapper; `clip-nce`
 optimises each image for {steps} steps. More workers than cores cannot be faster.
 
-| method | workers | images | s | images/s | times one worker | tensor threads busy | their CPU, ms/image | other threads' CPU, ms/image |
+| method | workers | images | s | images/s | times one worker | tensor threads busy | CPU of these, ms/image | other threads' CPU, ms/image |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|
 """
 
@@ -99,7 +100,8 @@ OVERHEAD = """
 **Orchestration**, what a task costs a worker besides computing, pixels and waiting for work: one worker whose device only sleeps
 (`CFX_EXECUTOR`), an inversion and four edits a source. *CPU* is all processor time of its process a task: claims, messages, records,
 digests and, but for `dry`, the bucket's client. *Lost* is by how much a task takes a worker longer than its device is busy, with
-more work in the queue: the rest of the CPU time passes while the device works.
+more work in the queue: the rest of the CPU time passes while the device works. A debug build takes several times the CPU, most of it in
+the bucket's client.
 
 | executor | tasks | tasks/s | device, ms/task | CPU, ms/task | lost, ms/task |
 |---|--:|--:|--:|--:|--:|
@@ -110,16 +112,19 @@ def end_to_end(told):
     """The section on what the program end-to-end has written."""
     if not told:
         return "## From a dataset to the bucket\n\nNot measured here: `make bench` without `BENCH_END_TO_END=0`.\n\n"
-    text = END.format(command=told["command"], steps=told["steps"], **told["machine"])
+    machine, runs = told["machine"], sorted(told["runs"], key=lambda run: (run["method"], run["workers"]))
+    # a quiet machine has a load near nothing before, whatever the run itself brings
+    busy = "" if (machine["load_before"] or 0) < 0.5 else " **The machine did other work as well: only ratios can be taken from this run.**"
+    text = END.format(command=told["command"], steps=told["steps"], busy=busy, **machine)
     first = {}
-    for run in told["runs"]:
+    for run in runs:
         alone = first.setdefault(run["method"], run["images_per_s"] / run["workers"])
         cpu = run["cpu_ms_per_image"]
         text += (f"| {run['method']} | {run['workers']} | {run['images']} | {run['seconds']:.1f} | {run['images_per_s']:.2f} "
                  f"| {run['images_per_s'] / alone:.2f} | {100 * run['device_busy']:.0f} % | {cpu['tensors']:.1f} | {cpu['others']:.1f} |\n")
-    stages = list(told["runs"][0]["stages_ms_per_image"])
+    stages = list(runs[0]["stages_ms_per_image"])
     text += STAGES + f"| method | workers | {' | '.join(stages)} | waiting |\n|---|--:{'|--:' * len(stages)}|--:|\n"
-    for run in told["runs"]:
+    for run in runs:
         took = run["stages_ms_per_image"]
         all_of_them = sum(took.values())
         cells = (f"{took[stage]:.1f} ({100 * took[stage] / all_of_them:.0f} %)" for stage in stages)
@@ -127,7 +132,7 @@ def end_to_end(told):
     text += OVERHEAD
     for of in told["overhead"]:
         lost = "–" if of["lost_ms_per_task"] is None else f"{of['lost_ms_per_task']:.2f}"
-        text += (f"| `{of['executor']}` | {of['tasks']} | {of['tasks_per_s']:.0f} | {of['device_ms_per_task']:.2f} "
+        text += (f"| `{of['executor']}` | {of['tasks']:.0f} | {of['tasks_per_s']:.0f} | {of['device_ms_per_task']:.2f} "
                  f"| {of['cpu_ms_per_task']:.2f} | {lost} |\n")
     return text + "\n"
 

@@ -44,7 +44,9 @@ async fn image(
     // Decoding takes from milliseconds to a second, and a frame as long: not on the threads that keep the connections alive.
     let given = match framing {
         Framing::CentreSquare => {
-            let prepared = spawn_blocking(move || timed("prepare", || upright(&bytes, &Limits::default())?.square(resolution))).await;
+            let prepared =
+                spawn_blocking(move || timed("prepare", || upright(&bytes, &Limits::default())?.square(resolution)))
+                    .await;
             return Ok(prepared.map_err(Ended::internal)??);
         }
         Framing::Ffhq { landmarks } => landmarks.clone(),

@@ -124,7 +124,9 @@ fn ticks(file: &Path) -> Result<f64> {
     // the name, in brackets, may hold anything; user and system time are the 12th and 13th after it
     let (_, rest) = text.rsplit_once(')').context("a stat file has a name in brackets")?;
     let fields = rest.split_ascii_whitespace().skip(11).take(2);
-    fields.map(|field| field.parse::<f64>().with_context(|| format!("{}: '{field}' is no number", file.display()))).sum()
+    fields
+        .map(|field| field.parse::<f64>().with_context(|| format!("{}: '{field}' is no number", file.display())))
+        .sum()
 }
 
 #[cfg(test)]
