@@ -29,7 +29,7 @@ pub fn fresh(faces: &[Vec<u8>], run: &str, count: usize) -> Result<Vec<Vec<u8>>>
 fn noted(png: &[u8], text: &str) -> Result<Vec<u8>> {
     /// Length, name and check sum of the chunk that ends every PNG.
     const END: &[u8] = b"\x00\x00\x00\x00IEND\xae\x42\x60\x82";
-    let Some(rest) = png.strip_suffix(END) else { bail!("a demo face is no PNG that ends as PNGs do") };
+    let Some(rest) = png.strip_suffix(END) else { bail!("a demo face does not end as a PNG does") };
     let body = [b"tEXtComment\0", text.as_bytes()].concat();
     // the length is of what follows the name
     let length = u32::try_from(body.len() - 4)?.to_be_bytes();
