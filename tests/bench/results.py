@@ -1,4 +1,6 @@
-"""Puts the runs of `worker bench` together: tests/bench/RESULTS.md and tests/bench/results.json. Called by run.sh."""
+"""Puts the runs of `worker bench` together: tests/bench/RESULTS.md and tests/bench/results.json. Called by run.sh.
+
+Without arguments it only writes the section on end_to_end.json anew, after `target/release/end-to-end`."""
 import json
 import sys
 from datetime import date
@@ -73,6 +75,74 @@ def loop(runs):
     return text + f"\nThe mean loss before the first and before the last step: {ends}.\n\n"
 
 
+END = """## From a dataset to the bucket
+
+`target/{profile}/{command}`: {cpu}, {cores} cores; {profile} build; load {load_before} before and {load_after} after.{busy}
+
+A coordinator, RabbitMQ, PostgreSQL and the bucket, all on this machine, and worker processes with one thread each, on the demo pack
+(64 px). Each image is decoded, inverted, edited, judged, written, signed by the coordinator and put into the bucket with its record; the time is from the
+job's submission to its end. The networks are loaded and the mapper is trained before. `cf-mapper` applies that mapper; `clip-nce`
+optimises each image for {steps} steps. More workers than cores cannot be faster.
+
+| method | workers | images | s | images/s | times one worker | tensor threads busy | CPU of these, ms/image | other threads' CPU, ms/image |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|
+"""
+
+STAGES = """
+Each stage's milliseconds an image, and its share of all of them. *invert*, *edit* (apply or optimise) and *judge* take turns on the tensor
+thread; *waiting* is when that has nothing to do, at the job's beginning and end included, and is not in the shares. The others go on
+beside it, several images at once, and are times on the clock, in which a process may wait for its turn on a core; *sign* has the way to
+the coordinator and back, *record* is written and put into the file.
+
+"""
+
+OVERHEAD = """
+**Orchestration**, what a task costs a worker besides computing, pixels and waiting for work: one worker whose device only sleeps
+(`CFX_EXECUTOR`), an inversion and four edits a source. *CPU* is all processor time of its process a task: claims, messages, records,
+digests and, but for `dry`, the bucket's client. *Lost* is by how much a task takes a worker longer than its device is busy, with
+more work in the queue: the rest of the CPU time passes while the device works. A debug build takes several times the CPU, most of it in
+the bucket's client.
+
+| executor | tasks | tasks/s | device, ms/task | CPU, ms/task | lost, ms/task |
+|---|--:|--:|--:|--:|--:|
+"""
+
+
+def end_to_end(told):
+    """The section on what the program end-to-end has written."""
+    if not told:
+        return "## From a dataset to the bucket\n\nNot measured here: `make bench` without `BENCH_END_TO_END=0`.\n\n"
+    machine, runs = told["machine"], sorted(told["runs"], key=lambda run: (run["method"], run["workers"]))
+    # a quiet machine has a load near nothing before, whatever the run itself brings
+    busy = "" if (machine["load_before"] or 0) < 0.5 else " **The machine did other work as well: only ratios can be taken from this run.**"
+    text = END.format(command=told["command"], steps=told["steps"], busy=busy, **machine)
+    first = {}
+    for run in runs:
+        alone = first.setdefault(run["method"], run["images_per_s"] / run["workers"])
+        cpu = run["cpu_ms_per_image"]
+        text += (f"| {run['method']} | {run['workers']} | {run['images']} | {run['seconds']:.1f} | {run['images_per_s']:.2f} "
+                 f"| {run['images_per_s'] / alone:.2f} | {100 * run['device_busy']:.0f} % | {cpu['tensors']:.1f} | {cpu['others']:.1f} |\n")
+    stages = list(runs[0]["stages_ms_per_image"])
+    text += STAGES + f"| method | workers | {' | '.join(stages)} | waiting |\n|---|--:{'|--:' * len(stages)}|--:|\n"
+    for run in runs:
+        took = run["stages_ms_per_image"]
+        all_of_them = sum(took.values())
+        cells = (f"{took[stage]:.1f} ({100 * took[stage] / all_of_them:.0f} %)" for stage in stages)
+        text += f"| {run['method']} | {run['workers']} | {' | '.join(cells)} | {run['waiting_ms_per_image']:.1f} |\n"
+    text += OVERHEAD
+    for of in told["overhead"]:
+        lost = "–" if of["lost_ms_per_task"] is None else f"{of['lost_ms_per_task']:.2f}"
+        text += (f"| `{of['executor']}` | {of['tasks']:.0f} | {of['tasks_per_s']:.0f} | {of['device_ms_per_task']:.2f} "
+                 f"| {of['cpu_ms_per_task']:.2f} | {lost} |\n")
+    return text + "\n"
+
+
+def kept(name):
+    """The results of a file beside this one that is written by others; none where it is not there."""
+    file = HERE / name
+    return json.loads(file.read_text()) if file.exists() else []
+
+
 def main(folder, *facts):
     facts = {"date": date.today().isoformat()} | dict(fact.split("=", 1) for fact in facts)
     runs, text = [], HEAD.format(**facts)
@@ -84,9 +154,20 @@ def main(folder, *facts):
     found = sorted(Path(folder).glob("aside-*/torch.json"), key=lambda file: int(file.parent.name.split("-")[1]))
     if found:
         beside.write_text(json.dumps([json.loads(file.read_text()) for file in found], indent=1) + "\n")
-    text += loop(json.loads(beside.read_text()) if beside.exists() else [])
+    text += loop(kept(beside.name)) + end_to_end(kept("end_to_end.json"))
     HERE.joinpath("RESULTS.md").write_text(text + TAIL)
     HERE.joinpath("results.json").write_text(json.dumps(facts | {"runs": runs}, indent=1) + "\n")
 
 
-main(*sys.argv[1:])
+def refresh():
+    """Exchanges the section on end_to_end.json in RESULTS.md."""
+    file = HERE / "RESULTS.md"
+    before, rest = file.read_text().split("## The rest", 1)
+    before = before.split("## From a dataset to the bucket", 1)[0]
+    file.write_text(before + end_to_end(kept("end_to_end.json")) + "## The rest" + rest)
+
+
+if len(sys.argv) > 1:
+    main(*sys.argv[1:])
+else:
+    refresh()

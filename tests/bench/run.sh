@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# make bench: what each stage takes on this machine's CPU, some ten minutes; tests/bench/RESULTS.md and results.json. Other cells are
+# make bench: what each stage takes on this machine's CPU, some fifteen minutes; tests/bench/RESULTS.md and results.json. Other cells are
 # asked for one by one: RESULTS.md says how. BENCH_PROFILE=debug takes what `make build` has built: libtorch, where nearly all of the
 # time goes, is the same in both. BENCH_PYTHON, a Python with torch and safetensors, runs the loop of torch_loop.py, too; without it its
-# last results stand. BENCH_THREADS=1 is for a machine that does other work as well.
+# last results stand. BENCH_THREADS=1 is for a machine that does other work as well. The last part goes through coordinator, broker and
+# bucket (end_to_end.json): BENCH_END_TO_END=0 leaves it out, and its last results stand; it alone is `target/release/end-to-end`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -50,6 +51,10 @@ if [ -n "${BENCH_PYTHON:-}" ]; then
         "$worker" bench --aside "$folder/aside-$side" --resolution "$side" --steps 5 --threads "$most"
         "$BENCH_PYTHON" -B tests/bench/torch_loop.py "$folder/aside-$side"
     done
+fi
+if [ "${BENCH_END_TO_END:-1}" != 0 ]; then
+    echo "==> end-to-end"
+    "target/$profile/end-to-end"
 fi
 minutes=$((($(date +%s) - began + 30) / 60))
 

@@ -56,6 +56,9 @@ async fn metrics_and_sql_tell_the_same_and_a_worker_answers_probes() -> Result<(
     assert_eq!(sum(&told, "cfx_worker_tasks_total", &[r#"outcome="edited""#]), 6.0, "{of_worker}");
     assert_eq!(sum(&told, "cfx_sign_duration_seconds_count", &[]), 6.0);
     assert!(sum(&told, "cfx_worker_request_duration_seconds_sum", &[r#"request="edit""#]) > 0.0);
+    for step in [r#"step="prepare""#, r#"step="encode""#, r#"step="record""#] {
+        assert!(sum(&told, "cfx_worker_step_duration_seconds_count", &[step]) >= 6.0, "{step}: {of_worker}");
+    }
     assert!(sum(&told, "cfx_s3_request_duration_seconds_count", &[r#"op="write""#, r#"outcome="ok""#]) >= 6.0);
     assert!(sum(&told, "cfx_worker_memory_bytes", &[r#"kind="resident""#]) > 1e7);
 

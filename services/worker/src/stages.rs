@@ -19,3 +19,11 @@ pub mod record;
 pub mod train;
 pub mod upload;
 pub mod watermark;
+
+/// Runs an item's step of work beside the device, and notes how long it took.
+pub fn timed<T>(step: &'static str, work: impl FnOnce() -> T) -> T {
+    let began = std::time::Instant::now();
+    let done = work();
+    metrics::histogram!("cfx_worker_step_duration_seconds", "step" => step).record(began.elapsed().as_secs_f64());
+    done
+}

@@ -131,6 +131,12 @@ pub const METRICS: &[Metric] = &[
         &["request"],
         "Time that the device was busy with a request: detect, invert, encode, train, edit.",
     ),
+    metric(
+        Kind::Histogram,
+        "cfx_worker_step_duration_seconds",
+        &["step"],
+        "Time of an item's work beside the device: prepare (decoded and framed), encode (the file), record (written, put into the file).",
+    ),
     metric(Kind::Gauge, "cfx_worker_tasks_held", &[], "Tasks that this worker has in hand."),
     metric(
         Kind::Counter,

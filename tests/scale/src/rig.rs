@@ -53,8 +53,7 @@ impl Rig {
             ("CFX_LOG", "warn".to_owned()),
             ("CFX_ADMIN_KEY_FILE", folder.path().join("admin.key").to_string_lossy().into_owned()),
         ]);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let address = TcpListener::bind(address)?.local_addr()?;
+        let address = free_address()?;
         let arguments = ["serve".to_owned(), "--listen".to_owned(), address.to_string()];
         let rig = Self {
             coordinator: Child::spawn("coordinator", arguments, settings.clone())?,
@@ -89,8 +88,16 @@ impl Rig {
     /// # Errors
     /// When it is not built.
     pub fn worker(&self, executor: &str) -> Result<Child> {
+        self.worker_with(&[("CFX_EXECUTOR", executor.to_owned())])
+    }
+
+    /// A worker process with some settings of its own; without an executor among them it computes.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn worker_with(&self, own: &[(&'static str, String)]) -> Result<Child> {
         let mut settings = self.settings.clone();
-        settings.push(("CFX_EXECUTOR", executor.to_owned()));
+        settings.extend(own.iter().cloned());
         settings.push(("CFX_CACHE_DIR", self.folder.path().join("packs").to_string_lossy().into_owned()));
         settings.push(("CFX_THREADS", "1".to_owned()));
         Child::spawn("worker", ["run"], settings)
@@ -120,8 +127,16 @@ impl Rig {
     /// # Errors
     /// When a request fails.
     pub async fn dataset(&self, name: &str, count: usize) -> Result<()> {
-        self.post("/v1/datasets", name, &json!({ "name": name })).await?;
         let objects: Vec<Vec<u8>> = (0..count).map(|no| format!("{name} source {no}").into_bytes()).collect();
+        self.dataset_of(name, &objects).await
+    }
+
+    /// A dataset of these files.
+    ///
+    /// # Errors
+    /// When a request fails.
+    pub async fn dataset_of(&self, name: &str, objects: &[Vec<u8>]) -> Result<()> {
+        self.post("/v1/datasets", name, &json!({ "name": name })).await?;
         let upload = async |part: usize| -> Result<()> {
             for bytes in objects.iter().skip(part).step_by(UPLOADS) {
                 let digest = domain::Digest::of(bytes);
@@ -135,7 +150,7 @@ impl Rig {
             let source = |(no, bytes): (usize, &Vec<u8>)| json!({ "sha256": domain::Digest::of(bytes), "uri": format!("memory:{name}/{slice}/{no}"), "bytes": bytes.len() });
             let sources: Vec<Value> = objects.iter().enumerate().map(source).collect();
             let path = format!("/v1/datasets/{name}/sources");
-            self.post(&path, name, &json!({ "sources": sources })).await?;
+            self.post(&path, &format!("{name}-sources-{slice}"), &json!({ "sources": sources })).await?;
         }
         Ok(())
     }
@@ -209,4 +224,12 @@ impl Rig {
     pub async fn number(&self, sql: &'static str, job: i64) -> Result<i64> {
         Ok(sqlx::query_scalar(sql).bind(job).fetch_one(&self.pool).await?)
     }
+}
+
+/// An address of this machine that nothing listens on just now.
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

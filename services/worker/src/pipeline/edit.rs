@@ -7,7 +7,7 @@ use crate::stages::edit::{Edited, Input, Plan};
 use crate::stages::ended::Ended;
 use crate::stages::invert::LatentNote;
 use crate::stages::record::{self, Context};
-use crate::stages::{fetch, upload};
+use crate::stages::{fetch, timed, upload};
 use crate::watch::Watch;
 use chrono::Utc;
 use credentials::{embed_record, put_xmp};
@@ -180,7 +180,7 @@ async fn store(
         key: Some(item.key),
         latent,
     };
-    let record = record::write(context, own)?;
+    let record = timed("record", || record::write(context, own))?;
     let file = sign(desk, context.output, item, note, &drawn.file, &record).await?;
     let record_digest = upload::artifact(artifacts, record.text().into()).await?;
     let image = upload::artifact(artifacts, file).await?;
@@ -197,8 +197,10 @@ async fn sign(
     file: &[u8],
     record: &WrittenRecord,
 ) -> Result<Vec<u8>, Ended> {
-    let told = embed_record(file, record, output.detail).map_err(Ended::internal)?;
-    let file = put_xmp(&told, record, output.detail).map_err(Ended::internal)?;
+    let file = timed("record", || {
+        let told = embed_record(file, record, output.detail).map_err(Ended::internal)?;
+        put_xmp(&told, record, output.detail).map_err(Ended::internal)
+    })?;
     // What a source brings along is passed on. Latents of earlier versions do not tell whether there is anything.
     let credentialed = note.origin.is_none_or(|origin| origin.credentialed);
     let source = match credentialed {

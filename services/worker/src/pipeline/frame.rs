@@ -5,6 +5,7 @@ use crate::engine::LocalPack;
 use crate::stages::detect::no_detector;
 use crate::stages::ended::Ended;
 use crate::stages::prepare::{Limits, Prepared, upright};
+use crate::stages::timed;
 use domain::record::{FaceFacts, LandmarkOrigin};
 use domain::{Digest, Framing};
 use std::sync::Arc;
@@ -43,24 +44,28 @@ async fn image(
     // Decoding takes from milliseconds to a second, and a frame as long: not on the threads that keep the connections alive.
     let given = match framing {
         Framing::CentreSquare => {
-            let prepared = spawn_blocking(move || upright(&bytes, &Limits::default())?.square(resolution)).await;
+            let prepared =
+                spawn_blocking(move || timed("prepare", || upright(&bytes, &Limits::default())?.square(resolution)))
+                    .await;
             return Ok(prepared.map_err(Ended::internal)??);
         }
         Framing::Ffhq { landmarks } => landmarks.clone(),
     };
     let (image, face) = match given {
         Some(landmarks) => {
-            let image =
-                spawn_blocking(move || upright(&bytes, &Limits::default())).await.map_err(Ended::internal)??;
+            let decoded = spawn_blocking(move || timed("prepare", || upright(&bytes, &Limits::default()))).await;
+            let image = decoded.map_err(Ended::internal)??;
             (image, FaceFacts { landmarks, origin: LandmarkOrigin::Given })
         }
         // without a detector nothing of the image need be decoded
         None if pack.manifest.detector.is_none() => return Err(no_detector()),
         None => {
             let decoded = spawn_blocking(move || {
-                let image = upright(&bytes, &Limits::default())?;
-                let picture = image.picture()?;
-                Ok::<_, Ended>((image, picture))
+                timed("prepare", || {
+                    let image = upright(&bytes, &Limits::default())?;
+                    let picture = image.picture()?;
+                    Ok::<_, Ended>((image, picture))
+                })
             });
             let (image, picture) = decoded.await.map_err(Ended::internal)??;
             let detected = desk.line.gpu.detect(pack, picture).await;
@@ -68,6 +73,6 @@ async fn image(
             (image, detected.value?)
         }
     };
-    let framed = spawn_blocking(move || image.framed(face, resolution)).await;
+    let framed = spawn_blocking(move || timed("prepare", || image.framed(face, resolution))).await;
     Ok(framed.map_err(Ended::internal)??)
 }

@@ -4,6 +4,7 @@ use super::edit::Edited;
 use super::encode::encode;
 use super::ended::Ended;
 use super::invert::LatentNote;
+use super::timed;
 use super::watermark::Watermarker;
 use crate::engine::LocalPack;
 use crate::memory;
@@ -62,7 +63,7 @@ impl Context<'_> {
     pub async fn draw(&self, edited: &Edited) -> Result<Drawn, Ended> {
         let marked = self.watermarker.mark(edited.side, &edited.raster).await?;
         let raster = marked.as_ref().unwrap_or(&edited.raster);
-        let file = encode(edited.side, raster, self.output).map_err(Ended::internal)?;
+        let file = timed("encode", || encode(edited.side, raster, self.output)).map_err(Ended::internal)?;
         let raster_sha256 = match self.output.format {
             OutputFormat::Jpeg => raster_digest(&file).map_err(Ended::internal)?,
             OutputFormat::Png | OutputFormat::Webp => Digest::of(raster),
