@@ -40,8 +40,8 @@ target/release/worker bench --resolution 64,256,512,1024 --batch 1,2,4,8,16 --cl
 target/release/worker bench --resolution 64,256,512,1024 --batch 1,2,4,8,16,32 --clip vit-b-32,vit-b-16,vit-l-14 --device cuda --json gpu.json
 ```
 
-A batch that would not fit into the memory that is free on a CPU is left out, and told. On a GPU too large a batch ends the run with
-libtorch's error, and the peak is the host's.
+A batch that does not fit is left out, and told: on a CPU before it is tried, on a GPU when libtorch says so. On a GPU the peak is
+what the driver counts beyond what was taken before the first tensor. `make gpu` runs these cells and more: [tests/gpu](../gpu/README.md).
 """
 
 

@@ -13,21 +13,23 @@ mod report;
 mod stages;
 
 use crate::config::device_settings;
+use crate::device_memory::Gauge;
 use crate::memory;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use ceilings::Ceilings;
 use clap::ValueEnum as _;
 use clock::Course;
 use domain::Stage as Kind;
+use editing::EditError;
 use editing::batch::MemoryModel;
 use floors::{Floor, Stage};
-use networks::device;
+use networks::{NetworkError, device, is_out_of_memory};
 use random::clip::ClipModel;
-use report::{Cell, Machine, Place, Report};
+use report::{Cell, Machine, Place, Report, Taken};
 use stages::{Rig, pictures};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
-use tch::Device;
+use tch::{Device, TchError};
 
 /// What to measure.
 #[derive(clap::Args, Debug)]
@@ -59,7 +61,7 @@ pub struct BenchArgs {
     /// A small set that ends within minutes on a CPU.
     #[arg(long)]
     pub quick: bool,
-    /// Where everything that was measured goes, as JSON.
+    /// Where everything that was measured goes, as JSON, after each measurement: a run that is cut leaves what it had.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Instead, run StyleCLIP's optimisation of 4 images, and write the networks, the latents, the losses and the times there:
@@ -84,8 +86,9 @@ fn parse_side(text: &str) -> Result<i64, String> {
 /// # Errors
 /// When the device is not there, memory runs out, or the file cannot be written.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let device = device::open(&device_settings(Some(&args.device), None, args.convolutions.as_deref())?)?;
-    let mut bench = Bench::new(args, device);
+    let settings = device_settings(Some(&args.device), None, args.convolutions.as_deref())?;
+    let device = device::open(&settings)?;
+    let mut bench = Bench::new(args, device, Gauge::of(settings.device));
     if let Some(folder) = &args.aside {
         return aside::run(folder, bench.sides[0], bench.clips[0], args.steps, &bench.threads, device);
     }
@@ -94,11 +97,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         bench.resolution(side)?;
     }
     tell(&bench.report);
-    if let Some(file) = &args.json {
-        let json = serde_json::to_vec_pretty(&bench.report)?;
-        std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    Ok(())
+    bench.save()
 }
 
 #[expect(clippy::print_stdout, reason = "a verb of the command line: its result goes to standard output")]
@@ -109,6 +108,8 @@ fn tell(report: &Report) {
 /// A run and what it has found so far.
 struct Bench {
     device: Device,
+    gauge: Option<Gauge>,
+    json: Option<PathBuf>,
     stages: Vec<Stage>,
     sides: Vec<i64>,
     batches: Vec<usize>,
@@ -119,18 +120,21 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(args: &BenchArgs, device: Device) -> Self {
+    fn new(args: &BenchArgs, device: Device, gauge: Option<Gauge>) -> Self {
         let quick = args.quick;
         let repeats = usize::from(args.repeats.unwrap_or(if quick { 2 } else { 5 }));
         let course = Course { warm_up: usize::from(args.warm_up), repeats };
         let machine = Machine {
             cores: available_parallelism().map_or(1, usize::from),
             available_bytes: device::memory::available(),
+            device_taken_bytes: gauge.as_ref().and_then(Gauge::used),
             environment: device::environment(device),
         };
         let numbers = |given: &[u16]| given.iter().copied().map(usize::from).collect();
         Self {
             device,
+            gauge,
+            json: args.json.clone(),
             stages: or(args.stage.clone(), Stage::value_variants()),
             sides: or(args.resolution.clone(), if quick { &[64] } else { &[64, 256] }),
             batches: or(numbers(&args.batch), if quick { &[1] } else { &[1, 4] }),
@@ -149,6 +153,12 @@ impl Bench {
                 left_out: Vec::new(),
             },
         }
+    }
+
+    fn save(&self) -> Result<()> {
+        let Some(file) = &self.json else { return Ok(()) };
+        let json = serde_json::to_vec_pretty(&self.report)?;
+        std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))
     }
 
     fn ceilings(&mut self) -> Result<()> {
@@ -188,7 +198,7 @@ impl Bench {
         clip: Option<ClipModel>,
         seconds: &dyn Fn(usize, Course) -> Result<Vec<f64>>,
     ) -> Result<()> {
-        for ceilings in &self.report.ceilings {
+        for ceilings in self.report.ceilings.clone() {
             let threads = ceilings.threads;
             for &batch in &self.batches {
                 let place = Place { stage, resolution, clip, threads, batch };
@@ -202,18 +212,39 @@ impl Bench {
                 device::memory::release_freed();
                 let resident = memory::of_process().resident;
                 let forgotten = memory::forget_peak();
-                let seconds = seconds(batch, self.course)
-                    .with_context(|| format!("{stage:?} of {batch} images of {resolution} px"))?;
+                let seconds = match seconds(batch, self.course) {
+                    Ok(seconds) => seconds,
+                    // A GPU's memory runs out with an error, and the next cell may fit.
+                    Err(error) if ran_out_of_memory(&error) => {
+                        self.report.left_out.push(place);
+                        continue;
+                    }
+                    Err(error) => {
+                        return Err(error.context(format!("{stage:?} of {batch} images of {resolution} px")));
+                    }
+                };
                 let peak = memory::of_process().peak.filter(|_| forgotten);
+                let before = self.report.machine.device_taken_bytes.unwrap_or(0);
+                let device = self.gauge.as_ref().and_then(Gauge::used).map(|used| used.saturating_sub(before));
                 let floor = Floor::of(stage, resolution, clip.unwrap_or(ClipModel::B32), batch as u64);
-                let cell = Cell::new(place, &seconds, floor, ceilings, [resident, peak]);
+                let cell = Cell::new(place, &seconds, floor, &ceilings, Taken { resident, peak, device });
                 // A long run shows where it is.
                 eprintln!("{cell}");
                 self.report.cells.push(cell);
+                self.save()?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether the cause is memory, wherever it was missed.
+fn ran_out_of_memory(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<EditError>().is_some_and(EditError::is_out_of_memory)
+            || cause.downcast_ref::<NetworkError>().is_some_and(NetworkError::is_out_of_memory)
+            || cause.downcast_ref::<TchError>().is_some_and(is_out_of_memory)
+    })
 }
 
 /// What was given, or else the default.

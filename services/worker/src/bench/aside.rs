@@ -89,6 +89,7 @@ pub fn run(folder: &Path, side: i64, clip: ClipModel, steps: u32, threads: &[usi
     generator::generator(side).save(GENERATOR_SEED, &folder.join("generator.safetensors"))?;
     clip.network().save(CLIP_SEED, &folder.join("clip.safetensors"))?;
     let tokens = tokenizer()?.encode_batch(&[TARGET])?;
+    let latents = latents.f_to_device(Device::Cpu)?;
     Tensor::write_safetensors(&[("latents", &latents), ("tokens", &tokens)], folder.join("start.safetensors"))?;
     std::fs::write(folder.join("loop.json"), serde_json::to_vec_pretty(&written)?)?;
     Ok(())

@@ -39,6 +39,8 @@ pub struct Machine {
     pub cores: usize,
     /// Bytes that could still be taken at the start, where the system tells.
     pub available_bytes: Option<u64>,
+    /// Bytes of the GPU that were taken before the first tensor, by whichever process; none on a CPU, and where nobody tells.
+    pub device_taken_bytes: Option<u64>,
     /// libtorch, device, driver.
     #[serde(flatten)]
     pub environment: Environment,
@@ -82,16 +84,29 @@ pub struct Cell {
     pub resident_bytes: Option<u64>,
     /// The most of this process since then; none where the system does not forget the peak before.
     pub peak_bytes: Option<u64>,
+    /// Bytes of the GPU that were taken afterwards, beyond those at the start: context, networks, and what libtorch keeps for the next
+    /// tensor, so the most of this process so far. Another program on the GPU is counted with it.
+    pub device_bytes: Option<u64>,
+}
+
+/// What a measurement took, bytes; each is absent where nobody tells it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    /// Of the host, before.
+    pub resident: Option<u64>,
+    /// Of the host, at most.
+    pub peak: Option<u64>,
+    /// Of the GPU, afterwards.
+    pub device: Option<u64>,
 }
 
 impl Cell {
     /// From the seconds of each time.
-    pub fn new(place: Place, seconds: &[f64], floor: Floor, ceilings: &Ceilings, memory: [Option<u64>; 2]) -> Self {
+    pub fn new(place: Place, seconds: &[f64], floor: Floor, ceilings: &Ceilings, taken: Taken) -> Self {
         let milliseconds = Milliseconds::of(seconds);
         let median = milliseconds.median / 1e3;
         let flops = 2.0 * floor.multiply_adds as f64 / median;
         let least = floor.seconds(ceilings);
-        let [resident_bytes, peak_bytes] = memory;
         Self {
             place,
             milliseconds,
@@ -100,8 +115,9 @@ impl Cell {
             floor_milliseconds: least * 1e3,
             matmul_fraction: (floor.multiply_adds > 0).then(|| flops / (ceilings.matmul_gflops * 1e9)),
             floor_fraction: least / median,
-            resident_bytes,
-            peak_bytes,
+            resident_bytes: taken.resident,
+            peak_bytes: taken.peak,
+            device_bytes: taken.device,
         }
     }
 }
@@ -146,7 +162,7 @@ impl Display for Cell {
             None => f.write_str("| – ")?,
         }
         write!(f, "| {:.1} % ", 100.0 * self.floor_fraction)?;
-        match self.peak_bytes {
+        match self.device_bytes.or(self.peak_bytes) {
             Some(bytes) => write!(f, "| {} |", bytes >> 20),
             None => f.write_str("| – |"),
         }

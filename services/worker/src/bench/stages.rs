@@ -6,7 +6,7 @@ use super::random::clip::ClipModel;
 use super::random::{WIDTH, encoder, generator};
 use crate::stages::encode::encode_png;
 use crate::stages::prepare::{Limits, upright};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use domain::Digest;
 use domain::edit::{CfMapper, ClipNce, Method};
 use domain::record::TextFacts;
@@ -117,6 +117,8 @@ impl Rig {
         self.steps(course, |control| {
             let ends = per_image::edit(&self.engine, &self.engine, &self.text, &method, &items, None, control)?;
             match ends.into_iter().find(|end| !matches!(end, Err(Stop::Yielded(_)))) {
+                // The cause stays at hand: memory that ran out is no failure.
+                Some(Err(Stop::Failed(error))) => Err(Error::new(error).context("an image left the batch")),
                 Some(Err(stop)) => bail!("an image left the batch: {stop}"),
                 Some(Ok(_)) => bail!("an image left the batch before its last step"),
                 None => Ok(()),
