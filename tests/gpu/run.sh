@@ -9,7 +9,7 @@
 #   PARTS       which parts, by their beginnings  [parity edit determinism memory throughput aside]
 #   QUICK=1     a tiny set, to try the script itself
 #   TORCH       a Python with torch and safetensors, for the side-by-side with PyTorch  [python3, if it has them]
-#   LIBTORCH    a folder with libtorch_cuda.so  [that of TORCH; else what the worker was built with]
+#   LIBTORCH    a folder with libtorch 2.11.0's libraries  [that of TORCH, if it has this version; else what the worker was built with]
 #
 # Exit code 1 if a part failed or what it found does not hold; a part that is cut or left out is no failure.
 set -euo pipefail
@@ -36,17 +36,19 @@ case $budget in '' | *[!0-9]*) fail "BUDGET is '$budget'; it is a number of seco
 
 # Whether that Python has these modules, and where torch's libraries are, without importing it.
 has() { "$torch" -c 'import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))' "$@" 2>/dev/null; }
-site=
-if has torch; then
-    site=$("$torch" -c 'import importlib.util; print(importlib.util.find_spec("torch").submodule_search_locations[0])')
+libraries=${LIBTORCH:-}
+if [ -z "$libraries" ] && has torch; then
+    libraries=$("$torch" -c 'import importlib.util; print(importlib.util.find_spec("torch").submodule_search_locations[0])')/lib
+    # another version has other symbols
+    grep -q "'2\.11\.0" "${libraries%/lib}/version.py" 2>/dev/null || libraries=
 fi
-libraries=${LIBTORCH:-${site:+$site/lib}}
-if [ "${device%%:*}" = cuda ] && [ -n "$libraries" ]; then
-    [ -f "$libraries/libtorch_cuda.so" ] || fail "$libraries has no libtorch_cuda.so; name the folder that has it with LIBTORCH"
+if [ -n "$libraries" ]; then
+    [ -f "$libraries/libtorch_cpu.so" ] || fail "$libraries has no libtorch_cpu.so; name the folder that has libtorch's libraries with LIBTORCH"
     # cuBLAS, cuDNN and the rest lie in packages beside torch's.
-    beside=$(find "$(dirname "${site:-$libraries}")" -path '*/nvidia/*/lib' -type d 2>/dev/null | paste -sd: || true)
+    beside=$(find "$libraries/../.." -maxdepth 4 -path '*/nvidia/*/lib' -type d 2>/dev/null | paste -sd: || true)
     export LD_LIBRARY_PATH=$libraries${beside:+:$beside}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
+said=$("$worker" --version 2>&1) || fail "the worker does not start: $said; name the folder with libtorch 2.11.0's libraries with LIBTORCH"
 # The user's own settings would change what is measured; libtorch takes OMP_NUM_THREADS for its own limit.
 unset OMP_NUM_THREADS
 while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep '^CFX_' || true)

@@ -1,6 +1,8 @@
 //! `tests/gpu/run.sh`, which nobody here can run on a GPU: a tiny set of it on the CPU, and what it does without a program.
 
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -50,7 +52,12 @@ fn a_tiny_set_on_a_cpu_ends_with_a_report() {
 #[test]
 fn a_part_that_fails_or_has_no_time_is_told_and_the_rest_goes_on() {
     let folder = TempDir::new().expect("a folder");
-    let output = script(folder.path(), &[("PARTS", "parity aside"), ("WORKER", "/bin/false"), ("TORCH", "/bin/false")]);
+    // It starts, and can do nothing.
+    let useless = folder.path().join("useless");
+    std::fs::write(&useless, "#!/bin/sh\n[ \"$1\" = --version ]\n").expect("a file");
+    std::fs::set_permissions(&useless, Permissions::from_mode(0o755)).expect("a mode");
+    let useless = useless.to_str().expect("a path");
+    let output = script(folder.path(), &[("PARTS", "parity aside"), ("WORKER", useless), ("TORCH", "/bin/false")]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let text = std::fs::read_to_string(folder.path().join("report.md")).expect("a report");
     for wanted in ["**Wrong: parity/double.**", "| parity/double | failed (1) |", "left out: /bin/false has no torch"] {
