@@ -11,8 +11,8 @@ HEAD = """# How fast the engine is
 Commands and tables of `make bench` ({date}; {how}). All numbers: [results.json](results.json).
 
 The stages are the worker's own code (`services/worker/src/bench/stages.rs`) on networks of published sizes with random weights: a
-StyleGAN2 of configuration F, e4e, OpenAI's CLIPs; the methods have their defaults. The engine edits in float32 and in no other kind, so
-there is no other column.
+StyleGAN2 of configuration F, e4e, OpenAI's CLIPs; the methods have their defaults. **precision** is that of generator and CLIP: fp32 unless
+`--precision` asks for another.
 
 - **invert**: pictures to latents by e4e (it reads 256 px at any size). **optimise**: one step of `clip-nce` over the batch, with
   four views an image. **train**: one step of a `cf-mapper`'s training. **apply**: latents through a mapper to RGB8 pictures.

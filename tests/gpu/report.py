@@ -87,14 +87,14 @@ def memory(folder):
 def throughput(folder):
     found, cells, text = benches(folder, "throughput"), [], ""
     for of in found.values():
-        cells += [(cell, of.get("precision", "float32")) for cell in of["cells"]]
+        cells += of["cells"]
         for place in of["left_out"]:
-            text += f"\nDoes not fit: {place['stage']} of {place['batch']} images of {place['resolution']} px, {place['clip'] or 'no CLIP'}.\n"
-    cells.sort(key=lambda pair: (pair[0]["stage"], pair[0]["clip"] or "", pair[0]["resolution"], pair[0]["batch"], pair[1]))
-    rows = [[cell["stage"], cell["resolution"], cell["clip"] or "–", precision, cell["batch"], float(cell["milliseconds"]["median"]),
+            text += f"\nDoes not fit: {place['stage']} of {place['batch']} images of {place['resolution']} px, {place['precision']}, {place['clip'] or 'no CLIP'}.\n"
+    cells.sort(key=lambda cell: (cell["stage"], cell["clip"] or "", cell["resolution"], cell["batch"], cell["precision"]))
+    rows = [[cell["stage"], cell["resolution"], cell["clip"] or "–", cell["precision"], cell["batch"], float(cell["milliseconds"]["median"]),
              float(cell["images_per_second"]), cell["matmul_fraction"] and 100.0 * cell["matmul_fraction"], 100.0 * cell["floor_fraction"],
-             mebibytes(cell["device_bytes"] or cell["peak_bytes"])] for cell, precision in cells]
-    ceilings = {(of.get("precision", "float32"), one["matmul_gflops"], one["copy_gigabytes"]) for of in found.values() for one in of["ceilings"]}
+             mebibytes(cell["device_bytes"] or cell["peak_bytes"])] for cell in cells]
+    ceilings = {(one["precision"], one["matmul_gflops"], one["copy_gigabytes"]) for of in found.values() for one in of["ceilings"]}
     said = "".join(f"{kind}: a matrix product {product:.0f} GFLOP/s, a copy {copy:.0f} GB/s.\n" for kind, product, copy in sorted(ceilings))
     head = ["stage", "px", "CLIP", "precision", "batch", "ms", "images/s", "% of matmul", "% of floor", "memory, MiB"]
     text = f"`tests/bench/RESULTS.md` says what the columns mean. Ceilings, measured by each run:\n\n{said}\n" + table(head, rows) + text

@@ -128,9 +128,12 @@ memory() {
 }
 
 throughput() {
-    local side clip
-    for side in "${sides[@]}"; do
-        bench "throughput/$side-vit-b-32" 120 --stage "$stages" --resolution "$side" --batch "$batches" --repeats "$repeats"
+    local side clip precision
+    for precision in "${precisions[@]}"; do
+        for side in "${sides[@]}"; do
+            bench "throughput/$side-vit-b-32-$precision" 90 --stage "$stages" --resolution "$side" --batch "$batches" \
+                --precision "$precision" --repeats "$repeats"
+        done
     done
     for clip in "${clips[@]}"; do
         for side in "${clip_sides[@]}"; do
@@ -154,10 +157,12 @@ aside() {
 }
 
 if [ -n "${QUICK:-}" ]; then
-    edits=(1 3) sides=(64) growing=1,2 stages=apply,optimise batches=1 repeats=1 clips=() clip_sides=() clip_batches=1
+    edits=(1 3) sides=(64) growing=1,2 stages=apply,optimise batches=1 repeats=1 clips=() clip_sides=() precisions=(fp32) clip_batches=1
     aside_sides=(64) aside_steps=1
 else
     edits=(1 40) sides=(64 256 512 1024) growing=1,2,4,8,16,32,64 stages=invert,optimise,train,apply batches=1,8,16,32 repeats=5
+    precisions=(fp32 tf32 bf16)
+    [ "$device" != cpu ] || precisions=(fp32 bf16)
     clips=(vit-b-16 vit-l-14) clip_sides=(256 1024) clip_batches=1,8,16,32 aside_sides=(64 256 1024) aside_steps=20
 fi
 

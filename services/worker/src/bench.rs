@@ -23,7 +23,8 @@ use domain::Stage as Kind;
 use editing::EditError;
 use editing::batch::MemoryModel;
 use floors::{Floor, Stage};
-use networks::{NetworkError, device, is_out_of_memory};
+use networks::device::{self, Precision};
+use networks::{NetworkError, is_out_of_memory};
 use random::clip::ClipModel;
 use report::{Cell, Machine, Place, Report, Taken};
 use stages::{Rig, pictures};
@@ -46,6 +47,9 @@ pub struct BenchArgs {
     /// CLIPs. [default: vit-b-32]
     #[arg(long, value_enum, value_delimiter = ',')]
     pub clip: Vec<ClipModel>,
+    /// What generator and CLIP compute in: fp32, tf32 (on a GPU) or bf16. [default: fp32]
+    #[arg(long, value_delimiter = ',')]
+    pub precision: Vec<Precision>,
     /// Threads of one operation on a CPU. [default: 1]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Vec<u16>,
@@ -92,9 +96,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if let Some(folder) = &args.aside {
         return aside::run(folder, bench.sides[0], bench.clips[0], args.steps, &bench.threads, device);
     }
-    bench.ceilings()?;
-    for &side in &bench.sides.clone() {
-        bench.resolution(side)?;
+    for precision in bench.precisions.clone() {
+        device::open(&device::Settings { precision, ..settings })?;
+        bench.ceilings(precision)?;
+        for side in bench.sides.clone() {
+            bench.resolution(side, precision)?;
+        }
     }
     tell(&bench.report);
     bench.save()
@@ -113,6 +120,7 @@ struct Bench {
     stages: Vec<Stage>,
     sides: Vec<i64>,
     batches: Vec<usize>,
+    precisions: Vec<Precision>,
     clips: Vec<ClipModel>,
     threads: Vec<usize>,
     course: Course,
@@ -138,6 +146,7 @@ impl Bench {
             stages: or(args.stage.clone(), Stage::value_variants()),
             sides: or(args.resolution.clone(), if quick { &[64] } else { &[64, 256] }),
             batches: or(numbers(&args.batch), if quick { &[1] } else { &[1, 4] }),
+            precisions: or(args.precision.clone(), &[Precision::Fp32]),
             clips: or(args.clip.clone(), &[ClipModel::B32]),
             threads: or(numbers(&args.threads), &[1]),
             course,
@@ -145,7 +154,6 @@ impl Bench {
                 commit: option_env!("CFX_COMMIT").unwrap_or("unknown").to_owned(),
                 profile: if cfg!(debug_assertions) { "debug" } else { "release" },
                 machine,
-                precision: "float32",
                 warm_up: course.warm_up,
                 repeats,
                 ceilings: Vec::new(),
@@ -161,19 +169,19 @@ impl Bench {
         std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))
     }
 
-    fn ceilings(&mut self) -> Result<()> {
+    fn ceilings(&mut self, precision: Precision) -> Result<()> {
         for &threads in &self.threads {
             set_threads(threads);
-            self.report.ceilings.push(Ceilings::measure(threads, self.device)?);
+            self.report.ceilings.push(Ceilings::measure(threads, self.device, precision)?);
         }
         Ok(())
     }
 
     /// Every cell at one size; stages that CLIP has no part in only once.
-    fn resolution(&mut self, side: i64) -> Result<()> {
+    fn resolution(&mut self, side: i64, precision: Precision) -> Result<()> {
         let looks = |stage: Stage| matches!(stage, Stage::Optimise | Stage::Train);
         if self.stages.contains(&Stage::Picture) {
-            self.cells(Stage::Picture, side, None, &|batch, course| pictures(side, batch, course))?;
+            self.cells(Stage::Picture, side, precision, None, &|batch, course| pictures(side, batch, course))?;
         }
         for (place, clip) in self.clips.clone().into_iter().enumerate() {
             let wanted = |stage: Stage| looks(stage) || (place == 0 && stage != Stage::Picture);
@@ -181,10 +189,10 @@ impl Bench {
             if stages.is_empty() {
                 continue;
             }
-            let rig = Rig::new(side, clip, self.device)?;
+            let rig = Rig::new(side, clip, self.device, precision)?;
             for stage in stages {
                 let clip = looks(stage).then_some(clip);
-                self.cells(stage, side, clip, &|batch, course| rig.seconds(stage, batch, course))?;
+                self.cells(stage, side, precision, clip, &|batch, course| rig.seconds(stage, batch, course))?;
             }
         }
         Ok(())
@@ -195,13 +203,14 @@ impl Bench {
         &mut self,
         stage: Stage,
         resolution: i64,
+        precision: Precision,
         clip: Option<ClipModel>,
         seconds: &dyn Fn(usize, Course) -> Result<Vec<f64>>,
     ) -> Result<()> {
-        for ceilings in self.report.ceilings.clone() {
+        for ceilings in self.report.ceilings.clone().into_iter().filter(|of| of.precision == precision) {
             let threads = ceilings.threads;
             for &batch in &self.batches {
-                let place = Place { stage, resolution, clip, threads, batch };
+                let place = Place { stage, resolution, clip, precision, threads, batch };
                 // A CPU's memory runs out without an error; the worker itself would split such a batch.
                 if MemoryModel::of(self.device).batch(Kind::Edit, resolution, batch) < batch {
                     self.report.left_out.push(place);
@@ -226,7 +235,7 @@ impl Bench {
                 let peak = memory::of_process().peak.filter(|_| forgotten);
                 let before = self.report.machine.device_taken_bytes.unwrap_or(0);
                 let device = self.gauge.as_ref().and_then(Gauge::used).map(|used| used.saturating_sub(before));
-                let floor = Floor::of(stage, resolution, clip.unwrap_or(ClipModel::B32), batch as u64);
+                let floor = Floor::of(stage, resolution, clip.unwrap_or(ClipModel::B32), batch as u64, precision);
                 let cell = Cell::new(place, &seconds, floor, &ceilings, Taken { resident, peak, device });
                 // A long run shows where it is.
                 eprintln!("{cell}");

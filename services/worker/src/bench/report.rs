@@ -5,7 +5,7 @@ use super::clock::Milliseconds;
 use super::floors::{Floor, Stage};
 use super::random::clip::ClipModel;
 use clap::ValueEnum;
-use networks::device::Environment;
+use networks::device::{Environment, Precision};
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 
@@ -18,8 +18,6 @@ pub struct Report {
     pub profile: &'static str,
     /// The machine and libtorch.
     pub machine: Machine,
-    /// The kind of all numbers. The engine has no other for editing.
-    pub precision: &'static str,
     /// Times that were not counted, before each measurement.
     pub warm_up: usize,
     /// Times that were.
@@ -55,6 +53,8 @@ pub struct Place {
     pub resolution: i64,
     /// Which CLIP looks at them, in stages that have one.
     pub clip: Option<ClipModel>,
+    /// What generator and CLIP compute in.
+    pub precision: Precision,
     /// CPU threads of one operation.
     pub threads: usize,
     /// Images at once.
@@ -130,21 +130,21 @@ impl Display for Report {
         let (libtorch, device) = (&environment.libtorch, &environment.device);
         writeln!(
             f,
-            "{device}: {processor}, {cores} cores; libtorch {libtorch}; {}, {} build, {}.",
-            self.precision, self.profile, self.commit
+            "{device}: {processor}, {cores} cores; libtorch {libtorch}; {} build, {}.",
+            self.profile, self.commit
         )?;
         writeln!(f, "Median of {} after {} to warm up.\n", self.repeats, self.warm_up)?;
-        writeln!(f, "| threads | matrix product, GFLOP/s | copy, GB/s |\n|--:|--:|--:|")?;
-        for Ceilings { threads, matmul_gflops, copy_gigabytes } in &self.ceilings {
-            writeln!(f, "| {threads} | {matmul_gflops:.1} | {copy_gigabytes:.1} |")?;
+        writeln!(f, "| threads | precision | matrix product, GFLOP/s | copy, GB/s |\n|--:|---|--:|--:|")?;
+        for Ceilings { threads, precision, matmul_gflops, copy_gigabytes } in &self.ceilings {
+            writeln!(f, "| {threads} | {precision} | {matmul_gflops:.1} | {copy_gigabytes:.1} |")?;
         }
-        let head = "stage | px | CLIP | threads | batch | ms | least – most | images/s | GMAC | floor, ms | of matmul | of floor | peak, MiB";
-        writeln!(f, "\n| {head} |\n|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        let head = "stage | px | CLIP | precision | threads | batch | ms | least – most | images/s | GMAC | floor, ms | of matmul | of floor | peak, MiB";
+        writeln!(f, "\n| {head} |\n|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         self.cells.iter().try_for_each(|cell| writeln!(f, "{cell}"))?;
-        self.left_out.iter().try_for_each(|Place { stage, resolution, threads, batch, .. }| {
+        self.left_out.iter().try_for_each(|Place { stage, resolution, precision, threads, batch, .. }| {
             writeln!(
                 f,
-                "\nLeft out, because memory is short: {} of {batch} images of {resolution} px, {threads} threads.",
+                "\nLeft out, because memory is short: {} of {batch} images of {resolution} px, {precision}, {threads} threads.",
                 name(stage)
             )
         })
@@ -174,9 +174,9 @@ struct Of<'a>(&'a Place);
 
 impl Display for Of<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Place { stage, resolution, clip, threads, .. } = self.0;
+        let Place { stage, resolution, clip, precision, threads, .. } = self.0;
         let clip = clip.as_ref().map_or("–".to_owned(), name);
-        write!(f, "{} | {resolution} | {clip} | {threads}", name(stage))
+        write!(f, "{} | {resolution} | {clip} | {precision} | {threads}", name(stage))
     }
 }
 

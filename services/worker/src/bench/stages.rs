@@ -16,6 +16,7 @@ use editing::rng::RngKey;
 use editing::train::{Slice, SourceSet, TrainState, run_slice};
 use editing::{Control, EditText, Engine, Stop, per_image, raster};
 use networks::clip::{Activation, Normalise, Preprocess, Resize};
+use networks::device::Precision;
 use networks::{Clip, ClipConfig, Encoder, EncoderArchitecture, Generator, GeneratorSettings, Tokenizer};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -50,14 +51,17 @@ impl Rig {
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn new(side: i64, model: ClipModel, device: Device) -> Result<Self> {
+    pub fn new(side: i64, model: ClipModel, device: Device, precision: Precision) -> Result<Self> {
         let [drawn, encoded, clip] =
             [generator::generator(side), encoder::encoder(generator::n_latent(side)), model.network()];
-        let drawn = drawn.weights("random generator", GENERATOR_SEED, device)?;
+        let drawn = drawn.weights("random generator", GENERATOR_SEED, device, precision.kind())?;
         let generator = Generator::load(drawn, GeneratorSettings::default())?;
-        let encoder = Encoder::load(encoded.weights("random encoder", 2, device)?, EncoderArchitecture::E4e)?;
-        let (clip, report) =
-            Clip::load(clip.weights("random CLIP", CLIP_SEED, device)?, &ClipConfig::new(Activation::QuickGelu))?;
+        let encoder =
+            Encoder::load(encoded.weights("random encoder", 2, device, Kind::Float)?, EncoderArchitecture::E4e)?;
+        let (clip, report) = Clip::load(
+            clip.weights("random CLIP", CLIP_SEED, device, precision.kind())?,
+            &ClipConfig::new(Activation::QuickGelu),
+        )?;
         let embed = clip.shape().embed;
         let engine = Engine::assemble(Parts {
             generator,
