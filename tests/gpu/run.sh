@@ -6,7 +6,7 @@
 #   DEVICE      cuda, cuda:N or cpu     [cuda]
 #   OUT         folder of the report    [target/gpu-report]; what is in it already is removed
 #   BUDGET      seconds for everything  [600]; a part that is cut or left out is told in the report
-#   PARTS       which parts, by their beginnings  [parity edit determinism memory throughput aside]
+#   PARTS       which parts  [parity edit determinism memory throughput aside precisions clips]
 #   QUICK=1     a tiny set, to try the script itself
 #   TORCH       a Python with torch and safetensors, for the side-by-side with PyTorch  [python3, if it has them]
 #   LIBTORCH    a folder with libtorch 2.11.0's libraries  [that of TORCH, if it has this version; else what the worker was built with]
@@ -19,7 +19,7 @@ worker=${WORKER:-target/release/worker}
 device=${DEVICE:-cuda}
 out=${OUT:-target/gpu-report}
 budget=${BUDGET:-600}
-parts=${PARTS:-parity edit determinism memory throughput aside}
+parts=${PARTS:-parity edit determinism memory throughput aside precisions clips}
 torch=${TORCH:-python3}
 pack=deploy/demo/pack
 face=deploy/demo/faces/source/000.png
@@ -128,13 +128,17 @@ memory() {
 }
 
 throughput() {
-    local side clip precision
-    for precision in "${precisions[@]}"; do
+    local side precision
+    for precision in "$@"; do
         for side in "${sides[@]}"; do
             bench "throughput/$side-vit-b-32-$precision" 90 --stage "$stages" --resolution "$side" --batch "$batches" \
                 --precision "$precision" --repeats "$repeats"
         done
     done
+}
+
+clips() {
+    local side clip
     for clip in "${clips[@]}"; do
         for side in "${clip_sides[@]}"; do
             bench "throughput/$side-$clip" 60 --stage optimise --resolution "$side" --batch "$clip_batches" --clip "$clip" --repeats "$repeats"
@@ -157,12 +161,12 @@ aside() {
 }
 
 if [ -n "${QUICK:-}" ]; then
-    edits=(1 3) sides=(64) growing=1,2 stages=apply,optimise batches=1 repeats=1 clips=() clip_sides=() precisions=(fp32) clip_batches=1
+    edits=(1 3) sides=(64) growing=1,2 stages=apply,optimise batches=1 repeats=1 clips=() clip_sides=() precisions=(bf16) clip_batches=1
     aside_sides=(64) aside_steps=1
 else
-    edits=(1 40) sides=(64 256 512 1024) growing=1,2,4,8,16,32,64 stages=invert,optimise,train,apply batches=1,8,16,32 repeats=5
-    precisions=(fp32 tf32 bf16)
-    [ "$device" != cpu ] || precisions=(fp32 bf16)
+    edits=(1 40) sides=(64 256 512 1024) growing=1,2,4,8,16,32,64 stages=invert,optimise,train,apply batches=1,8,16,32 repeats=3
+    precisions=(tf32 bf16)
+    [ "$device" != cpu ] || precisions=(bf16)
     clips=(vit-b-16 vit-l-14) clip_sides=(256 1024) clip_batches=1,8,16,32 aside_sides=(64 256 1024) aside_steps=20
 fi
 
@@ -176,6 +180,9 @@ fi
 ! wanted edit || pictures
 ! wanted determinism || twice
 ! wanted memory || memory
-! wanted throughput || throughput
+! wanted throughput || throughput fp32
 ! wanted aside || aside
+# last, because they repeat in another way what is known by then
+! wanted precisions || throughput "${precisions[@]}"
+! wanted clips || clips
 python3 -B tests/gpu/report.py "$out" "device=$device" "budget=$budget" "seconds=$(($(date +%s) - began))" "quick=${QUICK:-}"

@@ -21,7 +21,7 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_tiny_set_on_a_cpu_ends_with_a_report() {
     let folder = TempDir::new().expect("a folder");
-    let parts = [("PARTS", "parity edit determinism throughput"), ("BUDGET", "120")];
+    let parts = [("PARTS", "parity edit determinism throughput"), ("BUDGET", "500")];
     let output = script(folder.path(), &parts);
     assert!(output.status.success(), "{}", said(&output));
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
