@@ -47,14 +47,14 @@ def parity(folder):
 
 def replays(folder, name):
     """What `worker replay --json` said, by the part's name."""
-    found = {file.stem: load(file) for file in sorted((folder / name).glob("*.out")) if file.stem.endswith(("-again", "-on-cpu"))}
+    found = {file.stem: load(file) for file in sorted((folder / name).glob("*.out")) if file.stem.endswith(("-again", "-on-cpu", "-in-fp32"))}
     return {part: outcome for part, outcome in found.items() if outcome}
 
 
 def pictures(folder):
     found = replays(folder, "edit")
-    rows = [[part.removesuffix("-on-cpu"), of["exact"], of["max_abs"], of["psnr"], of["departs_at"] or "nowhere"] for part, of in found.items()]
-    text = "One face by `clip-nce` on the device, then on the CPU from its record.\n\n"
+    rows = [[part, of["exact"], of["max_abs"], of["psnr"], of["departs_at"] or "nowhere"] for part, of in found.items()]
+    text = "One face by `clip-nce` on the device, then from its record on the CPU, or on the device in fp32.\n\n"
     return found, True, text + table(["edit", "same pixels", "levels off, at most", "PSNR, dB", "departs at"], rows)
 
 

@@ -98,13 +98,17 @@ edit() { part "$1" 120 "$worker" edit --pack "$pack" --image "$face" --text "$te
 replay() { part "$1" 120 "$worker" replay "$2" --pack "$pack" --source "$face" --json --device "${@:3}"; }
 
 # The same edit on the device, and rendered again on the CPU from its record: after one step, which tells rounding, and after all, which tells
-# how far a descent carries it.
+# how far a descent carries it. Then in other precisions, and again in fp32.
 pictures() {
-    local steps
+    local steps precision
     for steps in "${edits[@]}"; do
         edit "edit/$steps-steps" --method clip-nce --steps "$steps" || continue
         # a picture that differs is what is measured, so any level is within the tolerance
         replay "edit/$steps-steps-on-cpu" "$out/edit/$steps-steps.png" cpu --tolerance 255 || true
+    done
+    for precision in "${precisions[@]}"; do
+        edit "edit/$precision" --method clip-nce --steps "${edits[-1]}" --precision "$precision" || continue
+        replay "edit/$precision-in-fp32" "$out/edit/$precision.png" "$device" --precision fp32 --tolerance 255 || true
     done
 }
 

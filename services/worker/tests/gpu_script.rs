@@ -40,6 +40,7 @@ fn a_tiny_set_on_a_cpu_ends_with_a_report() {
     for (part, replayed) in [("edit", "3-steps-on-cpu"), ("determinism", "first-again")] {
         assert_eq!(report[part][replayed]["exact"], true, "{part}/{replayed}: {}", report[part]);
     }
+    assert!(report["edit"]["bf16-in-fp32"]["psnr"].as_f64().is_some_and(|psnr| psnr > 30.0), "{}", report["edit"]);
     let cells = report["throughput"]["64-vit-b-32-fp32"]["cells"].as_array().expect("cells");
     assert!(!cells.is_empty() && cells.iter().all(|cell| cell["device_bytes"].is_null()), "{cells:?}");
     assert_eq!(report["wrong"], Value::Array(Vec::new()));
