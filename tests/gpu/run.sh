@@ -9,7 +9,7 @@
 #   PARTS       which parts  [parity edit determinism memory throughput aside precisions clips]
 #   QUICK=1     a tiny set, to try the script itself
 #   TORCH       a Python with torch and safetensors, for the side-by-side with PyTorch  [python3, if it has them]
-#   LIBTORCH    a folder with libtorch 2.11.0's libraries  [that of TORCH, if it has this version; else what the worker was built with]
+#   LIBTORCH    libtorch 2.11.0, or the folder with its libraries  [that of TORCH, if it has this version; else what the worker was built with]
 #
 # Exit code 1 if a part failed or what it found does not hold; a part that is cut or left out is no failure.
 set -euo pipefail
@@ -37,6 +37,8 @@ case $budget in '' | *[!0-9]*) fail "BUDGET is '$budget'; it is a number of seco
 # Whether that Python has these modules, and where torch's libraries are, without importing it.
 has() { "$torch" -c 'import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))' "$@" 2>/dev/null; }
 libraries=${LIBTORCH:-}
+# As builds take it, the folder above.
+[ ! -f "$libraries/lib/libtorch_cpu.so" ] || libraries=$libraries/lib
 if [ -z "$libraries" ] && has torch; then
     libraries=$("$torch" -c 'import importlib.util; print(importlib.util.find_spec("torch").submodule_search_locations[0])')/lib
     # another version has other symbols
