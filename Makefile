@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 quality full-size up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 quality full-size gpu gpu-pack up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -80,6 +80,16 @@ quality: install libtorch facesjs ## every method against the drawn truth, hours
 
 full-size: install libtorch up ## networks of true size on the CPU, their memory and time: tests/bench/FULL_SIZE.md (10 GB of disk)
 	@tests/bench/full_size.sh
+
+# DEVICE, BUDGET (seconds), PARTS, QUICK and OUT choose: tests/gpu/run.sh.
+gpu: install libtorch ## on a machine with a GPU: parity, determinism, memory, speed; target/gpu-report/report.md (release build)
+	@cargo build --release --workspace --bins $(locked)
+	@strip --strip-debug -o target/release/worker-stripped target/release/worker
+	@WORKER=target/release/worker-stripped tests/gpu/run.sh
+
+gpu-pack: install libtorch ## the same as one file for such a machine without a toolchain: target/gpu.tar.gz (release build)
+	@cargo build --release --workspace --bins $(locked)
+	@tests/gpu/pack.sh
 
 interop: install libtorch build up ## exports, credentials and seals read by programs that nobody here wrote (PyPI, 700 MB; exiftool)
 	@tests/interop/exports.sh

@@ -13,8 +13,8 @@ HEAD = """# How fast the engine is
 Commands and tables of `make bench` ({date}; {how}). All numbers: [results.json](results.json).
 
 The stages are the worker's own code (`services/worker/src/bench/stages.rs`) on networks of published sizes with random weights: a
-StyleGAN2 of configuration F, e4e, OpenAI's CLIPs; the methods have their defaults. The engine edits in float32 and in no other kind, so
-there is no other column.
+StyleGAN2 of configuration F, e4e, OpenAI's CLIPs; the methods have their defaults. **precision** is that of generator and CLIP: fp32 unless
+`--precision` asks for another.
 
 - **invert**: pictures to latents by e4e (it reads 256 px at any size). **optimise**: one step of `clip-nce` over the batch, with
   four views an image. **train**: one step of a `cf-mapper`'s training. **apply**: latents through a mapper to RGB8 pictures.
@@ -42,8 +42,8 @@ target/release/worker bench --resolution 64,256,512,1024 --batch 1,2,4,8,16 --cl
 target/release/worker bench --resolution 64,256,512,1024 --batch 1,2,4,8,16,32 --clip vit-b-32,vit-b-16,vit-l-14 --device cuda --json gpu.json
 ```
 
-A batch that would not fit into the memory that is free on a CPU is left out, and told. On a GPU too large a batch ends the run with
-libtorch's error, and the peak is the host's.
+A batch that does not fit is left out, and told: on a CPU before it is tried, on a GPU when libtorch says so. On a GPU the peak is
+what the driver counts beyond what was taken before the first tensor. `make gpu` runs these cells and more: [tests/gpu](../gpu/README.md).
 """
 
 

@@ -1,6 +1,7 @@
 """StyleCLIP's per-image optimisation in plain PyTorch beside the same loop of `worker bench --aside DIR`.
 
     worker bench --aside DIR --resolution 256 --threads 2 && python tests/bench/torch_loop.py DIR
+    worker bench --aside DIR --resolution 256 --device cuda && python tests/bench/torch_loop.py DIR cuda
 
 The networks, latents, text, rates and loss are those that the worker wrote into DIR, and the losses must come out the same, or it fails.
 Written for this measurement, after the arithmetic of the published code, four times:
@@ -187,11 +188,15 @@ def optimise(latents, guide, plan):
     return torch.stack(losses, 1).tolist()
 
 
-def main(folder):
-    folder = Path(folder)
+def main(folder, device="cpu"):
+    global FIR
+    folder, FIR = Path(folder), FIR.to(device)
+    # As the worker computes: cuDNN's convolutions would round to TF32 by default.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_default_device(device)
     plan = json.loads((folder / "loop.json").read_text())
-    generator, clip = [load_file(folder / f"{name}.safetensors") for name in ("generator", "clip")]
-    start = load_file(folder / "start.safetensors")
+    generator, clip = [load_file(folder / f"{name}.safetensors", device=device) for name in ("generator", "clip")]
+    start = load_file(folder / "start.safetensors", device=device)
     latents, tokens = start["latents"], start["tokens"]
     encoder = Clip(clip)
     with torch.no_grad():
@@ -229,9 +234,9 @@ def main(folder):
                 print(f"{name:9} {threads} threads: {seconds:.2f} s; the worker in batches of {own['batch']}: "
                       f"{own['seconds']:.2f} s, {seconds / own['seconds']:.2f} times faster; losses within {off:.1e}", flush=True)
     first = plan["runs"][0]["losses"]
-    fact = {"torch": torch.__version__, "resolution": plan["resolution"], "images": len(latents), "steps": len(plan["rates"]),
+    fact = {"torch": torch.__version__, "device": device, "resolution": plan["resolution"], "images": len(latents), "steps": len(plan["rates"]),
             "first_loss": sum(loss[0] for loss in first) / len(first), "final_loss": sum(loss[-1] for loss in first) / len(first)}
     (folder / "torch.json").write_text(json.dumps(fact | {"runs": runs}, indent=1) + "\n")
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

@@ -13,22 +13,25 @@ mod report;
 mod stages;
 
 use crate::config::device_settings;
+use crate::device_memory::Gauge;
 use crate::memory;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use ceilings::Ceilings;
 use clap::ValueEnum as _;
 use clock::Course;
 use domain::Stage as Kind;
 use domain::edit::ClipNce;
+use editing::EditError;
 use editing::batch::MemoryModel;
 use floors::{Floor, Stage};
-use networks::device;
+use networks::device::{self, Precision};
+use networks::{NetworkError, is_out_of_memory};
 use random::clip::ClipModel;
-use report::{Cell, Machine, Place, Report};
+use report::{Cell, Machine, Place, Report, Taken};
 use stages::{Rig, pictures};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
-use tch::Device;
+use tch::{Device, TchError};
 
 /// What to measure.
 #[derive(clap::Args, Debug)]
@@ -45,6 +48,9 @@ pub struct BenchArgs {
     /// CLIPs. [default: vit-b-32]
     #[arg(long, value_enum, value_delimiter = ',')]
     pub clip: Vec<ClipModel>,
+    /// What generator and CLIP compute in: fp32, tf32 (on a GPU) or bf16. [default: fp32]
+    #[arg(long, value_delimiter = ',')]
+    pub precision: Vec<Precision>,
     /// Threads of one operation on a CPU. [default: 1]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Vec<u16>,
@@ -60,7 +66,7 @@ pub struct BenchArgs {
     /// A small set that ends within minutes on a CPU.
     #[arg(long)]
     pub quick: bool,
-    /// Where everything that was measured goes, as JSON.
+    /// Where everything that was measured goes, as JSON, after each measurement: a run that is cut leaves what it had.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Instead, run StyleCLIP's optimisation of 4 images, and write the networks, the latents, the losses and the times there:
@@ -85,21 +91,21 @@ fn parse_side(text: &str) -> Result<i64, String> {
 /// # Errors
 /// When the device is not there, memory runs out, or the file cannot be written.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let device = device::open(&device_settings(Some(&args.device), None, args.convolutions.as_deref())?)?;
-    let mut bench = Bench::new(args, device);
+    let settings = device_settings(Some(&args.device), None, args.convolutions.as_deref())?;
+    let device = device::open(&settings)?;
+    let mut bench = Bench::new(args, device, Gauge::of(settings.device));
     if let Some(folder) = &args.aside {
         return aside::run(folder, bench.sides[0], bench.clips[0], args.steps, &bench.threads, device);
     }
-    bench.ceilings()?;
-    for &side in &bench.sides.clone() {
-        bench.resolution(side)?;
+    for precision in bench.precisions.clone() {
+        device::open(&device::Settings { precision, ..settings })?;
+        bench.ceilings(precision)?;
+        for side in bench.sides.clone() {
+            bench.resolution(side, precision)?;
+        }
     }
     tell(&bench.report);
-    if let Some(file) = &args.json {
-        let json = serde_json::to_vec_pretty(&bench.report)?;
-        std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    Ok(())
+    bench.save()
 }
 
 #[expect(clippy::print_stdout, reason = "a verb of the command line: its result goes to standard output")]
@@ -110,9 +116,12 @@ fn tell(report: &Report) {
 /// A run and what it has found so far.
 struct Bench {
     device: Device,
+    gauge: Option<Gauge>,
+    json: Option<PathBuf>,
     stages: Vec<Stage>,
     sides: Vec<i64>,
     batches: Vec<usize>,
+    precisions: Vec<Precision>,
     clips: Vec<ClipModel>,
     threads: Vec<usize>,
     course: Course,
@@ -120,21 +129,25 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(args: &BenchArgs, device: Device) -> Self {
+    fn new(args: &BenchArgs, device: Device, gauge: Option<Gauge>) -> Self {
         let quick = args.quick;
         let repeats = usize::from(args.repeats.unwrap_or(if quick { 2 } else { 5 }));
         let course = Course { warm_up: usize::from(args.warm_up), repeats };
         let machine = Machine {
             cores: available_parallelism().map_or(1, usize::from),
             available_bytes: device::memory::available(),
+            device_taken_bytes: gauge.as_ref().and_then(Gauge::used),
             environment: device::environment(device),
         };
         let numbers = |given: &[u16]| given.iter().copied().map(usize::from).collect();
         Self {
             device,
+            gauge,
+            json: args.json.clone(),
             stages: or(args.stage.clone(), Stage::value_variants()),
             sides: or(args.resolution.clone(), if quick { &[64] } else { &[64, 256] }),
             batches: or(numbers(&args.batch), if quick { &[1] } else { &[1, 4] }),
+            precisions: or(args.precision.clone(), &[Precision::Fp32]),
             clips: or(args.clip.clone(), &[ClipModel::B32]),
             threads: or(numbers(&args.threads), &[1]),
             course,
@@ -142,7 +155,6 @@ impl Bench {
                 commit: option_env!("CFX_COMMIT").unwrap_or("unknown").to_owned(),
                 profile: if cfg!(debug_assertions) { "debug" } else { "release" },
                 machine,
-                precision: "float32",
                 warm_up: course.warm_up,
                 repeats,
                 ceilings: Vec::new(),
@@ -152,19 +164,25 @@ impl Bench {
         }
     }
 
-    fn ceilings(&mut self) -> Result<()> {
+    fn save(&self) -> Result<()> {
+        let Some(file) = &self.json else { return Ok(()) };
+        let json = serde_json::to_vec_pretty(&self.report)?;
+        std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    fn ceilings(&mut self, precision: Precision) -> Result<()> {
         for &threads in &self.threads {
             set_threads(threads);
-            self.report.ceilings.push(Ceilings::measure(threads, self.device)?);
+            self.report.ceilings.push(Ceilings::measure(threads, self.device, precision)?);
         }
         Ok(())
     }
 
     /// Every cell at one size; stages that CLIP has no part in only once.
-    fn resolution(&mut self, side: i64) -> Result<()> {
+    fn resolution(&mut self, side: i64, precision: Precision) -> Result<()> {
         let looks = |stage: Stage| matches!(stage, Stage::Optimise | Stage::Train);
         if self.stages.contains(&Stage::Picture) {
-            self.cells(Stage::Picture, side, None, 0, &|batch, course| pictures(side, batch, course))?;
+            self.cells(Stage::Picture, side, precision, None, 0, &|batch, course| pictures(side, batch, course))?;
         }
         for (place, clip) in self.clips.clone().into_iter().enumerate() {
             let wanted = |stage: Stage| looks(stage) || (place == 0 && stage != Stage::Picture);
@@ -172,12 +190,12 @@ impl Bench {
             if stages.is_empty() {
                 continue;
             }
-            let rig = Rig::new(side, clip, self.device)?;
+            let rig = Rig::new(side, clip, self.device, precision)?;
             for stage in stages {
                 let clip = looks(stage).then_some(clip);
                 let views = clip.map_or(0, |_| u64::from(ClipNce::default().views.per_image()));
                 let beside = views * rig.engine().view_bytes();
-                self.cells(stage, side, clip, beside, &|batch, course| rig.seconds(stage, batch, course))?;
+                self.cells(stage, side, precision, clip, beside, &|batch, course| rig.seconds(stage, batch, course))?;
             }
         }
         Ok(())
@@ -188,14 +206,15 @@ impl Bench {
         &mut self,
         stage: Stage,
         resolution: i64,
+        precision: Precision,
         clip: Option<ClipModel>,
         beside: u64,
         seconds: &dyn Fn(usize, Course) -> Result<Vec<f64>>,
     ) -> Result<()> {
-        for ceilings in &self.report.ceilings {
+        for ceilings in self.report.ceilings.clone().into_iter().filter(|of| of.precision == precision) {
             let threads = ceilings.threads;
             for &batch in &self.batches {
-                let place = Place { stage, resolution, clip, threads, batch };
+                let place = Place { stage, resolution, clip, precision, threads, batch };
                 // A CPU's memory runs out without an error; the worker itself would split such a batch.
                 let mut model = MemoryModel::of(self.device);
                 model.beside(beside);
@@ -208,18 +227,39 @@ impl Bench {
                 device::memory::release_freed();
                 let resident = memory::of_process().resident;
                 let forgotten = memory::forget_peak();
-                let seconds = seconds(batch, self.course)
-                    .with_context(|| format!("{stage:?} of {batch} images of {resolution} px"))?;
+                let seconds = match seconds(batch, self.course) {
+                    Ok(seconds) => seconds,
+                    // A GPU's memory runs out with an error, and the next cell may fit.
+                    Err(error) if ran_out_of_memory(&error) => {
+                        self.report.left_out.push(place);
+                        continue;
+                    }
+                    Err(error) => {
+                        return Err(error.context(format!("{stage:?} of {batch} images of {resolution} px")));
+                    }
+                };
                 let peak = memory::of_process().peak.filter(|_| forgotten);
-                let floor = Floor::of(stage, resolution, clip.unwrap_or(ClipModel::B32), batch as u64);
-                let cell = Cell::new(place, &seconds, floor, ceilings, [resident, peak]);
+                let before = self.report.machine.device_taken_bytes.unwrap_or(0);
+                let device = self.gauge.as_ref().and_then(Gauge::used).map(|used| used.saturating_sub(before));
+                let floor = Floor::of(stage, resolution, clip.unwrap_or(ClipModel::B32), batch as u64, precision);
+                let cell = Cell::new(place, &seconds, floor, &ceilings, Taken { resident, peak, device });
                 // A long run shows where it is.
                 eprintln!("{cell}");
                 self.report.cells.push(cell);
+                self.save()?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether the cause is memory, wherever it was missed.
+fn ran_out_of_memory(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<EditError>().is_some_and(EditError::is_out_of_memory)
+            || cause.downcast_ref::<NetworkError>().is_some_and(NetworkError::is_out_of_memory)
+            || cause.downcast_ref::<TchError>().is_some_and(is_out_of_memory)
+    })
 }
 
 /// What was given, or else the default.

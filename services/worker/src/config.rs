@@ -5,7 +5,7 @@ use crate::pipeline::{Null, UnknownExecutor};
 use crate::stages::watermark::Watermarker;
 use artifacts::S3Config;
 use broker::BrokerConfig;
-use networks::device::{self, DeviceChoice};
+use networks::device::{self, DeviceChoice, Precision};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,9 @@ pub struct Settings {
     /// How wide convolutions are computed on a CPU: `winograd`, or `direct`, which rounds less and is slower. [default: winograd]
     #[arg(long, env = "CFX_CONVOLUTIONS")]
     pub convolutions: Option<String>,
+    /// `fp32`: coordinators name stored results so, and nothing else is taken here. `worker edit` takes others. [default: fp32]
+    #[arg(long, env = "CFX_PRECISION")]
+    pub precision: Option<String>,
     /// Longest time mapper training runs before it stops at a checkpoint. [default: 600]
     #[arg(long, env = "CFX_SLICE_SECONDS")]
     pub slice_seconds: Option<u64>,
@@ -236,6 +239,11 @@ pub enum ConfigError {
     /// Not a device.
     #[error(transparent)]
     Device(#[from] device::DeviceError),
+    /// A precision that results are not named by.
+    #[error(
+        "precision is '{0}', and coordinators name what a cluster stores as fp32, so others would be taken for it; leave CFX_PRECISION out here (`worker edit` and `worker bench` take it)"
+    )]
+    Precision(Precision),
     /// Not an executor.
     #[error(transparent)]
     Executor(#[from] UnknownExecutor),
@@ -313,7 +321,19 @@ impl Settings {
         }
         fill!(self, file, broker_url, broker_url_file, s3_bucket, s3_endpoint, s3_region, s3_path_style);
         fill!(self, file, s3_access_key, s3_access_key_file, s3_secret_key, s3_secret_key_file);
-        fill!(self, file, class, device, executor, threads, slice_seconds, grace_seconds, heartbeat_seconds);
+        fill!(
+            self,
+            file,
+            class,
+            device,
+            executor,
+            threads,
+            convolutions,
+            precision,
+            slice_seconds,
+            grace_seconds,
+            heartbeat_seconds
+        );
         fill!(self, file, cache_dir, cache_bytes, packs_loaded, metrics_listen, log, log_format);
         fill!(self, file, signing, watermark_command, watermark_name);
         self.key.fill(file.key);
@@ -341,6 +361,10 @@ impl Settings {
         }
         if let (Some(executor), Some(device)) = (given.executor.clone(), given.device.clone()) {
             return Err(ConfigError::ExecutorOnDevice { executor, device });
+        }
+        match given.precision.as_deref().map(str::parse).transpose()? {
+            None | Some(Precision::Fp32) => {}
+            Some(other) => return Err(ConfigError::Precision(other)),
         }
         let region = given.s3_region.unwrap_or_else(|| "us-east-1".to_owned());
         let path_style = given.s3_path_style.unwrap_or(false);
@@ -445,17 +469,28 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_computes_in_what_its_results_are_named_by() {
+        let given = |precision: &str| Settings { precision: Some(precision.to_owned()), ..complete() }.resolve();
+        assert!(given("fp32").is_ok());
+        assert!(matches!(given("bf16"), Err(ConfigError::Precision(Precision::Bf16))));
+        assert!(matches!(given("fp16"), Err(ConfigError::Device(_))));
+    }
+
+    #[test]
     fn flags_win_over_the_file_and_secrets_come_from_files() {
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
         std::fs::write(&secret, "from a file\n").unwrap();
         let file = folder.path().join("worker.toml");
-        let text =
-            format!("class = \"gpu\"\nthreads = 3\ns3_secret_key_file = {:?}\nbroker_url = \"amqp://file\"\n", secret);
+        let text = format!(
+            "class = \"gpu\"\nthreads = 3\nconvolutions = \"direct\"\ns3_secret_key_file = {:?}\nbroker_url = \"amqp://file\"\n",
+            secret
+        );
         std::fs::write(&file, text).unwrap();
         let given = Settings { config: Some(file.clone()), threads: Some(2), s3_secret_key: None, ..complete() };
         let (config, _) = given.resolve().unwrap();
         assert_eq!((config.class.as_str(), config.device.threads), ("gpu", 2));
+        assert_eq!(config.device.convolutions, device::Convolutions::Direct);
         assert_eq!((config.s3.secret_key.as_str(), config.broker.url.as_str()), ("from a file", "amqp://h"));
         let (config, _) = Settings { config: Some(file.clone()), ..complete() }.resolve().unwrap();
         assert_eq!(config.s3.secret_key, "s", "a flag wins over a file named in the settings file");

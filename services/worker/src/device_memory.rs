@@ -70,6 +70,26 @@ impl Watched {
     }
 }
 
+/// What answers how much of one GPU is taken, for those who ask at moments of their own.
+#[derive(Debug)]
+pub struct Gauge {
+    nvml: Nvml,
+    uuid: String,
+}
+
+impl Gauge {
+    /// Of this device; none for a CPU, and where nobody tells.
+    pub fn of(device: DeviceChoice) -> Option<Self> {
+        let gauge = Self { uuid: device::uuid(device)?, nvml: Nvml::init().ok()? };
+        gauge.used().is_some().then_some(gauge)
+    }
+
+    /// Bytes that are taken now, by whichever process.
+    pub fn used(&self) -> Option<u64> {
+        Some(find(&self.nvml, &self.uuid).ok()?.memory_info().ok()?.used)
+    }
+}
+
 /// Reads without end, unless there is nothing to read.
 fn watch(choice: DeviceChoice, period: Duration, last: &Last) -> Result<(), Untold> {
     let uuid = device::uuid(choice).ok_or(Untold::Nameless)?;
@@ -124,6 +144,7 @@ mod tests {
         let told = watch(DeviceChoice::Cuda(4096), Duration::ZERO, &last);
         assert!(matches!(told, Err(Untold::Nameless)), "{told:?}");
         assert_eq!(Watched::of(DeviceChoice::Cpu, Duration::from_secs(1)).now(), None);
+        assert!(Gauge::of(DeviceChoice::Cpu).is_none() && Gauge::of(DeviceChoice::Cuda(4096)).is_none());
     }
 
     #[test]

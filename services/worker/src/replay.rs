@@ -20,7 +20,7 @@ use domain::Digest;
 use domain::inversion::Inversion;
 use domain::record::{MicroBatch, Record};
 use inputs::{Objects, Output};
-use networks::device;
+use networks::device::{self, Precision};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +60,9 @@ pub struct ReplayArgs {
     /// How wide convolutions are computed on a CPU: `winograd` or `direct`. [default: as the first record says]
     #[arg(long)]
     pub convolutions: Option<String>,
+    /// What to compute in: `fp32`, `tf32` or `bf16`. [default: as each record says]
+    #[arg(long)]
+    pub precision: Option<Precision>,
     /// By how many levels of 0 to 255 a pixel may differ.
     #[arg(long, default_value_t = 0)]
     pub tolerance: u8,
@@ -104,7 +107,7 @@ pub fn run(args: &ReplayArgs) -> Result<u8> {
 struct Replayer<'a> {
     args: &'a ReplayArgs,
     pack: packs::Pack,
-    /// Opened by the first record, which may say on which device.
+    /// Opened by the first record, which may say on which device, and again where one has another precision.
     bench: Option<(Bench, device::Environment)>,
     sources: Objects,
     mappers: Objects,
@@ -183,6 +186,7 @@ impl Replayer<'_> {
             environment: compare::environment(
                 &output.json,
                 environment,
+                bench.precision,
                 bench.pack.digest,
                 (edited.micro_batch, edited.edit_batch),
             ),
@@ -202,15 +206,21 @@ impl Replayer<'_> {
             }
         }
         let threads = self.args.threads.unwrap_or(record.execution.threads as usize).max(1);
-        if self.bench.is_none() {
+        let precision = match self.args.precision {
+            Some(precision) => precision,
+            None => record.recipe.precision.parse().context("the record")?,
+        };
+        if self.bench.as_ref().is_none_or(|(bench, _)| bench.precision != precision) {
             let kind = if record.execution.device.starts_with("cuda") { "cuda" } else { "cpu" };
             // Records that do not say are from a time when there was one way.
             let recorded = record.execution.environment.get("convolutions").map_or("direct", String::as_str);
             let convolutions = self.args.convolutions.as_deref().unwrap_or(recorded);
             let kind = self.args.device.as_deref().unwrap_or(kind);
             let settings = device_settings(Some(kind), Some(threads), Some(convolutions))?;
-            let device = device::open(&settings)?;
-            self.bench = Some((Bench::open(&self.pack, device)?, device::environment(device)));
+            let device = device::open(&device::Settings { precision, ..settings })?;
+            // Drawn by the generator before this one.
+            self.inverted.clear();
+            self.bench = Some((Bench::open(&self.pack, device, precision)?, device::environment(device)));
         }
         // safe to narrow: clamped to what libtorch can count
         let threads = i32::try_from(threads).unwrap_or(i32::MAX);

@@ -30,7 +30,7 @@ use domain::record::{FaceFacts, LandmarkOrigin, Links, Record, SourceFacts, Verd
 use domain::{Digest, Framing, StageKey};
 use editing::Engine;
 use editing::batch::MemoryModel;
-use networks::device;
+use networks::device::{self, Precision};
 use packs::Pack;
 use std::path::Path;
 use std::sync::Arc;
@@ -56,8 +56,8 @@ pub fn run(args: &EditArgs) -> Result<()> {
     inversion.validate()?;
     let (output, issuer) = (args.output()?, own_key::issuer(args)?);
     let settings = device_settings(args.device.as_deref(), args.threads, args.convolutions.as_deref())?;
-    let device = device::open(&settings)?;
-    let mut bench = Bench::open(&opened, device)?;
+    let device = device::open(&device::Settings { precision: args.precision, ..settings })?;
+    let mut bench = Bench::open(&opened, device, args.precision)?;
     let source = bench.source(&args.image, &args.framing()?)?;
     let source_bytes = std::fs::read(&args.image).ok();
     let mask = args.mask.as_deref().map(|path| bench.mask(path, &source.facts)).transpose()?;
@@ -74,6 +74,7 @@ pub fn run(args: &EditArgs) -> Result<()> {
         pack: &bench.pack,
         tensors: &tensors,
         environment: &device::environment(device),
+        precision: args.precision,
         text: &text,
         inversion: &inversion,
         edit: &spec,
@@ -132,6 +133,8 @@ pub struct Bench {
     pub engine: Engine,
     /// Where they come from.
     pub pack: LocalPack,
+    /// What they compute in.
+    pub precision: Precision,
     memory: MemoryModel,
 }
 
@@ -140,10 +143,10 @@ impl Bench {
     ///
     /// # Errors
     /// When a network cannot be loaded.
-    pub fn open(opened: &Pack, device: tch::Device) -> Result<Self> {
+    pub fn open(opened: &Pack, device: tch::Device, precision: Precision) -> Result<Self> {
         let pack = LocalPack::new(opened.manifest().clone(), |file| opened.path(file));
-        let engine = Engine::open(&pack.config, device)?;
-        Ok(Self { memory: MemoryModel::of(engine.device()), engine, pack })
+        let engine = Engine::open_in(&pack.config, device, precision.kind())?;
+        Ok(Self { memory: MemoryModel::of(engine.device()), engine, pack, precision })
     }
 
     fn source(&self, path: &Path, framing: &Framing) -> Result<Source> {

@@ -32,7 +32,7 @@ fn a_small_run_tells_times_floors_and_the_machine() {
     let report: Value = serde_json::from_slice(&std::fs::read(&file).expect("the JSON")).expect("JSON");
 
     assert_eq!(report["machine"]["libtorch"], "2.11.0");
-    assert_eq!((&report["machine"]["device"], &report["precision"]), (&"cpu".into(), &"float32".into()));
+    assert_eq!((&report["machine"]["device"], &report["ceilings"][0]["precision"]), (&"cpu".into(), &"fp32".into()));
     assert!(report["commit"].as_str().is_some_and(|commit| !commit.is_empty()));
     assert_eq!(report["ceilings"].as_array().map(Vec::len), Some(1));
     let positive = |of: &Value, field: &str| {
@@ -69,6 +69,8 @@ fn what_no_generator_has_is_refused() {
         (["--resolution", "100"], "expected 64, 128, 256, 512 or 1024"),
         (["--device", "tpu"], "write cpu, cuda or cuda:N"),
         (["--batch", "0"], "0 is not in 1..=256"),
+        (["--precision", "fp16"], "write fp32, tf32 or bf16"),
+        (["--precision", "tf32"], "the device is a CPU; write fp32 or bf16"),
     ] {
         let output = bench(&args);
         let said = String::from_utf8_lossy(&output.stderr);

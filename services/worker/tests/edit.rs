@@ -245,3 +245,36 @@ fn a_record_is_as_its_published_schema_says() {
         assert!(!schema.is_valid(&record));
     }
 }
+
+/// Levels of 0 to 255 between two pictures, root mean square.
+fn apart(a: &Path, b: &Path) -> f64 {
+    let [a, b] = [a, b].map(|path| image::open(path).expect("a picture").to_rgb8().into_raw());
+    let squares: u64 = a.iter().zip(&b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+    (squares as f64 / a.len() as f64).sqrt()
+}
+
+#[test]
+fn a_precision_stands_in_the_record_and_is_replayed() {
+    let folder = TempDir::new().expect("a folder");
+    let (image, text) = (demo("faces/source/000.png"), "a face with green hair");
+    let mut outputs = Vec::new();
+    for precision in ["fp32", "bf16"] {
+        let out = folder.path().join(format!("{precision}.png"));
+        let more = ["--method", "clip-nce", "--steps", "5", "--precision", precision];
+        let output = edit(&image, text, &out, &more);
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(checked(&out).recipe.precision, precision);
+        outputs.push(out);
+    }
+    let levels = apart(&outputs[0], &outputs[1]);
+    // 30 dB, and not the same picture.
+    assert!(levels > 0.0 && levels < 8.0, "{levels}");
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_worker"));
+    replay.arg("replay").args(&outputs).arg("--pack").arg(demo("pack")).arg("--source").arg(&image).arg("--json");
+    let output = replay.output().expect("the worker starts");
+    let told = said(&output);
+    assert!(output.status.success() && told.matches(r#""exact":true"#).count() == 2, "{told}");
+
+    let refused = edit(&image, text, &folder.path().join("no.png"), &["--precision", "tf32"]);
+    assert!(!refused.status.success() && said(&refused).contains("precision tf32"), "{}", said(&refused));
+}

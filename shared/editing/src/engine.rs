@@ -173,11 +173,19 @@ impl Engine {
     /// # Errors
     /// Names the file and tensor that is missing, damaged or of another network; or says which parts do not fit together.
     pub fn open(config: &EngineConfig, device: Device) -> Result<Self, EditError> {
+        Self::open_in(config, device, Kind::Float)
+    }
+
+    /// Loads generator and guiding CLIP in `kind`, and everything else in f32: what scores an edit is the same in every kind.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_in(config: &EngineConfig, device: Device, kind: Kind) -> Result<Self, EditError> {
         let open = |path: &Path| Weights::open(path, device, Kind::Float);
         let file = &config.generator.weights;
         let generator_digest =
             digest_of(file).map_err(|source| LoadError::Unreadable { file: file.clone(), source })?;
-        let (generator, of_generator) = Generator::load(open(file)?, config.generator.settings)?;
+        let (generator, of_generator) = Generator::load(Weights::open(file, device, kind)?, config.generator.settings)?;
         let mut reports = vec![of_generator];
         let mut encoder = None;
         if let Some(config) = &config.encoder {
@@ -185,8 +193,8 @@ impl Engine {
             reports.push(report);
             encoder = Some(network);
         }
-        let guide = Guide::open(&config.clip, device)?;
-        let second = config.second_clip.as_ref().map(|clip| Guide::open(clip, device)).transpose()?;
+        let guide = Guide::open(&config.clip, device, kind)?;
+        let second = config.second_clip.as_ref().map(|clip| Guide::open(clip, device, Kind::Float)).transpose()?;
         reports.extend([Some(&guide), second.as_ref()].into_iter().flatten().map(|guide| guide.report.clone()));
         let judge = match &config.judge {
             Some(judge) => {
@@ -399,7 +407,7 @@ impl Engine {
     /// When the text has too many tokens, or a network fails.
     pub fn raw_text_feature(&self, text: &str) -> Result<Tensor, EditError> {
         let tokens = self.guide.tokenizer.encode_batch(&[text])?;
-        tch::no_grad(|| Ok(self.guide.clip.encode_text(&tokens)?.f_squeeze_dim(0)?))
+        tch::no_grad(|| Ok(self.guide.clip.encode_text(&tokens)?.f_to_kind(Kind::Float)?.f_squeeze_dim(0)?))
     }
 
     /// Cosines `[B]` of images with the mean target sentence, by the CLIP that guides no edit; `None` without one.
@@ -434,8 +442,8 @@ fn digest_of(path: &Path) -> io::Result<Digest> {
 }
 
 impl Guide {
-    fn open(config: &ClipConfig, device: Device) -> Result<Self, EditError> {
-        let weights = Weights::open(&config.weights, device, Kind::Float)?;
+    fn open(config: &ClipConfig, device: Device, kind: Kind) -> Result<Self, EditError> {
+        let weights = Weights::open(&config.weights, device, kind)?;
         let (clip, report) = Clip::load(weights, &config.network)?;
         let merges = std::fs::read_to_string(&config.merges)
             .map_err(|source| LoadError::Unreadable { file: config.merges.clone(), source })?;
@@ -446,18 +454,23 @@ impl Guide {
     }
 
     fn image_features(&self, images: &Tensor) -> Result<Tensor, EditError> {
-        Ok(unit(&self.clip.encode_image(&self.preprocessor.forward(images)?)?)?)
+        wide_unit(&self.clip.encode_image(&self.preprocessor.forward(images)?)?)
     }
 
     fn image_features_through(&self, way: Preprocess, images: &Tensor) -> Result<Tensor, EditError> {
         let preprocessor = Preprocessor::new(way, self.clip.shape().image_size);
-        Ok(unit(&self.clip.encode_image(&preprocessor.forward(images)?)?)?)
+        wide_unit(&self.clip.encode_image(&preprocessor.forward(images)?)?)
     }
 
     fn text_features(&self, texts: &[String]) -> Result<Tensor, EditError> {
         let tokens = self.tokenizer.encode_batch(texts)?;
-        tch::no_grad(|| Ok(unit(&self.clip.encode_text(&tokens)?)?))
+        tch::no_grad(|| wide_unit(&self.clip.encode_text(&tokens)?))
     }
+}
+
+/// A CLIP's features, of length one, in f32 whatever it computes in: losses compare them to the fourth digit.
+fn wide_unit(features: &Tensor) -> Result<Tensor, EditError> {
+    Ok(unit(&features.f_to_kind(Kind::Float)?)?)
 }
 
 /// Images `[B, 3, R, R]` at the size a network reads, by antialiased bilinear resampling; untouched when they have it.

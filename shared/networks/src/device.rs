@@ -7,8 +7,10 @@
 mod driver;
 mod facts;
 pub mod memory;
+mod precision;
 
 pub use facts::{CUBLAS_WORKSPACE, prepare_process};
+pub use precision::Precision;
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -99,9 +101,8 @@ pub struct Settings {
     /// Choose deterministic kernels wherever libtorch has them, and do not let cuDNN pick kernels by timing. The few
     /// operations without a deterministic kernel still run.
     pub deterministic: bool,
-    /// Let matrix products and convolutions round their inputs to TF32 on GPUs that have it: faster, but three
-    /// decimal digits instead of seven.
-    pub allow_tf32: bool,
+    /// What edits are computed in.
+    pub precision: Precision,
     /// How networks that are loaded afterwards compute wide convolutions on a CPU.
     pub convolutions: Convolutions,
 }
@@ -112,7 +113,7 @@ impl Default for Settings {
             device: DeviceChoice::Cpu,
             threads: 1,
             deterministic: true,
-            allow_tf32: false,
+            precision: Precision::default(),
             convolutions: Convolutions::default(),
         }
     }
@@ -133,6 +134,17 @@ pub enum DeviceError {
         /// What was written.
         text: String,
     },
+    /// Not a precision.
+    #[error("unknown precision {text:?}; write fp32, tf32 or bf16")]
+    UnknownPrecision {
+        /// What was written.
+        text: String,
+    },
+    /// A mode of GPUs, asked for on a CPU.
+    #[error(
+        "precision tf32 is how NVIDIA's GPUs multiply, and the device is a CPU; write fp32 or bf16, or choose a GPU"
+    )]
+    Tf32OnCpu,
     /// libtorch's CUDA half, or a library it needs, is not installed.
     #[error(
         "a GPU was asked for, but {CUDA_LIBRARY} or a library it needs cannot be opened; install the CUDA build of libtorch or use --device cpu"
@@ -162,6 +174,7 @@ pub enum DeviceError {
 /// Call it before any tensor exists: libtorch decides once whether it has CUDA, and does so at the first question.
 pub fn open(settings: &Settings) -> Result<Device, DeviceError> {
     let device = match settings.device {
+        DeviceChoice::Cpu if settings.precision == Precision::Tf32 => return Err(DeviceError::Tf32OnCpu),
         DeviceChoice::Cpu => Device::Cpu,
         DeviceChoice::Cuda(index) => {
             open_cuda_library()?;
@@ -282,6 +295,7 @@ fn apply_precision(settings: &Settings) -> Result<(), DeviceError> {
     type Setter = unsafe extern "C" fn(*mut c_void, bool);
     type PairSetter = unsafe extern "C" fn(*mut c_void, bool, bool);
     let program = Library::this();
+    let tf32 = settings.precision == Precision::Tf32;
     // SAFETY: the signatures are those of ATen/Context.h in libtorch 2.11: a function without arguments that returns a
     // reference to the one global context, and member functions of it that take bools. On this platform a member
     // function receives the object's address as its first argument. Another version lacks the symbols or, since the
@@ -289,8 +303,8 @@ fn apply_precision(settings: &Settings) -> Result<(), DeviceError> {
     unsafe {
         let context = symbol::<unsafe extern "C" fn() -> *mut c_void>(&program, GLOBAL_CONTEXT)?();
         for (name, value) in [
-            (SET_TF32_CUDNN, settings.allow_tf32),
-            (SET_TF32_CUBLAS, settings.allow_tf32),
+            (SET_TF32_CUDNN, tf32),
+            (SET_TF32_CUBLAS, tf32),
             (SET_BENCHMARK, !settings.deterministic),
             (SET_DETERMINISTIC_CUDNN, settings.deterministic),
             (SET_DETERMINISTIC_MKLDNN, settings.deterministic),
@@ -338,6 +352,16 @@ fn libtorch_version() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_precision_is_read_as_it_is_written_and_tf32_is_for_gpus() {
+        for precision in [Precision::Fp32, Precision::Tf32, Precision::Bf16] {
+            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
+        }
+        assert!("float32".parse::<Precision>().is_err());
+        let settings = Settings { precision: Precision::Tf32, ..Settings::default() };
+        assert!(matches!(open(&settings), Err(DeviceError::Tf32OnCpu)));
+    }
 
     #[test]
     fn device_names_parse_and_print() {

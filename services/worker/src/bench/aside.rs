@@ -18,6 +18,7 @@ use domain::edit::{ClipInput, Method, Numerics, Styleclip, TemplateSet, Views};
 use editing::control::Directive;
 use editing::rng::RngKey;
 use editing::{EditText, per_image};
+use networks::device::Precision;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -57,7 +58,7 @@ struct Run {
 /// When memory runs out or the folder cannot be written.
 pub fn run(folder: &Path, side: i64, clip: ClipModel, steps: u32, threads: &[usize], device: Device) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let rig = Rig::new(side, clip, device)?;
+    let rig = Rig::new(side, clip, device, Precision::Fp32)?;
     let numerics = Numerics { templates: TemplateSet::Prompt, clip_input: ClipInput::AreaRaw, ..Numerics::default() };
     let views = Views { views: 0, ..Views::default() };
     let method = Method::Styleclip(Styleclip { steps, numerics, views, ..Styleclip::default() });
@@ -89,6 +90,7 @@ pub fn run(folder: &Path, side: i64, clip: ClipModel, steps: u32, threads: &[usi
     generator::generator(side).save(GENERATOR_SEED, &folder.join("generator.safetensors"))?;
     clip.network().save(CLIP_SEED, &folder.join("clip.safetensors"))?;
     let tokens = tokenizer()?.encode_batch(&[TARGET])?;
+    let latents = latents.f_to_device(Device::Cpu)?;
     Tensor::write_safetensors(&[("latents", &latents), ("tokens", &tokens)], folder.join("start.safetensors"))?;
     std::fs::write(folder.join("loop.json"), serde_json::to_vec_pretty(&written)?)?;
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::clock::{Course, repeat};
 use anyhow::Result;
+use networks::device::Precision;
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
@@ -16,7 +17,9 @@ const COPIED: i64 = 1 << 25;
 pub struct Ceilings {
     /// CPU threads of one operation.
     pub threads: usize,
-    /// Of a product of two matrices in single precision, in thousand millions a second; a multiply-add is two.
+    /// What is multiplied.
+    pub precision: Precision,
+    /// Of a product of two matrices in this precision, in thousand millions a second; a multiply-add is two.
     pub matmul_gflops: f64,
     /// Read and written by a copy within memory, thousand million bytes a second.
     pub copy_gigabytes: f64,
@@ -27,10 +30,10 @@ impl Ceilings {
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn measure(threads: usize, device: Device) -> Result<Self> {
+    pub fn measure(threads: usize, device: Device, precision: Precision) -> Result<Self> {
         let side = if device == Device::Cpu { SIDE_ON_CPU } else { SIDE_ON_GPU };
         let course = Course { warm_up: 2, repeats: 8 };
-        let square = || Tensor::f_randn([side, side], (Kind::Float, device));
+        let square = || Tensor::f_randn([side, side], (precision.kind(), device));
         let (a, b, mut product) = (square()?, square()?, square()?);
         let multiplied = repeat(course, device, || {
             product = a.f_matmul(&b)?;
@@ -44,6 +47,7 @@ impl Ceilings {
         })?;
         let best = |seconds: &[f64]| seconds.iter().copied().fold(f64::INFINITY, f64::min);
         let gflops = 2.0 * (side as f64).powi(3) / best(&multiplied) / 1e9;
-        Ok(Self { threads, matmul_gflops: gflops, copy_gigabytes: 8.0 * COPIED as f64 / best(&copied) / 1e9 })
+        let copy_gigabytes = 8.0 * COPIED as f64 / best(&copied) / 1e9;
+        Ok(Self { threads, precision, matmul_gflops: gflops, copy_gigabytes })
     }
 }

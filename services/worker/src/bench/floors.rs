@@ -1,7 +1,7 @@
 //! The least that a stage has to do, counted from the layers' sizes.
 //!
 //! Multiply-adds of convolutions, matrix products and attention; a gradient to a frozen layer's input costs as much as its
-//! output. Bytes of single-precision numbers: weights once a pass and direction; a layer's output once written and once read, and
+//! output. Bytes of numbers in the precision of generator and CLIP, as if e4e and the mapper had it too: weights once a pass and direction; a layer's output once written and once read, and
 //! where a gradient follows read again, with its gradient written and read. What costs next to nothing or can be had for less is left out:
 //! filters of four by four, resizing, random views, losses, optimisers. So time above the floor is not all waste, and time below it
 //! means that a kernel needs fewer products than the plain form (Winograd's).
@@ -11,6 +11,7 @@ use super::random::clip::ClipModel;
 use super::random::{Cost, FLOAT, WIDTH, count, encoder, generator};
 use clap::ValueEnum;
 use domain::edit::{CfMapper, ClipNce, Views};
+use networks::device::Precision;
 use serde::Serialize;
 
 /// Height and width of every CLIP's input here, px.
@@ -43,7 +44,15 @@ pub struct Floor {
 
 impl Floor {
     /// Of a stage over `batch` images of `side` px.
-    pub fn of(stage: Stage, side: i64, clip: ClipModel, batch: u64) -> Self {
+    pub fn of(stage: Stage, side: i64, clip: ClipModel, batch: u64, precision: Precision) -> Self {
+        let single = Self::single(stage, side, clip, batch);
+        // A picture's bytes are bytes.
+        let narrow = if stage == Stage::Picture { FLOAT } else { precision.bytes() };
+        Self { bytes: single.bytes * narrow / FLOAT, ..single }
+    }
+
+    /// In single precision.
+    fn single(stage: Stage, side: i64, clip: ClipModel, batch: u64) -> Self {
         let drawn = || generator::generator(side).cost;
         match stage {
             Stage::Invert => forward(encoder::encoder(generator::n_latent(side)).cost, batch),
@@ -118,25 +127,32 @@ mod tests {
     fn a_step_goes_there_and_back() {
         let [drawn, clip] = [generator::generator(64).cost, B32.network().cost];
         let by_hand = 2 * drawn.weighted + 4 * (2 * clip.weighted + 3 * clip.paired);
-        assert_eq!(Floor::of(Stage::Optimise, 64, B32, 1).multiply_adds, by_hand);
+        assert_eq!(Floor::single(Stage::Optimise, 64, B32, 1).multiply_adds, by_hand);
         assert!((by_hand as f64 / 1e9 - 67.7).abs() < 0.5, "{by_hand}");
         // The mapper: ten latents, six layers, forward and two gradients.
-        let trained = Floor::of(Stage::Train, 64, B32, 1).multiply_adds - by_hand;
+        let trained = Floor::single(Stage::Train, 64, B32, 1).multiply_adds - by_hand;
         assert_eq!(trained, 3 * 10 * 6 * 512 * 512);
     }
 
     #[test]
     fn a_batch_multiplies_arithmetic_and_shares_weights() {
         for stage in [Stage::Invert, Stage::Optimise, Stage::Train, Stage::Apply] {
-            let [one, four] = [1, 4].map(|batch| Floor::of(stage, 64, B32, batch));
+            let [one, four] = [1, 4].map(|batch| Floor::single(stage, 64, B32, batch));
             assert_eq!(four.multiply_adds, 4 * one.multiply_adds, "{stage:?}");
             assert!(one.bytes < four.bytes && four.bytes < 4 * one.bytes, "{stage:?}");
         }
     }
 
     #[test]
+    fn narrow_numbers_are_half_the_bytes() {
+        let [single, narrow] =
+            [Precision::Fp32, Precision::Bf16].map(|precision| Floor::of(Stage::Optimise, 64, B32, 1, precision));
+        assert_eq!((narrow.bytes, narrow.multiply_adds), (single.bytes / 2, single.multiply_adds));
+    }
+
+    #[test]
     fn the_slower_of_arithmetic_and_memory_is_the_floor() {
-        let ceilings = Ceilings { threads: 1, matmul_gflops: 10.0, copy_gigabytes: 1.0 };
+        let ceilings = Ceilings { threads: 1, precision: Precision::Fp32, matmul_gflops: 10.0, copy_gigabytes: 1.0 };
         let floor = |multiply_adds, bytes| Floor { multiply_adds, bytes }.seconds(&ceilings);
         assert_eq!([floor(5_000_000_000, 0), floor(5_000_000_000, 3_000_000_000)], [1.0, 3.0]);
     }

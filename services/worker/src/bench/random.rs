@@ -117,12 +117,12 @@ impl Network {
         self.tensors.iter().filter(|(name, ..)| !name.starts_with(beside)).map(|(_, shape, _)| count(shape)).sum()
     }
 
-    /// The tensors on `device`, in single precision. The same seed draws the same numbers.
+    /// The tensors on `device`, in `kind`. The same seed draws the same numbers.
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn weights(&self, name: &str, seed: i64, device: Device) -> Result<Weights> {
-        Ok(Weights::from_tensors(name, self.drawn(seed), device, Kind::Float)?)
+    pub fn weights(&self, name: &str, seed: i64, device: Device, kind: Kind) -> Result<Weights> {
+        Ok(Weights::from_tensors(name, self.drawn(seed), device, kind)?)
     }
 
     /// The same tensors as a file, safetensors.

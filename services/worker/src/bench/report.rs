@@ -5,7 +5,7 @@ use super::clock::Milliseconds;
 use super::floors::{Floor, Stage};
 use super::random::clip::ClipModel;
 use clap::ValueEnum;
-use networks::device::Environment;
+use networks::device::{Environment, Precision};
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 
@@ -18,8 +18,6 @@ pub struct Report {
     pub profile: &'static str,
     /// The machine and libtorch.
     pub machine: Machine,
-    /// The kind of all numbers. The engine has no other for editing.
-    pub precision: &'static str,
     /// Times that were not counted, before each measurement.
     pub warm_up: usize,
     /// Times that were.
@@ -39,6 +37,8 @@ pub struct Machine {
     pub cores: usize,
     /// Bytes that could still be taken at the start, where the system tells.
     pub available_bytes: Option<u64>,
+    /// Bytes of the GPU that were taken before the first tensor, by whichever process; none on a CPU, and where nobody tells.
+    pub device_taken_bytes: Option<u64>,
     /// libtorch, device, driver.
     #[serde(flatten)]
     pub environment: Environment,
@@ -53,6 +53,8 @@ pub struct Place {
     pub resolution: i64,
     /// Which CLIP looks at them, in stages that have one.
     pub clip: Option<ClipModel>,
+    /// What generator and CLIP compute in.
+    pub precision: Precision,
     /// CPU threads of one operation.
     pub threads: usize,
     /// Images at once.
@@ -82,16 +84,29 @@ pub struct Cell {
     pub resident_bytes: Option<u64>,
     /// The most of this process since then; none where the system does not forget the peak before.
     pub peak_bytes: Option<u64>,
+    /// Bytes of the GPU that were taken afterwards, beyond those at the start: context, networks, and what libtorch keeps for the next
+    /// tensor, so the most of this process so far. Another program on the GPU is counted with it.
+    pub device_bytes: Option<u64>,
+}
+
+/// What a measurement took, bytes; each is absent where nobody tells it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    /// Of the host, before.
+    pub resident: Option<u64>,
+    /// Of the host, at most.
+    pub peak: Option<u64>,
+    /// Of the GPU, afterwards.
+    pub device: Option<u64>,
 }
 
 impl Cell {
     /// From the seconds of each time.
-    pub fn new(place: Place, seconds: &[f64], floor: Floor, ceilings: &Ceilings, memory: [Option<u64>; 2]) -> Self {
+    pub fn new(place: Place, seconds: &[f64], floor: Floor, ceilings: &Ceilings, taken: Taken) -> Self {
         let milliseconds = Milliseconds::of(seconds);
         let median = milliseconds.median / 1e3;
         let flops = 2.0 * floor.multiply_adds as f64 / median;
         let least = floor.seconds(ceilings);
-        let [resident_bytes, peak_bytes] = memory;
         Self {
             place,
             milliseconds,
@@ -100,8 +115,9 @@ impl Cell {
             floor_milliseconds: least * 1e3,
             matmul_fraction: (floor.multiply_adds > 0).then(|| flops / (ceilings.matmul_gflops * 1e9)),
             floor_fraction: least / median,
-            resident_bytes,
-            peak_bytes,
+            resident_bytes: taken.resident,
+            peak_bytes: taken.peak,
+            device_bytes: taken.device,
         }
     }
 }
@@ -114,21 +130,21 @@ impl Display for Report {
         let (libtorch, device) = (&environment.libtorch, &environment.device);
         writeln!(
             f,
-            "{device}: {processor}, {cores} cores; libtorch {libtorch}; {}, {} build, {}.",
-            self.precision, self.profile, self.commit
+            "{device}: {processor}, {cores} cores; libtorch {libtorch}; {} build, {}.",
+            self.profile, self.commit
         )?;
         writeln!(f, "Median of {} after {} to warm up.\n", self.repeats, self.warm_up)?;
-        writeln!(f, "| threads | matrix product, GFLOP/s | copy, GB/s |\n|--:|--:|--:|")?;
-        for Ceilings { threads, matmul_gflops, copy_gigabytes } in &self.ceilings {
-            writeln!(f, "| {threads} | {matmul_gflops:.1} | {copy_gigabytes:.1} |")?;
+        writeln!(f, "| threads | precision | matrix product, GFLOP/s | copy, GB/s |\n|--:|---|--:|--:|")?;
+        for Ceilings { threads, precision, matmul_gflops, copy_gigabytes } in &self.ceilings {
+            writeln!(f, "| {threads} | {precision} | {matmul_gflops:.1} | {copy_gigabytes:.1} |")?;
         }
-        let head = "stage | px | CLIP | threads | batch | ms | least – most | images/s | GMAC | floor, ms | of matmul | of floor | peak, MiB";
-        writeln!(f, "\n| {head} |\n|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        let head = "stage | px | CLIP | precision | threads | batch | ms | least – most | images/s | GMAC | floor, ms | of matmul | of floor | peak, MiB";
+        writeln!(f, "\n| {head} |\n|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         self.cells.iter().try_for_each(|cell| writeln!(f, "{cell}"))?;
-        self.left_out.iter().try_for_each(|Place { stage, resolution, threads, batch, .. }| {
+        self.left_out.iter().try_for_each(|Place { stage, resolution, precision, threads, batch, .. }| {
             writeln!(
                 f,
-                "\nLeft out, because memory is short: {} of {batch} images of {resolution} px, {threads} threads.",
+                "\nLeft out, because memory is short: {} of {batch} images of {resolution} px, {precision}, {threads} threads.",
                 name(stage)
             )
         })
@@ -146,7 +162,7 @@ impl Display for Cell {
             None => f.write_str("| – ")?,
         }
         write!(f, "| {:.1} % ", 100.0 * self.floor_fraction)?;
-        match self.peak_bytes {
+        match self.device_bytes.or(self.peak_bytes) {
             Some(bytes) => write!(f, "| {} |", bytes >> 20),
             None => f.write_str("| – |"),
         }
@@ -158,9 +174,9 @@ struct Of<'a>(&'a Place);
 
 impl Display for Of<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Place { stage, resolution, clip, threads, .. } = self.0;
+        let Place { stage, resolution, clip, precision, threads, .. } = self.0;
         let clip = clip.as_ref().map_or("–".to_owned(), name);
-        write!(f, "{} | {resolution} | {clip} | {threads}", name(stage))
+        write!(f, "{} | {resolution} | {clip} | {precision} | {threads}", name(stage))
     }
 }
 

@@ -6,7 +6,7 @@ use super::random::clip::ClipModel;
 use super::random::{WIDTH, encoder, generator};
 use crate::stages::encode::encode_png;
 use crate::stages::prepare::{Limits, upright};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use domain::Digest;
 use domain::edit::{CfMapper, ClipNce, Method};
 use domain::record::TextFacts;
@@ -16,6 +16,7 @@ use editing::rng::RngKey;
 use editing::train::{Slice, SourceSet, TrainState, run_slice};
 use editing::{Control, EditText, Engine, Stop, per_image, raster};
 use networks::clip::{Activation, Normalise, Preprocess, Resize};
+use networks::device::Precision;
 use networks::{Clip, ClipConfig, Encoder, EncoderArchitecture, Generator, GeneratorSettings, Tokenizer};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -50,14 +51,17 @@ impl Rig {
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn new(side: i64, model: ClipModel, device: Device) -> Result<Self> {
+    pub fn new(side: i64, model: ClipModel, device: Device, precision: Precision) -> Result<Self> {
         let [drawn, encoded, clip] =
             [generator::generator(side), encoder::encoder(generator::n_latent(side)), model.network()];
-        let drawn = drawn.weights("random generator", GENERATOR_SEED, device)?;
+        let drawn = drawn.weights("random generator", GENERATOR_SEED, device, precision.kind())?;
         let generator = Generator::load(drawn, GeneratorSettings::default())?;
-        let encoder = Encoder::load(encoded.weights("random encoder", 2, device)?, EncoderArchitecture::E4e)?;
-        let (clip, report) =
-            Clip::load(clip.weights("random CLIP", CLIP_SEED, device)?, &ClipConfig::new(Activation::QuickGelu))?;
+        let encoder =
+            Encoder::load(encoded.weights("random encoder", 2, device, Kind::Float)?, EncoderArchitecture::E4e)?;
+        let (clip, report) = Clip::load(
+            clip.weights("random CLIP", CLIP_SEED, device, precision.kind())?,
+            &ClipConfig::new(Activation::QuickGelu),
+        )?;
         let embed = clip.shape().embed;
         let engine = Engine::assemble(Parts {
             generator,
@@ -117,6 +121,8 @@ impl Rig {
         self.steps(course, |control| {
             let ends = per_image::edit(&self.engine, &self.engine, &self.text, &method, &items, None, control)?;
             match ends.into_iter().find(|end| !matches!(end, Err(Stop::Yielded(_)))) {
+                // The cause stays at hand: memory that ran out is no failure.
+                Some(Err(Stop::Failed(error))) => Err(Error::new(error).context("an image left the batch")),
                 Some(Err(stop)) => bail!("an image left the batch: {stop}"),
                 Some(Ok(_)) => bail!("an image left the batch before its last step"),
                 None => Ok(()),

@@ -86,6 +86,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
         pack: &pack,
         tensors: &tensors,
         environment: line.gpu.environment(),
+        precision: record::PRECISION,
         text: &text,
         inversion: asked.inversion,
         edit: asked.edit,

@@ -74,8 +74,8 @@ async fn train(
 async fn latents(desk: Desk<'_>, pack: &Arc<LocalPack>, set: Digest, busy: &mut Duration) -> Result<Vec<u8>, Ended> {
     let line = desk.line;
     let by = Inversion::Encoder {};
-    let key =
-        StageKey::new(Stage::Invert, pack.digest, &[set], &("training-set", by), PRECISION).map_err(Ended::internal)?;
+    let key = StageKey::new(Stage::Invert, pack.digest, &[set], &("training-set", by), PRECISION.name())
+        .map_err(Ended::internal)?;
     if let Some(Outcome::Stored { artifact, .. }) = upload::earlier(&line.artifacts, &key.result_key()).await {
         return fetch::artifact(&line.artifacts, artifact).await;
     }

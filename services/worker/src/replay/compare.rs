@@ -1,12 +1,12 @@
 //! How far a replay is from its record, and what differs around it.
 
 use super::ReplayArgs;
-use crate::stages::record::{PRECISION, device_name, surroundings};
+use crate::stages::record::{device_name, surroundings};
 use anyhow::Result;
 use domain::Digest;
 use domain::record::MicroBatch;
 use domain::stage::NUMERICS_VERSION;
-use networks::device::Environment;
+use networks::device::{Environment, Precision};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -79,6 +79,7 @@ pub struct Field {
 pub fn environment(
     json: &Value,
     environment: &Environment,
+    precision: Precision,
     pack: Digest,
     computed: (MicroBatch, MicroBatch),
 ) -> Vec<Field> {
@@ -89,7 +90,7 @@ pub fn environment(
         ("device".to_owned(), json["execution"].get("device"), json!(device_name(environment))),
         ("threads".to_owned(), json["execution"].get("threads"), json!(environment.threads)),
         ("numerics".to_owned(), json["recipe"].get("numerics"), json!(NUMERICS_VERSION)),
-        ("precision".to_owned(), json["recipe"].get("precision"), json!(PRECISION)),
+        ("precision".to_owned(), json["recipe"].get("precision"), json!(precision)),
         ("rng".to_owned(), json["recipe"].get("rng"), json!(editing::rng::GENERATOR)),
         // smaller where memory does not allow the recorded one
         ("micro_batch".to_owned(), json["execution"].get("micro_batch"), json!(computed.0)),

@@ -7,6 +7,7 @@ use domain::edit::{EditSpec, Method, Selection, StrengthSearch};
 use domain::job::MAX_SEED;
 use domain::record::Detail;
 use domain::{Frame, Framing, Output, OutputFormat};
+use networks::device::Precision;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -105,6 +106,10 @@ pub struct EditArgs {
     /// How wide convolutions are computed on a CPU: `winograd`, or `direct`, which rounds less and is slower. [default: winograd]
     #[arg(long, env = "CFX_CONVOLUTIONS")]
     pub convolutions: Option<String>,
+    /// What generator and guiding CLIP compute in: `fp32`, `tf32` (a GPU's faster products, three decimal digits) or `bf16` (half the
+    /// memory; latents, losses and scores stay in single precision).
+    #[arg(long, env = "CFX_PRECISION", default_value_t)]
+    pub precision: Precision,
 }
 
 impl EditArgs {

@@ -19,11 +19,11 @@ use domain::record::{
 };
 use domain::stage::NUMERICS_VERSION;
 use domain::{Digest, Output, OutputFormat, StageKey, digest_of};
-use networks::device::Environment;
+use networks::device::{Environment, Precision};
 use std::collections::BTreeMap;
 
-/// Arithmetic of every stage in this version.
-pub const PRECISION: &str = "fp32";
+/// What a cluster computes in: its coordinators put it into the names of results (`services/coordinator/src/keys.rs`).
+pub const PRECISION: Precision = Precision::Fp32;
 
 /// Everything that is the same for all items of a batch.
 pub struct Context<'a> {
@@ -33,6 +33,8 @@ pub struct Context<'a> {
     pub tensors: &'a BTreeMap<String, Digest>,
     /// The machine.
     pub environment: &'a Environment,
+    /// What the networks compute in.
+    pub precision: Precision,
     /// The texts as the text encoder saw them.
     pub text: &'a TextFacts,
     /// How the latents were found.
@@ -130,7 +132,7 @@ pub fn write(context: &Context<'_>, item: Item<'_>) -> Result<WrittenRecord, End
         seed: item.seed,
         rng: editing::rng::GENERATOR.to_owned(),
         noise: noise_policy(context.inversion).to_owned(),
-        precision: PRECISION.to_owned(),
+        precision: context.precision.to_string(),
         determinism: Some(if context.environment.deterministic { Determinism::Exact } else { Determinism::BestEffort }),
         source_latent: item.source_latent,
         mapper: context.mapper,

@@ -7,6 +7,7 @@ mod mapper;
 mod objective;
 mod per_image;
 mod perspective;
+mod precision;
 mod ranger;
 mod repro;
 mod search;
