@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make bench: what each stage takes on this machine's CPU, some fifteen minutes; tests/bench/RESULTS.md and results.json. Other cells are
+# make bench: what each stage takes on this machine's CPU, some twenty minutes; tests/bench/RESULTS.md and results.json. Other cells are
 # asked for one by one: RESULTS.md says how. BENCH_PROFILE=debug takes what `make build` has built: libtorch, where nearly all of the
 # time goes, is the same in both. BENCH_PYTHON, a Python with torch and safetensors, runs the loop of torch_loop.py, too; without it its
 # last results stand. BENCH_THREADS=1 is for a machine that does other work as well. The last part goes through coordinator, broker and
@@ -44,13 +44,18 @@ cells 1-small --resolution 64 --batch 1,4 --threads "$threads" --repeats 3
 cells 2-batch --stage invert,optimise,apply --resolution 64 --batch 16 --threads "$most" --repeats 2
 cells 3-middle --resolution 256 --batch 1,4 --threads "$threads" --repeats 2
 cells 4-clips --stage optimise --resolution 64 --batch 1 --threads "$most" --clip vit-b-16,vit-l-14 --repeats 2
-cells 5-large --stage picture,apply,optimise --resolution 1024 --batch 1 --threads "$most" --repeats 2
+cells 5-large --stage picture,apply,optimise --resolution 512,1024 --batch 1 --threads "$threads" --repeats 2
+cells 6-direct --stage apply,optimise --resolution 64,256 --batch 1 --threads 1 --repeats 3 --convolutions direct
 if [ -n "${BENCH_PYTHON:-}" ]; then
-    for side in 64 256; do
-        echo "==> StyleCLIP's loop at $side px, here and in PyTorch"
-        "$worker" bench --aside "$folder/aside-$side" --resolution "$side" --steps 5 --threads "$most"
-        "$BENCH_PYTHON" -B tests/bench/torch_loop.py "$folder/aside-$side"
-    done
+    # aside SIDE STEPS THREADS
+    aside() {
+        echo "==> StyleCLIP's loop at $1 px, here and in PyTorch"
+        "$worker" bench --aside "$folder/aside-$1" --resolution "$1" --steps "$2" --threads "$3"
+        "$BENCH_PYTHON" -B tests/bench/torch_loop.py "$folder/aside-$1"
+    }
+    aside 64 5 "$threads"
+    # One step of the published loop takes half a minute here.
+    aside 256 2 1
 fi
 if [ "${BENCH_END_TO_END:-1}" != 0 ]; then
     echo "==> end-to-end"
