@@ -162,7 +162,6 @@ impl Convolution {
         padding: i64,
     ) -> Result<Self, LoadError> {
         let weight = scope.take("weight", &[outputs, inputs, size, size])?;
-        let weight = scope.prepare("weight", || channels_last(&weight))?;
         let bias = if bias { Some(scope.take("bias", &[outputs])?) } else { None };
         Ok(Convolution { weight, bias, stride, padding })
     }

@@ -283,6 +283,7 @@ impl Generator {
             x = block.conv.forward(&x, &s[1], noise_of(&block.conv))?;
             rgb = block.to_rgb.forward(&x, &s[2], Some(&self.skip.upsample(&rgb)?))?; // [B, 3, 2r, 2r]
         }
-        Ok(rgb)
+        // Networks that look at it choose their kernels by its layout, and those of others have to round as they were published.
+        rgb.f_contiguous()
     }
 }
