@@ -42,7 +42,7 @@ began=$(date +%s)
 load=$(cut -d' ' -f1 /proc/loadavg)
 cells 1-small --resolution 64 --batch 1,4 --threads "$threads" --repeats 3
 cells 2-batch --stage invert,optimise,apply --resolution 64 --batch 16 --threads "$most" --repeats 2
-cells 3-middle --resolution 256 --batch 1,4 --threads "$threads" --repeats 2
+cells 3-middle --resolution 256 --batch 1,4 --threads "$most" --repeats 2
 cells 4-clips --stage optimise --resolution 64 --batch 1 --threads "$most" --clip vit-b-16,vit-l-14 --repeats 2
 cells 5-large --stage picture,apply,optimise --resolution 512,1024 --batch 1 --threads "$threads" --repeats 2
 cells 6-direct --stage apply,optimise --resolution 64,256 --batch 1 --threads 1 --repeats 3 --convolutions direct
@@ -53,7 +53,7 @@ if [ -n "${BENCH_PYTHON:-}" ]; then
         "$worker" bench --aside "$folder/aside-$1" --resolution "$1" --steps "$2" --threads "$3"
         "$BENCH_PYTHON" -B tests/bench/torch_loop.py "$folder/aside-$1"
     }
-    aside 64 5 "$threads"
+    aside 64 3 "$threads"
     # One step of the published loop takes half a minute here.
     aside 256 2 1
 fi

@@ -10,8 +10,8 @@
 //! convolutions; the mapping, the style vectors and the demodulation are computed in that wider kind too.
 //!
 //! What a gradient costs on a CPU (`examples/generator_cost.rs`, batch 1, `Float`, random weights of configuration F, one
-//! thread of a cloud machine's core): at 1024 px 4.5 s forward, 10 s with backward, 3.0 GiB at the peak; at 256 px 1.4 s,
-//! 3.0 s and 1.0 GiB. Nearly all of the memory is activations kept for the backward pass, so it grows with the batch.
+//! thread of a cloud machine's core): at 1024 px 1.3 s forward, 3.1 s with backward, 3.9 GiB at the peak; freed memory is kept for
+//! it (`device::memory::keep_freed`). Nearly all of the memory is activations kept for the backward pass, so it grows with the batch.
 
 mod architecture;
 mod delta;
