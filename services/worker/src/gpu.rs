@@ -19,7 +19,9 @@ use networks::device::{self, Environment};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 /// An answer with the tensor time it took.
@@ -207,7 +209,9 @@ struct Thread {
 
 impl Thread {
     fn serve(mut self, mut queue: mpsc::UnboundedReceiver<(Arc<LocalPack>, Request)>) {
-        while let Some((pack, request)) = next(&mut queue) {
+        // A clock of its own, because the thread belongs to no runtime. Without one the memory is kept.
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().ok();
+        while let Some((pack, request)) = next(clock.as_ref(), &mut queue) {
             let (began, name) = (Instant::now(), request.name());
             match request {
                 Request::Detect { picture, reply } => {
@@ -292,16 +296,14 @@ impl Thread {
 
 /// The next request; `None` when nobody can ask any more. Memory that is kept for the next tensor goes back to the system when there has
 /// been nothing to do for a while: others on the machine may want it.
-fn next<T>(queue: &mut mpsc::UnboundedReceiver<T>) -> Option<T> {
-    // A clock of its own: the thread belongs to no runtime. Without one it keeps the memory.
-    let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().ok()?;
-    match clock.block_on(async { tokio::time::timeout(IDLE, queue.recv()).await }) {
-        Ok(request) => request,
-        Err(_) => {
-            networks::device::memory::release_freed();
-            queue.blocking_recv()
+fn next<T>(clock: Option<&Runtime>, queue: &mut mpsc::UnboundedReceiver<T>) -> Option<T> {
+    if let Some(clock) = clock {
+        match clock.block_on(async { timeout(IDLE, queue.recv()).await }) {
+            Ok(request) => return request,
+            Err(_) => device::memory::release_freed(),
         }
     }
+    queue.blocking_recv()
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {

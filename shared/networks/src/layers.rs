@@ -23,11 +23,6 @@ pub(crate) fn leaky_relu(x: &Tensor) -> Result<Tensor, TchError> {
     x.f_detach()?.f_leaky_relu_backward(x, LEAKY_SLOPE, false)
 }
 
-/// Whether a gradient will be asked of what is computed from `x`: nothing of it may be overwritten then.
-pub(crate) fn wants_gradient(x: &Tensor) -> bool {
-    x.requires_grad()
-}
-
 /// `x` `[N, C, H, W]` with its channels beside each other in memory. On a CPU oneDNN reads and writes such maps as they are, where
 /// it would turn others around and back; depthwise filters run three times as fast. On a GPU it is for the half kinds.
 pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
@@ -79,7 +74,7 @@ impl Activate<'_> {
     /// and written, and memory that is new has to be cleared first.
     pub(crate) fn on(&self, mut y: Tensor) -> Result<Tensor, TchError> {
         let Self { factor, bias, noise, clamp } = *self;
-        if [Some(&y), Some(factor), noise].into_iter().flatten().any(wants_gradient) {
+        if [Some(&y), Some(factor), noise].into_iter().flatten().any(Tensor::requires_grad) {
             let y = bias.f_addcmul(&y, factor)?;
             let y = match noise {
                 Some(noise) => y.f_add(noise)?,

@@ -12,7 +12,7 @@ use super::delta::LowRank;
 use super::resample::{Resample, upsample_kernel};
 use crate::error::LoadError;
 use crate::latent::Affine;
-use crate::layers::{Activate, channels_last, convolve_in_company, in_company, wants_gradient};
+use crate::layers::{Activate, channels_last, convolve_in_company, in_company};
 use crate::weights::{Scope, Weights};
 use crate::winograd::{self, Winograd};
 
@@ -90,7 +90,7 @@ impl Filters {
         let oriented = if up { scaled.f_transpose(0, 1)? } else { scaled };
         let weight = channels_last(&oriented.f_to_kind(kind)?)?;
         // Weights in training change in every step, and making them ready would take longer than it saves.
-        let fast = !up && !wants_gradient(&weight) && winograd::suits(&weight, side);
+        let fast = !up && !weight.requires_grad() && winograd::suits(&weight, side);
         let fast = fast.then(|| Winograd::new(&weight)).transpose()?;
         let exact = match (kind == exact.f_kind()?, up) {
             (true, true) => weight.f_transpose(0, 1)?,
