@@ -80,26 +80,42 @@ pub struct Gauge {
 impl Gauge {
     /// Of this device; none for a CPU, and where nobody tells.
     pub fn of(device: DeviceChoice) -> Option<Self> {
-        let gauge = Self { uuid: device::uuid(device)?, nvml: Nvml::init().ok()? };
-        gauge.used().is_some().then_some(gauge)
+        Self::open(device).ok().filter(|gauge| gauge.used().is_some())
     }
 
     /// Bytes that are taken now, by whichever process.
     pub fn used(&self) -> Option<u64> {
-        Some(find(&self.nvml, &self.uuid).ok()?.memory_info().ok()?.used)
+        Some(self.memory().ok()?.used_bytes)
+    }
+
+    fn open(device: DeviceChoice) -> Result<Self, Untold> {
+        let uuid = device::uuid(device).ok_or(Untold::Nameless)?;
+        let gauge = Self { nvml: Nvml::init().map_err(Untold::Library)?, uuid };
+        match gauge.find() {
+            Ok(_) => Ok(gauge),
+            Err(source) => Err(Untold::Unlisted { uuid: gauge.uuid, source }),
+        }
+    }
+
+    fn memory(&self) -> Result<DeviceMemory, NvmlError> {
+        let info = self.find()?.memory_info()?;
+        Ok(DeviceMemory { used_bytes: info.used, total_bytes: info.total })
+    }
+
+    /// The GPU, or the part of one.
+    fn find(&self) -> Result<Device<'_>, NvmlError> {
+        let [whole, part] = names(&self.uuid);
+        self.nvml.device_by_uuid(whole).or_else(|_| self.nvml.device_by_uuid(part))
     }
 }
 
 /// Reads without end, unless there is nothing to read.
 fn watch(choice: DeviceChoice, period: Duration, last: &Last) -> Result<(), Untold> {
-    let uuid = device::uuid(choice).ok_or(Untold::Nameless)?;
-    let nvml = Nvml::init().map_err(Untold::Library)?;
-    let device = find(&nvml, &uuid).map_err(|source| Untold::Unlisted { uuid, source })?;
+    let gauge = Gauge::open(choice)?;
     let mut failed = false;
     loop {
-        match device.memory_info() {
-            Ok(info) => {
-                let memory = DeviceMemory { used_bytes: info.used, total_bytes: info.total };
+        match gauge.memory() {
+            Ok(memory) => {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), memory));
             }
             // Told once; it is asked again all the same.
@@ -111,12 +127,6 @@ fn watch(choice: DeviceChoice, period: Duration, last: &Last) -> Result<(), Unto
         }
         std::thread::sleep(period);
     }
-}
-
-/// The GPU, or the part of one.
-fn find<'a>(nvml: &'a Nvml, uuid: &str) -> Result<Device<'a>, NvmlError> {
-    let [whole, part] = names(uuid);
-    nvml.device_by_uuid(whole).or_else(|_| nvml.device_by_uuid(part))
 }
 
 /// What NVML may call a device of this UUID. The driver does not say whether it is a whole GPU or a part, and no two have the same.
