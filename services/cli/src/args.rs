@@ -114,4 +114,6 @@ pub enum Command {
     },
     /// Check the coordinator and everything it depends on.
     Doctor,
+    /// Ask whether the coordinator can do its work: 0 if it can, 1 if not, 5 if it does not answer. For probes; needs no key.
+    Health,
 }

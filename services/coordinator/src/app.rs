@@ -12,6 +12,7 @@ use crate::enqueue::Enqueue;
 use crate::import::ImportPrefixes;
 use crate::lineage::Teller;
 use crate::live::Live;
+use crate::pods::Pods;
 use crate::relay::Relay;
 use crate::signing::Signing;
 use crate::sweep::{self, Reconciler};
@@ -96,11 +97,22 @@ impl App {
     /// grace period, without it.
     ///
     /// # Errors
-    /// When OpenLineage is asked for and this machine's TLS set-up is broken.
+    /// When TLS is asked for and cannot be had: a certificate that does not fit its key, or a machine without any roots.
     pub async fn serve(self, listener: TcpListener, soft: CancellationToken) -> anyhow::Result<()> {
         let tracker = TaskTracker::new();
         let lineage = self.config.lineage.clone().map(Teller::new).transpose().context("no TLS for OpenLineage")?;
-        self.start_loops(&tracker, &soft, lineage);
+        let tls = match &self.config.tls {
+            Some(files) => {
+                let certificates = http::tls::Certificates::open(files).context("HTTPS is not possible")?;
+                let acceptor = certificates.acceptor().context("HTTPS is not possible")?;
+                tracker.spawn(certificates.follow(soft.clone()));
+                Some(acceptor)
+            }
+            None => None,
+        };
+        let pods =
+            self.config.kubernetes.as_ref().map(Pods::open).transpose().context("pods cannot be told their cost")?;
+        self.start_loops(&tracker, &soft, lineage, pods);
         let router = http::router(self.clone());
         let (live, closing) = (Arc::clone(&self.live), soft.clone());
         tracker.spawn(async move {
@@ -109,7 +121,7 @@ impl App {
             live.close();
         });
         let stop = soft.clone();
-        let serving = http::serve::run(listener, router, &self.config.limits, stop);
+        let serving = http::serve::run(listener, tls, router, &self.config.limits, stop);
         let grace = self.config.tuning.shutdown;
         let cut = async {
             soft.cancelled().await;
@@ -128,7 +140,13 @@ impl App {
         Ok(())
     }
 
-    fn start_loops(&self, tracker: &TaskTracker, soft: &CancellationToken, lineage: Option<Teller>) {
+    fn start_loops(
+        &self,
+        tracker: &TaskTracker,
+        soft: &CancellationToken,
+        lineage: Option<Teller>,
+        pods: Option<Pods>,
+    ) {
         let tuning = &self.config.tuning;
         let (poll, slow) = (tuning.poll, tuning.sweep);
         let start = Loops { app: self, tracker, soft };
@@ -155,6 +173,9 @@ impl App {
         tracker.spawn(signing::run(self.clone(), soft.clone()));
         if let Some(teller) = lineage {
             start.every(sweep::TellLineage { app: self.clone(), teller }, slow);
+        }
+        if let Some(pods) = pods {
+            start.every(sweep::SparePods::new(self.clone(), pods), slow.max(Duration::from_secs(10)));
         }
         tracker.spawn(outcomes::run(self.clone(), soft.clone()));
     }

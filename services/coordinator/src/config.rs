@@ -3,16 +3,20 @@
 
 mod access;
 mod bucket;
+mod kubernetes;
 mod limits;
 mod lineage;
 mod settings;
+mod tls;
 mod tuning;
 
 pub use access::{Access, AccessSettings, Auth, OidcSettings};
 pub use bucket::Bucket;
+pub use kubernetes::Kubernetes;
 pub use limits::Limits;
 pub use lineage::Lineage;
 pub use settings::Settings;
+pub use tls::Tls;
 pub use tuning::Tuning;
 
 use credentials::Signer;
@@ -25,6 +29,8 @@ use std::path::PathBuf;
 pub struct Config {
     /// Address to listen on; loopback unless told otherwise.
     pub listen: SocketAddr,
+    /// The certificate it answers with; none where it speaks HTTP in the clear.
+    pub tls: Option<Tls>,
     /// Postgres.
     pub database_url: String,
     /// Connections kept to it.
@@ -37,6 +43,8 @@ pub struct Config {
     pub signer: Option<Signer>,
     /// OpenLineage, where it is wanted.
     pub lineage: Option<Lineage>,
+    /// Kubernetes, where it is told which workers to spare.
+    pub kubernetes: Option<Kubernetes>,
     /// Who may come in.
     pub access: Access,
     /// What one request may cost.
@@ -72,6 +80,11 @@ pub enum ConfigError {
     /// An OpenID Connect provider that would be asked in the clear.
     #[error("oidc_issuer is {0}; it must be an https:// address, since whoever alters its answers lets anybody in")]
     InsecureIssuer(String),
+    /// Costs of pods without pods.
+    #[error(
+        "pod_deletion_cost is set, but this is no pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not there; leave CFX_POD_DELETION_COST out"
+    )]
+    NotInAPod,
     /// A key that cannot be used.
     #[error(transparent)]
     Key(#[from] credentials::KeyError),
@@ -93,6 +106,7 @@ impl Config {
     /// Names the setting and the ways to give it.
     pub fn resolve(settings: &Settings) -> Result<Self, ConfigError> {
         let missing = ConfigError::Missing { name: "broker_url", flag: "broker-url", env: "CFX_BROKER_URL" };
+        let (tls, access) = (settings.tls()?, settings.access.resolve()?);
         Ok(Self {
             listen: settings.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)),
             database_url: settings.database()?,
@@ -101,7 +115,9 @@ impl Config {
             bucket: settings.bucket()?,
             signer: settings.signer()?,
             lineage: settings.lineage()?,
-            access: settings.access.resolve()?,
+            kubernetes: settings.kubernetes()?,
+            access: Access { https: tls.is_some() || access.https, ..access },
+            tls,
             limits: settings.limits,
             tuning: settings.tuning.clone(),
         })
@@ -110,7 +126,7 @@ impl Config {
 
 /// How this process presents itself to RabbitMQ.
 pub fn broker(config: &Config) -> broker::BrokerConfig {
-    broker::BrokerConfig::new(config.broker_url.clone(), format!("coordinator {}", std::process::id()))
+    broker::BrokerConfig::new(&config.broker_url, format!("coordinator {}", std::process::id()))
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ pub enum LoopError {
     /// OpenLineage.
     #[error("an event of lineage cannot be told")]
     Lineage(#[from] crate::lineage::LineageError),
+    /// Kubernetes.
+    #[error("a pod cannot be told its cost")]
+    Pods(#[from] crate::pods::PodsError),
     /// A specification without canonical form: validation lets none through.
     #[error("a stage key cannot be computed")]
     Canonical(#[from] domain::digest::CanonicalError),

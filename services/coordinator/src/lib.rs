@@ -29,6 +29,7 @@ pub mod lineage;
 pub mod live;
 pub mod measurable;
 pub mod outcomes;
+pub mod pods;
 pub mod rebuild;
 pub mod relay;
 pub mod seal;

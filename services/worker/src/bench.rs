@@ -22,7 +22,7 @@ use clock::Course;
 use domain::Stage as Kind;
 use domain::edit::ClipNce;
 use editing::EditError;
-use editing::batch::MemoryModel;
+use editing::batch::{Load, MemoryModel};
 use floors::{Floor, Stage};
 use networks::device::{self, Precision};
 use networks::{NetworkError, is_out_of_memory};
@@ -216,9 +216,8 @@ impl Bench {
             for &batch in &self.batches {
                 let place = Place { stage, resolution, clip, precision, threads, batch };
                 // A CPU's memory runs out without an error; the worker itself would split such a batch.
-                let mut model = MemoryModel::of(self.device);
-                model.beside(beside);
-                if model.batch(Kind::Edit, resolution, batch) < batch {
+                let load = Load { stage: Kind::Edit, resolution, beside };
+                if MemoryModel::of(self.device).batch(&load, batch) < batch {
                     self.report.left_out.push(place);
                     continue;
                 }

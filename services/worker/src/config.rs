@@ -20,7 +20,7 @@ pub struct Settings {
     #[arg(long, env = "CFX_CONFIG")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// amqp://user:password@host:port/vhost
+    /// amqp://user:password@host:port/vhost, or amqps://; one for each node of a cluster, separated by commas.
     #[arg(long, env = "CFX_BROKER_URL", hide_env_values = true)]
     pub broker_url: Option<String>,
     /// A file that holds the broker URL.
@@ -383,7 +383,7 @@ impl Settings {
         };
         let watermarker = given.watermark_command.map(|command| Watermarker::command(command, given.watermark_name));
         let config = Config {
-            broker: BrokerConfig::new(broker_url, format!("worker {name}")),
+            broker: BrokerConfig::new(&broker_url, format!("worker {name}")),
             s3: S3Config::new(given.s3_endpoint, region, bucket, access, secret_key, path_style),
             class,
             device: device_settings(given.device.as_deref(), given.threads, given.convolutions.as_deref())?,
@@ -491,7 +491,7 @@ mod tests {
         let (config, _) = given.resolve().unwrap();
         assert_eq!((config.class.as_str(), config.device.threads), ("gpu", 2));
         assert_eq!(config.device.convolutions, device::Convolutions::Direct);
-        assert_eq!((config.s3.secret_key.as_str(), config.broker.url.as_str()), ("from a file", "amqp://h"));
+        assert_eq!((config.s3.secret_key.as_str(), config.broker.urls[0].as_str()), ("from a file", "amqp://h"));
         let (config, _) = Settings { config: Some(file.clone()), ..complete() }.resolve().unwrap();
         assert_eq!(config.s3.secret_key, "s", "a flag wins over a file named in the settings file");
         std::fs::write(&file, "klass = \"gpu\"").unwrap();

@@ -256,7 +256,6 @@ impl Thread {
         let computed = catch_unwind(AssertUnwindSafe(|| {
             self.load(pack)?;
             self.memory.look(self.device);
-            self.memory.beside(0);
             let Some((_, engine)) = self.loaded.last() else { return Err(Ended::internal("no pack is loaded")) };
             compute(engine, &mut self.memory)
         }));

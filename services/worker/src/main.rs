@@ -17,6 +17,7 @@ mod device_memory;
 mod drain;
 mod engine;
 mod gpu;
+mod health;
 mod held;
 mod memory;
 mod pipeline;
@@ -46,6 +47,8 @@ struct Arguments {
 enum Verb {
     /// Take batches from the queue until told to end (SIGTERM drains; a second signal ends at once).
     Run(Box<config::Settings>),
+    /// Ask a worker of this machine whether it is well: 0 if it is. For probes of containers.
+    Health(health::HealthArgs),
     /// Edit one image with no services at all; the result carries its record.
     Edit(Box<single::EditArgs>),
     /// Render outputs again from the records inside them, and compare; exit code 4 if one differs.
@@ -73,7 +76,7 @@ fn main() -> ExitCode {
 }
 
 fn perform(verb: Verb) -> Result<u8> {
-    let done = match verb {
+    match verb {
         Verb::Run(settings) => {
             let (config, log) = settings.resolve()?;
             let metrics = telemetry::init("worker", &log)?;
@@ -87,14 +90,14 @@ fn perform(verb: Verb) -> Result<u8> {
             runtime.shutdown_background();
             ended
         }
+        Verb::Health(args) => health::run(&args),
         Verb::Edit(args) => {
             let _telemetry = telemetry::init("worker", &telemetry::LogConfig::default())?;
-            single::run(&args)
+            single::run(&args).map(|()| 0)
         }
-        Verb::Replay(args) => return replay::run(&args),
-        Verb::Compute(args) => compute::run(&args),
-        Verb::Score(args) => score::run(&args),
-        Verb::Bench(args) => bench::run(&args),
-    };
-    done.map(|()| 0)
+        Verb::Replay(args) => replay::run(&args),
+        Verb::Compute(args) => compute::run(&args).map(|()| 0),
+        Verb::Score(args) => score::run(&args).map(|()| 0),
+        Verb::Bench(args) => bench::run(&args).map(|()| 0),
+    }
 }

@@ -21,11 +21,15 @@ use std::sync::Arc;
 use telemetry::Guard;
 use uuid::Uuid;
 
-/// Runs until drained; everything in hand is then finished or handed back.
+/// Exit code of a worker whose device was lost: whoever supervises it starts it again, and may tell it from a wrong setting, which
+/// starting again does not mend. The number is sysexits.h's for a failure that passes.
+pub const DEVICE_LOST: u8 = 75;
+
+/// Runs until drained; everything in hand is then finished or handed back. Returns the exit code: 0, or [`DEVICE_LOST`].
 ///
 /// # Errors
-/// When the device is not there or is lost on the way, or signals cannot be listened for.
-pub async fn run(config: Config, metrics: Guard) -> anyhow::Result<()> {
+/// When the device is not there at the start, or signals cannot be listened for.
+pub async fn run(config: Config, metrics: Guard) -> anyhow::Result<u8> {
     let drain = Drain::default();
     drain.on_signals(config.grace)?;
     let boot = BootId::from_uuid(Uuid::new_v4());
@@ -54,7 +58,7 @@ pub async fn run(config: Config, metrics: Guard) -> anyhow::Result<()> {
 
     // Heard before the first batch is taken: a revocation may answer at once.
     let mut listener = ControlListener::new(config.broker.clone());
-    tokio::select! { () = listener.ready() => {}, () = drain.begun() => return Ok(()) }
+    tokio::select! { () = listener.ready() => {}, () = drain.begun() => return Ok(0) }
     let ear = listener.queue();
     let signatures = Arc::<Pending>::default();
     let signing = match config.signing {
@@ -83,10 +87,10 @@ pub async fn run(config: Config, metrics: Guard) -> anyhow::Result<()> {
     beating.abort();
     listening.abort();
     told.goodbye().await;
-    anyhow::ensure!(
-        !ending.is_device_lost(),
-        "the device was lost; start the worker again, and look at the driver's log"
-    );
+    if ending.is_device_lost() {
+        tracing::error!("the device was lost; start the worker again, and look at the driver's log");
+        return Ok(DEVICE_LOST);
+    }
     tracing::info!("the worker has ended in good order");
-    Ok(())
+    Ok(0)
 }

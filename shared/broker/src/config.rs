@@ -6,8 +6,9 @@ use std::time::Duration;
 /// Settings of every connection to RabbitMQ.
 #[derive(Clone)]
 pub struct BrokerConfig {
-    /// `amqp://user:password@host:port/vhost`, or `amqps://`; the vhost percent-encoded.
-    pub url: String,
+    /// `amqp://user:password@host:port/vhost`, or `amqps://`, the vhost percent-encoded; one for each node of a cluster, of which any
+    /// will do.
+    pub urls: Vec<String>,
     /// Shown in RabbitMQ's management pages, for example `worker host-17`.
     pub name: String,
     /// How long a connection may take to open, handshake included.
@@ -20,16 +21,31 @@ pub struct BrokerConfig {
 }
 
 impl BrokerConfig {
-    /// The defaults for `url`: 10 s to connect, 10 s heartbeats, 30 s for a confirm.
-    pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
+    /// The defaults for `urls`, which are separated by commas: 10 s to connect, 10 s heartbeats, 30 s for a confirm.
+    pub fn new(urls: &str, name: impl Into<String>) -> Self {
         Self {
-            url: url.into(),
+            urls: split(urls),
             name: name.into(),
             connect_timeout: Duration::from_secs(10),
             heartbeat_seconds: 10,
             confirm_timeout: Duration::from_secs(30),
         }
     }
+}
+
+/// At commas before the next scheme: a password may hold one.
+fn split(urls: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for part in urls.split(',') {
+        match all.last_mut() {
+            Some(before) if !part.trim_start().starts_with("amqp") => {
+                before.push(',');
+                before.push_str(part);
+            }
+            _ => all.push(part.to_owned()),
+        }
+    }
+    all.into_iter().map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()).collect()
 }
 
 impl fmt::Debug for BrokerConfig {
@@ -71,5 +87,18 @@ pub enum BrokerError {
 impl BrokerError {
     pub(crate) fn declare(name: &str, source: lapin::Error) -> Self {
         Self::Declare { name: name.to_owned(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_named_node_by_node() {
+        assert_eq!(BrokerConfig::new("amqp://u:p,q@a/%2f", "one").urls, ["amqp://u:p,q@a/%2f"]);
+        let three = BrokerConfig::new("amqps://u:p@a:5671/v, amqps://u:p@b:5671/v,\namqps://u:p@c:5671/v,", "three");
+        assert_eq!(three.urls, ["amqps://u:p@a:5671/v", "amqps://u:p@b:5671/v", "amqps://u:p@c:5671/v"]);
+        assert!(BrokerConfig::new("", "none").urls.is_empty());
     }
 }

@@ -7,6 +7,8 @@ use crate::config::{BrokerConfig, BrokerError};
 use crate::topology;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// An open connection with its channel; dropping it closes both, and the broker takes back what was not acknowledged.
@@ -16,9 +18,24 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Opens a connection (`role` tells it from the process's others) and declares the base topology on it.
+    /// Opens a connection (`role` tells it from the process's others) and declares the base topology on it. Of a cluster the nodes are
+    /// asked in turn, from another one each time, so that connections are spread and a node that is down is passed over.
     pub(crate) async fn open(config: &BrokerConfig, role: &str) -> Result<Self, BrokerError> {
-        let mut uri: AMQPUri = config.url.parse().map_err(BrokerError::Url)?;
+        static TURN: LazyLock<AtomicUsize> = LazyLock::new(|| AtomicUsize::new(std::process::id() as usize));
+        let nodes = config.urls.len();
+        let first = TURN.fetch_add(1, Ordering::Relaxed);
+        let mut opened = Err(BrokerError::Url("it is empty".to_owned()));
+        for node in 0..nodes {
+            opened = Self::open_one(config, &config.urls[first.wrapping_add(node) % nodes], role).await;
+            if opened.is_ok() {
+                break;
+            }
+        }
+        opened
+    }
+
+    async fn open_one(config: &BrokerConfig, url: &str, role: &str) -> Result<Self, BrokerError> {
+        let mut uri: AMQPUri = url.parse().map_err(BrokerError::Url)?;
         uri.query.heartbeat = Some(uri.query.heartbeat.unwrap_or(config.heartbeat_seconds));
         let name = format!("{} ({role})", config.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -28,8 +45,10 @@ impl Link {
             topology::declare_base(&channel).await?;
             Ok(Self { connection, channel })
         };
-        let opened = tokio::time::timeout(config.connect_timeout, opening).await;
-        opened.unwrap_or(Err(BrokerError::ConnectTimeout(config.connect_timeout)))
+        // a node that does not answer is waited for less where another may
+        let patience = if config.urls.len() > 1 { config.connect_timeout / 2 } else { config.connect_timeout };
+        let opened = tokio::time::timeout(patience, opening).await;
+        opened.unwrap_or(Err(BrokerError::ConnectTimeout(patience)))
     }
 
     /// False once either the connection or the channel has ended.

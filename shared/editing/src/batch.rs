@@ -15,12 +15,28 @@ use tch::Device;
 pub struct MemoryModel {
     limits: BTreeMap<(Stage, i64), usize>,
     free: Option<u64>,
-    /// What an item takes whatever its size, in bytes.
-    beside: u64,
+}
+
+/// What is computed in one go, as far as memory is concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// The stage.
+    pub stage: Stage,
+    /// Height and width of an image, px.
+    pub resolution: i64,
+    /// What each item takes beside its image, in bytes: what looks at it, with its gradient.
+    pub beside: u64,
+}
+
+impl Load {
+    /// Images that nothing looks at with a gradient.
+    pub fn images(stage: Stage, resolution: i64) -> Self {
+        Self { stage, resolution, beside: 0 }
+    }
 }
 
 /// Memory that one item takes while its gradient is computed, for each pixel of its image: a StyleGAN2 of 1024 px (config F)
-/// (`make full-size`; tests/bench/FULL_SIZE.md), without what looks at it ([`MemoryModel::beside`]). Passes without gradients take less, and are
+/// (`make full-size`; tests/bench/FULL_SIZE.md), without what looks at it ([`Load::beside`]). Passes without gradients take less, and are
 /// not told apart.
 pub const BYTES_PER_PIXEL: u64 = 3200;
 
@@ -37,22 +53,17 @@ impl MemoryModel {
         self.free = networks::device::memory::available().filter(|_| device == Device::Cpu).map(|bytes| bytes / 2);
     }
 
-    /// Tells what each item takes beside its image, in bytes: what looks at it.
-    pub fn beside(&mut self, bytes: u64) {
-        self.beside = bytes;
-    }
-
     /// How many items to compute at once, of `wanted`.
-    pub fn batch(&self, stage: Stage, resolution: i64, wanted: usize) -> usize {
-        let limit = self.limits.get(&(stage, resolution)).copied().unwrap_or(usize::MAX);
-        let image = resolution.unsigned_abs().pow(2).saturating_mul(BYTES_PER_PIXEL);
-        let item = image.saturating_add(self.beside).max(1);
+    pub fn batch(&self, load: &Load, wanted: usize) -> usize {
+        let limit = self.limits.get(&(load.stage, load.resolution)).copied().unwrap_or(usize::MAX);
+        let image = load.resolution.unsigned_abs().pow(2).saturating_mul(BYTES_PER_PIXEL);
+        let item = image.saturating_add(load.beside).max(1);
         let fits = self.free.map_or(usize::MAX, |free| usize::try_from(free / item).unwrap_or(usize::MAX));
         wanted.min(limit).min(fits).max(1)
     }
 
-    fn learn(&mut self, stage: Stage, resolution: i64, too_many: usize) {
-        let limit = self.limits.entry((stage, resolution)).or_insert(usize::MAX);
+    fn learn(&mut self, load: &Load, too_many: usize) {
+        let limit = self.limits.entry((load.stage, load.resolution)).or_insert(usize::MAX);
         *limit = (*limit).min((too_many / 2).max(1));
     }
 }
@@ -65,8 +76,7 @@ impl MemoryModel {
 /// item is thus computed at most `log2(most) + 1` times.
 pub fn run_in_parts<T>(
     memory: &mut MemoryModel,
-    stage: Stage,
-    resolution: i64,
+    load: &Load,
     count: usize,
     most: usize,
     mut compute: impl FnMut(Range<usize>) -> Result<Vec<Result<T, Stop>>, EditError>,
@@ -79,7 +89,7 @@ pub fn run_in_parts<T>(
         let part = match parts.pop() {
             Some(part) => part,
             None if begin < count => {
-                let size = memory.batch(stage, resolution, most.max(1));
+                let size = memory.batch(load, most.max(1));
                 let end = count.min(begin + size);
                 let part = begin..end;
                 begin = end;
@@ -91,7 +101,7 @@ pub fn run_in_parts<T>(
             let middle = part.start + part.len().div_ceil(2);
             [middle..part.end, part.start..middle]
         };
-        if part.len() > memory.batch(stage, resolution, most.max(1)) {
+        if part.len() > memory.batch(load, most.max(1)) {
             parts.extend(halves(&part));
             continue;
         }
@@ -100,9 +110,9 @@ pub fn run_in_parts<T>(
             Err(error) if part.len() == 1 => results.push(Err(error.into())),
             Err(error) => {
                 if error.is_out_of_memory() {
-                    memory.learn(stage, resolution, part.len());
+                    memory.learn(load, part.len());
                 }
-                tracing::warn!(%stage, items = part.len(), %error, "a batch failed; trying it in halves");
+                tracing::warn!(stage = %load.stage, items = part.len(), %error, "a batch failed; trying it in halves");
                 parts.extend(halves(&part));
             }
         }
@@ -115,6 +125,8 @@ mod tests {
     use networks::NetworkError;
     use tch::{Kind, Tensor};
 
+    const EDIT: Load = Load { stage: Stage::Edit, resolution: 64, beside: 0 };
+
     fn real_exhaustion() -> EditError {
         Tensor::f_empty([1 << 50], (Kind::Float, Device::Cpu)).expect_err("four petabytes").into()
     }
@@ -125,7 +137,7 @@ mod tests {
         let mut sizes = Vec::new();
         let mut run = |memory: &mut MemoryModel| {
             sizes.clear();
-            let results = run_in_parts(memory, Stage::Edit, 64, 10, 8, |part| {
+            let results = run_in_parts(memory, &EDIT, 10, 8, |part| {
                 sizes.push(part.len());
                 if part.len() > 3 { Err(real_exhaustion()) } else { Ok(part.map(Ok).collect()) }
             });
@@ -135,23 +147,23 @@ mod tests {
         };
         assert_eq!(run(&mut memory), [8, 4, 2, 2, 2, 2, 2]);
         assert_eq!(run(&mut memory), [2, 2, 2, 2, 2]);
-        assert_eq!(memory.batch(Stage::Invert, 64, 8), 8);
+        assert_eq!(memory.batch(&Load { stage: Stage::Invert, ..EDIT }, 8), 8);
     }
 
     #[test]
     fn what_is_free_on_a_cpu_bounds_a_pass_by_the_images_size() {
-        let free = Some(7 << 30);
-        let model = MemoryModel { free, ..MemoryModel::default() };
-        assert_eq!([64, 512, 1024, 4096].map(|side| model.batch(Stage::Edit, side, 16)), [16, 8, 2, 1]);
-        let seen = MemoryModel { free, beside: 256 << 20, ..MemoryModel::default() };
-        assert_eq!([64, 512, 1024].map(|side| seen.batch(Stage::Edit, side, 64)), [26, 6, 2]);
+        let model = MemoryModel { free: Some(7 << 30), ..MemoryModel::default() };
+        let load = |resolution| Load { resolution, ..EDIT };
+        assert_eq!([64, 512, 1024, 4096].map(|side| model.batch(&load(side), 16)), [16, 8, 2, 1]);
+        let seen = |side| model.batch(&Load { beside: 256 << 20, ..load(side) }, 64);
+        assert_eq!([64, 512, 1024].map(seen), [26, 6, 2]);
         assert!(MemoryModel::of(Device::Cpu).free.is_some(), "this machine tells what is free");
         assert!(MemoryModel::of(Device::Cuda(0)).free.is_none(), "a GPU's memory is learnt");
     }
 
     #[test]
     fn a_poison_item_ends_alone_with_its_own_error() {
-        let results = run_in_parts(&mut MemoryModel::default(), Stage::Edit, 64, 8, 8, |part| {
+        let results = run_in_parts(&mut MemoryModel::default(), &EDIT, 8, 8, |part| {
             if part.contains(&5) {
                 return Err(NetworkError::NotFinite { what: "a poison item" }.into());
             }

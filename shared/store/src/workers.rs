@@ -231,6 +231,25 @@ impl Store {
         Ok(())
     }
 
+    /// Each worker that is counted on, by name, with the seconds of device time that what it runs is estimated to take still.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[tracing::instrument(name = "db.work_in_hand", skip(self))]
+    pub async fn work_in_hand(&self) -> Result<Vec<(String, f64)>, StoreError> {
+        let sql = "-- work_in_hand
+            SELECT w.name, COALESCE(sum(t.charged * (1 - r.done)), 0)::float8 / 1000
+            FROM workers w
+            LEFT JOIN LATERAL (
+                SELECT split_part(held->>'task', '-', 1)::bigint AS job_seq, split_part(held->>'task', '-', 2)::integer AS no,
+                       LEAST(GREATEST((held->>'done')::real, 0), 1) AS done
+                FROM jsonb_array_elements(w.running) held) r ON true
+            -- what it holds by its own word alone is not its own any more
+            LEFT JOIN tasks t ON t.job_seq = r.job_seq AND t.no = r.no AND t.boot = w.boot
+            WHERE w.state IN ('live', 'draining') GROUP BY w.boot, w.name";
+        Ok(sqlx::query_as(sql).fetch_all(&self.pool).await?)
+    }
+
     /// Workers, those heard of last first.
     ///
     /// # Errors

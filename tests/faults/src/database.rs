@@ -224,7 +224,10 @@ fn is_root() -> bool {
 }
 
 /// The folder with `initdb`, the newest of Debian's or the one on the path.
-fn binaries() -> Result<PathBuf> {
+///
+/// # Errors
+/// When PostgreSQL is not installed.
+pub fn binaries() -> Result<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> =
         versions.map(|v| v.path().join("bin")).filter(|b| b.join("initdb").is_file()).collect();

@@ -284,7 +284,7 @@ impl Fault {
                 rig.replace_worker(0, how("+1h"))?;
                 rig.replace_worker(1, how("-1h"))?;
                 rig.replace_coordinator(1, how("-1h"))?;
-                rig.ready().await;
+                rig.api.ready().await;
                 Ok(())
             }
             Self::DeviceLost => {
@@ -386,7 +386,7 @@ impl Fault {
             }
             Self::BucketGarbles => hold(&rig.bucket_proxy, Wire::Garble, seconds(rng, 0.3, 1.5)).await,
             Self::ClocksOff => {
-                let off = rig.clock_off(1).await?;
+                let off = rig.api.clock_off(1).await?;
                 anyhow::ensure!((3500.0..3700.0).contains(&off.abs()), "the coordinator's clock is only {off} s off");
                 sleep(seconds(rng, 1.0, 2.0)).await;
                 Ok(())

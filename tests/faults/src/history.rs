@@ -1,13 +1,22 @@
 //! What is held against the invariants: the rows, the bucket's files, and the counts at moments while the fault lasted.
 
-use crate::rig::{Rig, SOURCES};
+use crate::api::SOURCES;
 use anyhow::{Context as _, Result};
 use domain::Digest;
 use sha2::{Digest as _, Sha256};
-use sqlx::Row as _;
+use sqlx::{PgPool, Row as _};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// Where the evidence lies.
+pub trait Installation {
+    /// The database, to look at.
+    fn pool(&self) -> &PgPool;
+    /// The file that holds an object of the bucket.
+    fn object_path(&self, key: &str) -> PathBuf;
+}
 
 /// A hand-out that was under way when a fault struck.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +29,9 @@ pub struct UnderWay {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn under_way(rig: &Rig, seq: i64) -> Result<Vec<UnderWay>> {
+pub async fn under_way(at: &impl Installation, seq: i64) -> Result<Vec<UnderWay>> {
     let sql = "SELECT no, epoch FROM tasks WHERE job_seq = $1 AND state IN ('dispatched', 'running')";
-    let rows: Vec<(i32, i64)> = sqlx::query_as(sql).bind(seq).fetch_all(&rig.pool).await?;
+    let rows: Vec<(i32, i64)> = sqlx::query_as(sql).bind(seq).fetch_all(at.pool()).await?;
     Ok(rows.into_iter().map(|(no, epoch)| UnderWay { no, epoch }).collect())
 }
 
@@ -30,36 +39,36 @@ pub async fn under_way(rig: &Rig, seq: i64) -> Result<Vec<UnderWay>> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn still_under_way(rig: &Rig, seq: i64, then: &[UnderWay]) -> Result<i64> {
+pub async fn still_under_way(at: &impl Installation, seq: i64, then: &[UnderWay]) -> Result<i64> {
     let sql = "SELECT count(*) FROM unnest($2::integer[], $3::bigint[]) AS f(no, epoch)
         JOIN tasks t ON t.job_seq = $1 AND t.no = f.no AND t.epoch = f.epoch
         WHERE t.state NOT IN ('succeeded', 'dead', 'cancelled')";
     let (nos, epochs): (Vec<i32>, Vec<i64>) = then.iter().map(|u| (u.no, u.epoch)).unzip();
-    Ok(sqlx::query_scalar(sql).bind(seq).bind(nos).bind(epochs).fetch_one(&rig.pool).await?)
+    Ok(sqlx::query_scalar(sql).bind(seq).bind(nos).bind(epochs).fetch_one(at.pool()).await?)
 }
 
 /// How far a job is: tasks that have succeeded, and whether the job has ended with all of its tasks.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn progress(rig: &Rig, seq: i64) -> Result<(i64, bool)> {
+pub async fn progress(at: &impl Installation, seq: i64) -> Result<(i64, bool)> {
     let sql = "SELECT count(*) FILTER (WHERE t.state = 'succeeded'),
             j.state IN ('succeeded', 'partial', 'failed', 'cancelled')
                 AND count(*) FILTER (WHERE t.state NOT IN ('succeeded', 'dead', 'cancelled')) = 0
         FROM jobs j LEFT JOIN tasks t ON t.job_seq = j.seq WHERE j.seq = $1 GROUP BY j.state";
-    let found: Option<(i64, bool)> = sqlx::query_as(sql).bind(seq).fetch_optional(&rig.pool).await?;
+    let found: Option<(i64, bool)> = sqlx::query_as(sql).bind(seq).fetch_optional(at.pool()).await?;
     Ok(found.unwrap_or((0, false)))
 }
 
 /// Waits for the end of a job, as long as its tasks go on ending: false when none has ended for `patience`. (A machine that others
 /// use may be slow; a job that stands still is lost.)
-pub async fn until_ended(rig: &Rig, seq: i64, patience: Duration) -> bool {
-    let (mut last, mut at) = (-1, Instant::now());
-    while at.elapsed() < patience {
+pub async fn until_ended(at: &impl Installation, seq: i64, patience: Duration) -> bool {
+    let (mut last, mut since) = (-1, Instant::now());
+    while since.elapsed() < patience {
         // a database that is away is asked again
-        match progress(rig, seq).await {
+        match progress(at, seq).await {
             Ok((_, true)) => return true,
-            Ok((done, false)) if done != last => (last, at) = (done, Instant::now()),
+            Ok((done, false)) if done != last => (last, since) = (done, Instant::now()),
             _ => {}
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -71,15 +80,15 @@ pub async fn until_ended(rig: &Rig, seq: i64, patience: Duration) -> bool {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn note_cancel(rig: &Rig, seq: i64) -> Result<()> {
+pub async fn note_cancel(at: &impl Installation, seq: i64) -> Result<()> {
     let sql = "CREATE TABLE IF NOT EXISTS faults_cancels (
             job_seq bigint, at timestamptz, results bigint, succeeded bigint, epochs numeric)";
-    sqlx::query(sql).execute(&rig.pool).await?;
+    sqlx::query(sql).execute(at.pool()).await?;
     let sql = "INSERT INTO faults_cancels SELECT $1, now(), (SELECT count(*) FROM results WHERE job_seq = $1),
         count(*) FILTER (WHERE state = 'succeeded'), sum(epoch) FROM tasks
         WHERE job_seq = $1 AND EXISTS (SELECT FROM jobs WHERE seq = $1 AND state = 'cancelled')
         HAVING EXISTS (SELECT FROM jobs WHERE seq = $1 AND state = 'cancelled')";
-    sqlx::query(sql).bind(seq).execute(&rig.pool).await?;
+    sqlx::query(sql).bind(seq).execute(at.pool()).await?;
     Ok(())
 }
 
@@ -94,10 +103,10 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// Until [`Snapshots::end`].
-    pub async fn take(&self, rig: &Rig, seq: i64) {
+    pub async fn take(&self, at: &impl Installation, seq: i64) {
         while !self.stop.load(Ordering::Relaxed) {
             // a database that is away, as it may be now, shows nothing wrong
-            if let Ok(wrong) = counts_are_wrong(rig, seq).await {
+            if let Ok(wrong) = counts_are_wrong(at, seq).await {
                 self.taken.fetch_add(1, Ordering::Relaxed);
                 self.wrong.fetch_add(u32::from(wrong), Ordering::Relaxed);
             }
@@ -123,8 +132,8 @@ pub const READ: &str = "SELECT state, count(*), sum(epoch) FROM tasks GROUP BY s
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn counts_are_wrong(rig: &Rig, seq: i64) -> Result<bool> {
-    Ok(sqlx::query_scalar::<_, i64>(COUNTS).bind(seq).fetch_one(&rig.pool).await? > 0)
+pub async fn counts_are_wrong(at: &impl Installation, seq: i64) -> Result<bool> {
+    Ok(sqlx::query_scalar::<_, i64>(COUNTS).bind(seq).fetch_one(at.pool()).await? > 0)
 }
 
 /// Rows that must not be there, by the invariant they break; each takes the job's number.
@@ -190,11 +199,11 @@ const COUNTS: &str = "SELECT count(*) FROM
 ///
 /// # Errors
 /// When the database or the bucket's folder cannot be read.
-pub async fn violations(rig: &Rig, seq: i64, snapshots: &Snapshots) -> Result<Vec<String>> {
+pub async fn violations(at: &impl Installation, seq: i64, snapshots: &Snapshots) -> Result<Vec<String>> {
     let mut found: Vec<String> = snapshots.violation().into_iter().collect();
     let ended = Instant::now();
     loop {
-        let unsent: i64 = sqlx::query_scalar(OUTBOX).bind(seq).fetch_one(&rig.pool).await.context("the outbox")?;
+        let unsent: i64 = sqlx::query_scalar(OUTBOX).bind(seq).fetch_one(at.pool()).await.context("the outbox")?;
         if unsent == 0 {
             break;
         }
@@ -205,23 +214,23 @@ pub async fn violations(rig: &Rig, seq: i64, snapshots: &Snapshots) -> Result<Ve
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for (what, sql) in NONE {
-        let count: i64 = sqlx::query_scalar(sql).bind(seq).fetch_one(&rig.pool).await.context(what)?;
+        let count: i64 = sqlx::query_scalar(sql).bind(seq).fetch_one(at.pool()).await.context(what)?;
         if count > 0 {
             found.push(format!("{what}: {count}"));
         }
     }
-    found.extend(missing_tasks(rig, seq).await?);
-    found.extend(after_cancel(rig, seq).await?);
-    found.extend(objects(rig, seq).await?);
+    found.extend(missing_tasks(at, seq).await?);
+    found.extend(after_cancel(at, seq).await?);
+    found.extend(objects(at, seq).await?);
     Ok(found)
 }
 
 /// I1: every task that was asked for exists. A training that an earlier job did is not asked for again.
-async fn missing_tasks(rig: &Rig, seq: i64) -> Result<Vec<String>> {
+async fn missing_tasks(at: &impl Installation, seq: i64) -> Result<Vec<String>> {
     let sql = "SELECT stage::text, count(*) FROM tasks t WHERE job_seq = $1
         AND EXISTS (SELECT FROM jobs WHERE seq = $1 AND state <> 'cancelled') GROUP BY stage";
     let counts: BTreeMap<String, i64> =
-        sqlx::query_as::<_, (String, i64)>(sql).bind(seq).fetch_all(&rig.pool).await?.into_iter().collect();
+        sqlx::query_as::<_, (String, i64)>(sql).bind(seq).fetch_all(at.pool()).await?.into_iter().collect();
     let short = |stage: &str, least: i64| {
         let there = counts.get(stage).copied().unwrap_or(0);
         (!counts.is_empty() && there < least).then(|| format!("I1: {there} of {least} {stage} tasks exist"))
@@ -231,9 +240,9 @@ async fn missing_tasks(rig: &Rig, seq: i64) -> Result<Vec<String>> {
 
 /// I8, by what was there when the cancel was acknowledged: a time in the rows would not do, because a finish that the cancel waited
 /// for may have begun after the cancel did. Since then nothing was handed out, and nothing succeeded.
-async fn after_cancel(rig: &Rig, seq: i64) -> Result<Vec<String>> {
+async fn after_cancel(at: &impl Installation, seq: i64) -> Result<Vec<String>> {
     let known: bool =
-        sqlx::query_scalar("SELECT to_regclass('faults_cancels') IS NOT NULL").fetch_one(&rig.pool).await?;
+        sqlx::query_scalar("SELECT to_regclass('faults_cancels') IS NOT NULL").fetch_one(at.pool()).await?;
     if !known {
         return Ok(Vec::new());
     }
@@ -245,7 +254,7 @@ async fn after_cancel(rig: &Rig, seq: i64) -> Result<Vec<String>> {
     let sql = format!(
         "SELECT results_now - results, succeeded_now - succeeded, (epochs_now - epochs)::bigint FROM ({sql}) AS c"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(seq).fetch_all(&rig.pool).await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(seq).fetch_all(at.pool()).await?;
     let mut found = Vec::new();
     for row in rows {
         for (place, what) in ["results came", "tasks succeeded", "hand-outs began"].into_iter().enumerate() {
@@ -263,17 +272,17 @@ type Named = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, String);
 
 /// I2, I4 and I12: every object of every result is in the bucket and hashes to its name, and the pointer that a lost database
 /// would be rebuilt from says what the row says.
-async fn objects(rig: &Rig, seq: i64) -> Result<Vec<String>> {
+async fn objects(at: &impl Installation, seq: i64) -> Result<Vec<String>> {
     let sql = "SELECT r.key, r.image, r.reconstruction, r.record, 'job_' || replace(j.id::text, '-', '') || '-' || r.no
         FROM results r JOIN jobs j ON j.seq = r.job_seq WHERE r.job_seq = $1";
-    let rows: Vec<Named> = sqlx::query_as(sql).bind(seq).fetch_all(&rig.pool).await?;
+    let rows: Vec<Named> = sqlx::query_as(sql).bind(seq).fetch_all(at.pool()).await?;
     let mut found = Vec::new();
     for (key, image, reconstruction, record, task) in &rows {
         for (what, digest) in [("I2: image", image), ("I4: reconstruction", reconstruction), ("I4: record", record)] {
-            found.extend(object(rig, what, digest));
+            found.extend(object(at, what, digest));
         }
         let name = format!("results/{}/{task}.json", hex::encode(key));
-        let pointer = rig.bucket.object_path(&name);
+        let pointer = at.object_path(&name);
         let told =
             std::fs::read(&pointer).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
         let image = told.as_ref().and_then(|told| told["outcome"]["image"].as_str());
@@ -283,21 +292,21 @@ async fn objects(rig: &Rig, seq: i64) -> Result<Vec<String>> {
         };
         // another hand-out may have written the pointer last: what it names is an image of the same task, and must be there
         match hex::decode(image) {
-            Ok(digest) => found.extend(object(rig, "I12: image that a pointer names", &digest)),
+            Ok(digest) => found.extend(object(at, "I12: image that a pointer names", &digest)),
             Err(_) => found.push(format!("I12: {name} names '{image}'")),
         }
     }
     let sql = "SELECT a.artifact FROM stage_artifacts a JOIN tasks t ON t.key = a.key
         WHERE t.job_seq = $1 AND t.stage <> 'edit' AND t.state = 'succeeded' AND a.state = 'done'";
-    let artifacts: Vec<Vec<u8>> = sqlx::query_scalar(sql).bind(seq).fetch_all(&rig.pool).await?;
-    found.extend(artifacts.iter().filter_map(|digest| object(rig, "I4: artifact", digest)));
+    let artifacts: Vec<Vec<u8>> = sqlx::query_scalar(sql).bind(seq).fetch_all(at.pool()).await?;
+    found.extend(artifacts.iter().filter_map(|digest| object(at, "I4: artifact", digest)));
     Ok(found)
 }
 
-fn object(rig: &Rig, what: &str, digest: &[u8]) -> Option<String> {
+fn object(at: &impl Installation, what: &str, digest: &[u8]) -> Option<String> {
     let name = hex::encode(digest);
     let Ok(digest) = name.parse::<Digest>() else { return Some(format!("{what} '{name}' is no digest")) };
-    match std::fs::read(rig.bucket.object_path(&digest.cas_key())) {
+    match std::fs::read(at.object_path(&digest.cas_key())) {
         Err(error) => Some(format!("{what} {name} is not in the bucket: {error}")),
         Ok(bytes) if hex::encode(Sha256::digest(&bytes)) != name => {
             Some(format!("{what} {name} has {} bytes of something else", bytes.len()))

@@ -12,6 +12,7 @@
 //!
 //! Databases decide about time, not this harness: the moments it notes are the database's own.
 
+pub mod api;
 pub mod database;
 pub mod fault;
 pub mod history;

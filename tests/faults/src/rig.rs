@@ -1,10 +1,8 @@
 //! The installation that is broken: two coordinators, three workers, their services behind proxies, all for the harness alone.
 
-mod api;
-
-pub use api::Body;
-
+use crate::api::{Api, PATIENCE};
 use crate::database::Database;
+use crate::history::Installation;
 use crate::setup::{Executor, How, Setup, faketime, free_address};
 use anyhow::{Result, bail};
 use rand::Rng as _;
@@ -23,10 +21,6 @@ use testkit::{Child, FaultProxy, TestBroker, TestBucket, TestVhost, wait_until, 
 pub const COORDINATORS: usize = 2;
 /// Workers of an installation.
 pub const WORKERS: usize = 3;
-/// Sources of a job's dataset.
-pub const SOURCES: i64 = 40;
-/// Long enough for a broker to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
 struct Process {
@@ -61,7 +55,8 @@ pub struct Rig {
     setup: Setup,
     binaries: Mutex<Option<PathBuf>>,
     folder: TempDir,
-    client: reqwest::Client,
+    /// What its users ask.
+    pub api: Api,
     born: Instant,
     notes: Mutex<Vec<String>>,
 }
@@ -106,7 +101,8 @@ impl Rig {
         let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
         let pool = pool.connect_lazy(&database.url())?;
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build()?;
-        let addresses = (0..COORDINATORS).map(|_| free_address()).collect::<Result<_>>()?;
+        let addresses = (0..COORDINATORS).map(|_| free_address()).collect::<Result<Vec<_>>>()?;
+        let api = Api { servers: addresses.iter().map(|address| format!("http://{address}")).collect(), client };
         let rig = Self {
             workers: Mutex::default(),
             coordinators: Mutex::default(),
@@ -123,7 +119,7 @@ impl Rig {
             binaries: Mutex::new(setup.binaries.clone()),
             setup,
             folder,
-            client,
+            api,
             born: Instant::now(),
             notes: Mutex::default(),
         };
@@ -135,9 +131,9 @@ impl Rig {
             let process = rig.worker(How::default())?;
             lock(&rig.workers).push(process);
         }
-        rig.ready().await;
+        rig.api.ready().await;
         rig.furnish().await?;
-        rig.datasets("default").await?;
+        rig.api.datasets("default").await?;
         Ok(rig)
     }
 
@@ -223,18 +219,6 @@ impl Rig {
             bail!("the pack could not be added: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
-    }
-
-    /// Waits until every coordinator is ready.
-    pub async fn ready(&self) {
-        for address in &self.addresses {
-            let url = format!("http://{address}/readyz");
-            wait_until("a coordinator is ready", PATIENCE, || {
-                let asking = self.client.get(&url).send();
-                async move { asking.await.ok().filter(|r| r.status().is_success()) }
-            })
-            .await;
-        }
     }
 
     /// Brings everything back: faults off, servers up, every process alive and started the ordinary way.
@@ -396,6 +380,16 @@ impl Rig {
     /// The history since it was last taken.
     pub fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.notes))
+    }
+}
+
+impl Installation for Rig {
+    fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    fn object_path(&self, key: &str) -> PathBuf {
+        self.bucket.object_path(key)
     }
 }
 

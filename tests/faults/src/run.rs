@@ -92,7 +92,7 @@ pub async fn all(plan: &Plan) -> Result<Report> {
         let one = match faults[..] {
             [fault] if fault.is_scenario() => {
                 rig.heal().await?;
-                rig.ready().await;
+                rig.api.ready().await;
                 scenario::run(&rig, *seed, fault, &mut rng).await
             }
             _ => one(&rig, *seed, &faults, &mut rng).await,
@@ -127,7 +127,7 @@ pub async fn all(plan: &Plan) -> Result<Report> {
         // the last of a generation: what it left in the bucket must be all that is needed
         if plan.rebuild && !broken && ((place + 1) % GENERATION == 0 || place + 1 == plan.seeds.len()) {
             rig.heal().await?;
-            rig.ready().await;
+            rig.api.ready().await;
             let scenario::Found { recovery_s, violations } = scenario::rebuilt::run(&rig).await?;
             let rebuilt =
                 Ran { seed: *seed, name: "12 rebuilt from the bucket (I12)".to_owned(), recovery_s, violations };
@@ -164,12 +164,12 @@ fn choose(plan: &Plan, place: usize, possible: &[Fault], rng: &mut ChaCha8Rng) -
 
 async fn one(rig: &Rig, seed: u64, faults: &[Fault], rng: &mut ChaCha8Rng) -> Result<Ran> {
     rig.heal().await?;
-    rig.ready().await;
+    rig.api.ready().await;
     rig.note(format!("seed {seed}: {faults:?}"));
     for fault in faults {
         fault.prepare(rig, rng).await?;
     }
-    let (job, seq) = rig.submit(seed).await?;
+    let (job, seq) = rig.api.submit(seed).await?;
     rig.note(format!("job {seq} ({job}) is submitted"));
     let scene = Scene { project: "default", job, seq };
     let begun = rng.random_range(0..30);

@@ -7,6 +7,7 @@ mod dataset_add;
 mod dataset_list;
 mod dataset_show;
 mod doctor;
+mod health;
 mod inspect;
 mod job_control;
 mod job_export;
@@ -135,5 +136,6 @@ pub async fn run(args: Args) -> Result<u8> {
         Command::Config(ConfigCommand::Show) => config_show::run(&at),
         Command::Completions { .. } | Command::Man { .. } => unreachable!("they were answered above"),
         Command::Doctor => doctor::run(&at).await,
+        Command::Health => health::run(&at).await,
     }
 }

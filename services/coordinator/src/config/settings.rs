@@ -18,6 +18,13 @@ pub struct Settings {
     /// Address and port to listen on. [default: 127.0.0.1:8080]
     #[arg(long, env = "CFX_LISTEN", global = true)]
     pub listen: Option<SocketAddr>,
+    /// Answer by HTTPS with the certificates in this file, PEM, the server's own first. It is read again when it changes.
+    /// [default: HTTP, for a proxy with TLS before it]
+    #[arg(long, env = "CFX_TLS_CERTIFICATE_FILE", global = true)]
+    pub tls_certificate_file: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long, env = "CFX_TLS_KEY_FILE", global = true)]
+    pub tls_key_file: Option<PathBuf>,
     /// postgres://user:password@host:port/database
     #[arg(long, env = "CFX_DATABASE_URL", global = true, hide_env_values = true)]
     pub database_url: Option<String>,
@@ -27,7 +34,7 @@ pub struct Settings {
     /// Connections kept to the database. [default: 16]
     #[arg(long, env = "CFX_DATABASE_CONNECTIONS", global = true)]
     pub database_connections: Option<u32>,
-    /// amqp://user:password@host:port/vhost
+    /// amqp://user:password@host:port/vhost, or amqps://; one for each node of a cluster, separated by commas.
     #[arg(long, env = "CFX_BROKER_URL", global = true, hide_env_values = true)]
     pub broker_url: Option<String>,
     /// A file that holds the broker URL.
@@ -91,6 +98,10 @@ pub struct Settings {
     /// A file that holds the token.
     #[arg(long, env = "OPENLINEAGE_API_KEY_FILE", global = true)]
     pub openlineage_api_key_file: Option<PathBuf>,
+    /// On Kubernetes: keep the annotation controller.kubernetes.io/pod-deletion-cost of workers' pods at their remaining work, so that
+    /// those with the least go first. Needs a service account that may patch pods. [default: false]
+    #[arg(long, env = "CFX_POD_DELETION_COST", global = true)]
+    pub pod_deletion_cost: Option<bool>,
     /// Where traces go.
     #[command(flatten)]
     #[serde(flatten)]
@@ -162,6 +173,8 @@ impl Settings {
         Ok(Self {
             config: Some(path),
             listen: self.listen.or(file.listen),
+            tls_certificate_file: self.tls_certificate_file.or(file.tls_certificate_file),
+            tls_key_file: self.tls_key_file.or(file.tls_key_file),
             database_url,
             database_url_file,
             database_connections: self.database_connections.or(file.database_connections),
@@ -186,6 +199,7 @@ impl Settings {
             openlineage_namespace: self.openlineage_namespace.or(file.openlineage_namespace),
             openlineage_api_key,
             openlineage_api_key_file,
+            pod_deletion_cost: self.pod_deletion_cost.or(file.pod_deletion_cost),
             traces: self.traces.or(file.traces),
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),

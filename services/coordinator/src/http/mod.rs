@@ -39,6 +39,7 @@ pub mod sources;
 mod store_errors;
 pub mod tasks;
 pub mod tasks_control;
+pub mod tls;
 mod uploads;
 mod whoami;
 pub mod worker_drain;

@@ -22,6 +22,7 @@ mod probe;
 mod producers;
 mod seal_jobs;
 mod settle;
+mod spare_pods;
 
 pub use archive::Archive;
 pub use cancels::CancelSlices;
@@ -38,6 +39,7 @@ pub use probe::ProbeWorkers;
 pub use producers::RearmProducers;
 pub use seal_jobs::SealJobs;
 pub use settle::SettleJobs;
+pub use spare_pods::SparePods;
 
 /// A loop's body.
 pub trait Reconciler: Send + Sync + 'static {

@@ -41,6 +41,11 @@ impl Serving {
 
     pub async fn end(self) -> Result<()> {
         self.soft.cancel();
+        self.ended().await
+    }
+
+    /// Waits for an end that comes by itself.
+    pub async fn ended(self) -> Result<()> {
         tokio::time::timeout(PATIENCE, self.served).await??
     }
 }

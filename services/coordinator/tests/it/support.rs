@@ -41,7 +41,7 @@ pub struct Bench {
 /// Telemetry is set up once a process, and all tests of a file share it.
 fn telemetry() -> Guard {
     static GUARD: OnceLock<Guard> = OnceLock::new();
-    let settings = LogConfig { format: LogFormat::Text, filter: "error".to_owned(), traces: None };
+    let settings = LogConfig { format: LogFormat::Text, filter: "warn".to_owned(), traces: None };
     GUARD.get_or_init(|| telemetry::init("coordinator", &settings).expect("telemetry is set up once")).clone()
 }
 
@@ -74,6 +74,7 @@ impl Bench {
         };
         let config = Config {
             listen: "127.0.0.1:0".parse()?,
+            tls: None,
             database_url: database.url().to_owned(),
             database_connections: 10,
             broker_url: vhost.url().to_owned(),
@@ -88,6 +89,7 @@ impl Bench {
             },
             signer: None,
             lineage: None,
+            kubernetes: None,
             access: Access { session: Duration::from_secs(3600), ..Access::default() },
             limits,
             tuning,

@@ -13,13 +13,13 @@ use domain::record::{
 };
 use domain::{BootId, Digest, Reason};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 use wire::broker::v1::{
-    DeviceMemory, EditItem, Edited, Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, Work, WorkBatch,
+    DeviceMemory, EditItem, Edited, Fence, FromWorker, Heartbeat, ItemOutcome, Outcome, Progress, Work, WorkBatch,
 };
 
 /// Steps that its records say it took.
@@ -32,7 +32,7 @@ pub enum Manners {
     Good,
     /// Says everything twice, speaks of other epochs, fails and yields at first.
     Bad,
-    /// Says it started and then nothing but heartbeats.
+    /// Says it started and then nothing but heartbeats, which tell that it is half done.
     Stuck,
 }
 
@@ -55,17 +55,21 @@ struct Speaker {
     artifacts: Artifacts,
     publisher: Publisher,
     taken: Arc<AtomicU32>,
+    /// What its heartbeats say that it runs.
+    held: Arc<Mutex<Vec<Progress>>>,
 }
 
 impl Worker {
     /// Starts one of class `cpu`.
     pub fn start(app: &App, manners: Manners) -> Self {
-        let settings = BrokerConfig::new(app.config.broker_url.clone(), "worker double");
+        let settings = BrokerConfig::new(&app.config.broker_url, "worker double");
         let boot = BootId::from_uuid(Uuid::new_v4());
         let taken = Arc::new(AtomicU32::new(0));
         let publisher = Publisher::start(settings.clone());
-        let beating = tokio::spawn(beat(boot, publisher.clone()));
-        let speaker = Speaker { boot, manners, artifacts: app.artifacts.clone(), publisher, taken: Arc::clone(&taken) };
+        let held = Arc::<Mutex<Vec<Progress>>>::default();
+        let beating = tokio::spawn(beat(boot, publisher.clone(), Arc::clone(&held)));
+        let (artifacts, counted) = (app.artifacts.clone(), Arc::clone(&taken));
+        let speaker = Speaker { boot, manners, artifacts, publisher, taken: counted, held };
         let working = tokio::spawn(async move {
             let mut queue = WorkQueue::new(settings, "cpu");
             loop {
@@ -79,7 +83,7 @@ impl Worker {
     }
 }
 
-async fn beat(boot: BootId, publisher: Publisher) {
+async fn beat(boot: BootId, publisher: Publisher, held: Arc<Mutex<Vec<Progress>>>) {
     loop {
         let heartbeat = FromWorker::Heartbeat(Heartbeat {
             boot,
@@ -88,7 +92,7 @@ async fn beat(boot: BootId, publisher: Publisher) {
             device: "none".into(),
             version: "0".into(),
             draining: false,
-            running: vec![],
+            running: held.lock().expect("no test panics with it").clone(),
             images: 0,
             busy_ms: 0,
             waits_for: None,
@@ -125,6 +129,8 @@ impl Speaker {
     async fn work(&self, batch: &WorkBatch) -> Result<()> {
         let nth = self.taken.fetch_add(1, Ordering::SeqCst);
         if self.manners == Manners::Stuck {
+            let running = batch.fences().into_iter().map(|fence| Progress { fence, done: 0.5 });
+            self.held.lock().expect("no test panics with it").extend(running);
             return Ok(());
         }
         let bad = self.manners == Manners::Bad;

@@ -22,7 +22,7 @@ use domain::record::{
 use domain::stage::NUMERICS_VERSION;
 use domain::{Digest, Reason, Stage, StageKey, digest_of};
 use editing::EditError;
-use editing::batch::{MemoryModel, run_in_parts};
+use editing::batch::{Load, MemoryModel, run_in_parts};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU16;
@@ -178,7 +178,7 @@ impl Null {
     /// memory model finds by halving, as it does for tensors.
     fn parts(&self, memory: &mut MemoryModel, stage: Stage, count: usize) -> Vec<usize> {
         let Some(room) = self.room else { return vec![count; count] };
-        let parts = run_in_parts(memory, stage, 1, count, count, |part| match part.len() {
+        let parts = run_in_parts(memory, &Load::images(stage, 1), count, count, |part| match part.len() {
             size if size > room => Err(exhausted()),
             size => Ok(part.map(|_| Ok(size)).collect()),
         });
@@ -404,7 +404,7 @@ mod tests {
         let null: Null = "sleep:0ms,room:3".parse().unwrap();
         let mut memory = MemoryModel::default();
         assert_eq!(null.parts(&mut memory, Stage::Edit, 7), [2, 2, 2, 2, 3, 3, 3]);
-        assert_eq!(memory.batch(Stage::Edit, 1, 8), 3);
+        assert_eq!(memory.batch(&Load::images(Stage::Edit, 1), 8), 3);
         assert_eq!("sleep:0ms".parse::<Null>().unwrap().parts(&mut memory, Stage::Edit, 3), [3, 3, 3]);
     }
 }

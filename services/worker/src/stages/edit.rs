@@ -7,7 +7,7 @@ use crate::watch::Watch;
 use domain::edit::EditSpec;
 use domain::record::{MicroBatch, TextFacts};
 use domain::{Digest, Stage, StageKey};
-use editing::batch::{MemoryModel, run_in_parts};
+use editing::batch::{Load, MemoryModel, run_in_parts};
 use editing::draw::Painter;
 use editing::guidance::Draw;
 use editing::mapper::Mapper;
@@ -103,8 +103,9 @@ pub fn compute(
     };
     // Without a descent nothing looks at the images with a gradient.
     let looks = plan.edit.method.descent().map_or(0, |_| plan.edit.method.views().per_image());
-    memory.beside(engine.view_bytes().saturating_mul(u64::from(looks)));
-    let results = run_in_parts(memory, Stage::Edit, engine.resolution(), items.len(), items.len(), |part| {
+    let beside = engine.view_bytes().saturating_mul(u64::from(looks));
+    let load = Load { stage: Stage::Edit, resolution: engine.resolution(), beside };
+    let results = run_in_parts(memory, &load, items.len(), items.len(), |part| {
         watch.enter(part.clone());
         let wanted: Vec<usize> = part.clone().filter(|&i| watch.wants(i)).collect();
         let mut ends: Vec<Result<Edited, Stop>> = part.clone().map(|_| Err(Stop::Cancelled)).collect();

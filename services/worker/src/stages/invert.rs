@@ -7,7 +7,7 @@ use crate::watch::Watch;
 use domain::inversion::Inversion;
 use domain::record::{MicroBatch, SourceFacts};
 use domain::{Digest, Stage, StageKey};
-use editing::batch::{MemoryModel, run_in_parts};
+use editing::batch::{Load, MemoryModel, run_in_parts};
 use editing::draw::Painter;
 use editing::guidance::Draw;
 use editing::invert::quality::quality;
@@ -71,7 +71,8 @@ pub fn compute(
     sources: &[Source],
     watch: &mut Watch,
 ) -> Vec<Result<Inverted, Ended>> {
-    let results = run_in_parts(memory, Stage::Invert, engine.resolution(), sources.len(), sources.len(), |part| {
+    let load = Load::images(Stage::Invert, engine.resolution());
+    let results = run_in_parts(memory, &load, sources.len(), sources.len(), |part| {
         watch.enter(part.clone());
         let wanted: Vec<usize> = part.clone().filter(|&i| watch.wants(i)).collect();
         let rasters: Vec<&[u8]> = wanted.iter().map(|&i| sources[i].prepared.raster.as_slice()).collect();

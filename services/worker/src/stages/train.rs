@@ -4,7 +4,7 @@ use super::ended::{Ended, with_causes};
 use crate::watch::Watch;
 use domain::edit::EditSpec;
 use domain::{Digest, Stage};
-use editing::batch::{MemoryModel, run_in_parts};
+use editing::batch::{Load, MemoryModel, run_in_parts};
 use editing::train::{Slice, SourceSet, TrainState, run_slice};
 use editing::{EditError, EditText, Engine, artifact, raster};
 
@@ -43,7 +43,8 @@ pub enum Trained {
 /// When the encoder fails on an image.
 pub fn encode_part(engine: &Engine, memory: &mut MemoryModel, rasters: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, Ended> {
     let count = rasters.len();
-    let encoded = run_in_parts(memory, Stage::Invert, engine.resolution(), count, count, |part| {
+    let load = Load::images(Stage::Invert, engine.resolution());
+    let encoded = run_in_parts(memory, &load, count, count, |part| {
         let images = raster::from_rgb8(&rasters[part.clone()], engine.resolution(), engine.device())?;
         let latents = engine.encode(&images)?.f_to_device(tch::Device::Cpu)?;
         let one = |i| Ok(Ok(Vec::try_from(latents.f_get(i)?.f_reshape([-1])?)?));

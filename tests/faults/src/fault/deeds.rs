@@ -1,8 +1,9 @@
 //! How faults strike and are taken back.
 
 use super::{Fault, Scene};
+use crate::api::Body;
 use crate::history;
-use crate::rig::{Body, COORDINATORS, Rig, WORKERS};
+use crate::rig::{COORDINATORS, Rig, WORKERS};
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -154,7 +155,7 @@ pub(super) async fn storm(rig: &Rig, scene: &Scene, rng: &mut ChaCha8Rng) -> Res
         rig.note(verb);
         // refused where the job has ended meanwhile, which is a right answer
         let path = format!("/v1/jobs/{}/{verb}", scene.job);
-        rig.send_as(scene.project, Method::POST, &path, Body::None).await.ok()
+        rig.api.send_as(scene.project, Method::POST, &path, Body::None).await.ok()
     };
     for _ in 0..rng.random_range(2..8) {
         say("pause").await;

@@ -23,7 +23,7 @@ pub async fn deadly(rig: &Rig, seed: u64) -> Result<Found> {
     let killer = format!("{name} killer").into_bytes();
     let item = domain::Digest::of(&killer).to_string();
     objects.insert(GOOD / 2, killer);
-    rig.dataset("default", &name, objects).await?;
+    rig.api.dataset("default", &name, objects).await?;
     for place in 0..WORKERS {
         rig.replace_worker(place, How { deadly: Some(item.clone()), ..How::default() })?;
     }
@@ -68,7 +68,7 @@ pub async fn bad(rig: &Rig, seed: u64) -> Result<Found> {
     objects.insert(1, truncated);
     objects.insert(3, bomb());
     objects.insert(5, format!("no image at all {seed}").into_bytes());
-    rig.dataset("default", &name, objects).await?;
+    rig.api.dataset("default", &name, objects).await?;
     for place in 0..WORKERS {
         rig.replace_worker(place, How { executor: Some(Executor::Real), ..How::default() })?;
     }
@@ -86,7 +86,7 @@ async fn submit(rig: &Rig, dataset: &str, inversion: serde_json::Value) -> Resul
         "name": dataset, "dataset": dataset, "pack": "facesjs-64", "inversion": inversion,
         "edits": [{ "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1, "views": 1 } }],
     });
-    Ok(rig.submit_spec("default", spec).await?.1)
+    Ok(rig.api.submit_spec("default", spec).await?.1)
 }
 
 /// Dead tasks by stage and reason, held against those that must be; all others have succeeded.

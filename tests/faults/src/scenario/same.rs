@@ -1,7 +1,8 @@
 //! I10: two jobs ask for the same latents at once, and a worker that computes some of them dies.
 
 use super::{Found, ended};
-use crate::rig::{Rig, SOURCES};
+use crate::api::SOURCES;
+use crate::rig::Rig;
 use crate::soak::load::{self, PROJECTS};
 use anyhow::Result;
 use rand::Rng as _;
@@ -15,7 +16,8 @@ use std::time::Duration;
 pub async fn run(rig: &Rig, seed: u64, rng: &mut ChaCha8Rng) -> Result<Found> {
     load::projects(rig).await?;
     let [(one, _), (other, _)] = PROJECTS;
-    let ((_, first), (_, second)) = tokio::try_join!(rig.submit_as(one, seed, 1), rig.submit_as(other, seed, 1))?;
+    let ((_, first), (_, second)) =
+        tokio::try_join!(rig.api.submit_as(one, seed, 1), rig.api.submit_as(other, seed, 1))?;
     tokio::time::sleep(Duration::from_millis(rng.random_range(300..1500))).await;
     let place = rig.some_worker(rng);
     rig.with_worker(place, |child| child.kill())?;

@@ -1,7 +1,8 @@
 //! I9: two projects of unequal weight, both with work all the time.
 
 use super::{Found, ended};
-use crate::rig::{Body, Rig};
+use crate::api::Body;
+use crate::rig::Rig;
 use crate::soak::load::PROJECTS;
 use crate::soak::sample::{Sample, backlogged};
 use crate::soak::{judge, load};
@@ -26,12 +27,12 @@ const SEEDS: u64 = 40;
 pub async fn run(rig: &Rig, seed: u64) -> Result<Found> {
     load::projects(rig).await?;
     // what such work costs is learnt from the first of it: before, a training counts as a minute
-    let (_, first) = rig.submit(seed * 1000 + 999).await?;
+    let (_, first) = rig.api.submit(seed * 1000 + 999).await?;
     let learnt = ended(rig, first, Duration::from_secs(120), &[]).await?;
     let mut jobs = Vec::new();
     for (place, (project, _)) in PROJECTS.iter().enumerate() {
         // keys of their own: what another job has computed is no work
-        let (id, seq) = rig.submit_as(project, seed * 1000 + 500 * place as u64, SEEDS).await?;
+        let (id, seq) = rig.api.submit_as(project, seed * 1000 + 500 * place as u64, SEEDS).await?;
         jobs.push((project, id, seq));
     }
     let (began, mut samples) = (Instant::now(), Vec::new());
@@ -68,7 +69,7 @@ pub async fn run(rig: &Rig, seed: u64) -> Result<Found> {
         Some(_) => {}
     }
     for (project, id, seq) in jobs {
-        rig.send_as(project, Method::POST, &format!("/v1/jobs/{id}/cancel"), Body::None).await?;
+        rig.api.send_as(project, Method::POST, &format!("/v1/jobs/{id}/cancel"), Body::None).await?;
         found.violations.extend(ended(rig, seq, Duration::from_secs(60), &["I1: a job whose end"]).await?.violations);
     }
     Ok(found)

@@ -37,26 +37,26 @@ pub fn previous() -> Option<PathBuf> {
 /// When the harness itself fails.
 pub async fn run(seed: u64, rng: &mut ChaCha8Rng) -> Result<Found> {
     let rig = Rig::start_as(Setup { settings: SETTINGS, binaries: previous(), ..Setup::default() }).await?;
-    let mut jobs = vec![rig.submit(seed).await?.1];
+    let mut jobs = vec![rig.api.submit(seed).await?.1];
     sleep(Duration::from_secs_f64(rng.random_range(0.5..2.0))).await;
     // the schema goes first, under coordinators that do not know it
     rig.upgrade().await?;
-    jobs.push(rig.submit(seed + 1_000_000).await?.1);
+    jobs.push(rig.api.submit(seed + 1_000_000).await?.1);
     sleep(Duration::from_secs_f64(rng.random_range(0.2..2.0))).await;
     // each process ends in good order, and one of this version takes its place
     rig.succeed_coordinator(1).await?;
     rig.succeed_worker(0).await?;
-    rig.ready().await;
+    rig.api.ready().await;
     // mixed: a job is written by one version and handed out by either
-    jobs.push(rig.submit(seed + 2_000_000).await?.1);
+    jobs.push(rig.api.submit(seed + 2_000_000).await?.1);
     sleep(Duration::from_secs_f64(rng.random_range(1.0..4.0))).await;
     rig.succeed_coordinator(0).await?;
     for place in 1..WORKERS {
         rig.succeed_worker(place).await?;
         sleep(Duration::from_secs_f64(rng.random_range(0.2..1.5))).await;
     }
-    rig.ready().await;
-    jobs.push(rig.submit(seed + 3_000_000).await?.1);
+    rig.api.ready().await;
+    jobs.push(rig.api.submit(seed + 3_000_000).await?.1);
     let mut found = Found::default();
     for seq in jobs {
         let one = ended(&rig, seq, Duration::from_secs(120), &[]).await?;

@@ -2,7 +2,7 @@
 
 use super::load::PROJECTS;
 use super::sample::Sample;
-use crate::rig::Rig;
+use crate::history::Installation;
 use anyhow::Result;
 use serde::Serialize;
 
@@ -208,12 +208,12 @@ pub struct Shares {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn served(rig: &Rig) -> Result<Vec<(f64, usize, f64)>> {
+pub async fn served(at: &impl Installation) -> Result<Vec<(f64, usize, f64)>> {
     let sql = "SELECT extract(epoch FROM d.at)::float8, p.name, d.gpu_ms FROM (
             SELECT job_seq, created_at AS at, gpu_ms FROM results
             UNION ALL SELECT producer_job, done_at, gpu_ms FROM stage_artifacts WHERE state = 'done') AS d
         JOIN jobs j ON j.seq = d.job_seq JOIN projects p ON p.id = j.project";
-    let rows: Vec<(f64, String, f64)> = sqlx::query_as(sql).fetch_all(&rig.pool).await?;
+    let rows: Vec<(f64, String, f64)> = sqlx::query_as(sql).fetch_all(at.pool()).await?;
     let place = |name: &str| PROJECTS.iter().position(|(project, _)| *project == name);
     Ok(rows.iter().filter_map(|(at, name, gpu_ms)| Some((*at, place(name)?, *gpu_ms))).collect())
 }

@@ -1,8 +1,9 @@
 //! The load: two projects that always have work, and every job of theirs held against the invariants when it ends.
 
+use crate::api::Body;
 use crate::fault::Scene;
 use crate::history::{self, Snapshots};
-use crate::rig::{Body, Rig};
+use crate::rig::Rig;
 use anyhow::Result;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -68,7 +69,7 @@ impl Load {
 
     async fn submit(&self, rig: &Rig, project: &'static str) {
         let seed = self.first_seed + self.submitted.fetch_add(1, Ordering::Relaxed);
-        match rig.submit_as(project, seed, 1).await {
+        match rig.api.submit_as(project, seed, 1).await {
             Ok((id, seq)) => {
                 lock(&self.open).push(Job { project, id, seq, done: 0, at: Instant::now(), may_cancel: false });
             }
@@ -166,9 +167,9 @@ impl Load {
 pub async fn projects(rig: &Rig) -> Result<()> {
     let sql = "SELECT count(*) FROM projects p JOIN datasets d ON d.project = p.id WHERE p.name = $1 AND d.sources > 0";
     for (name, weight) in PROJECTS {
-        rig.send(Method::POST, &format!("/v1/projects/{name}"), Body::Json(json!({ "weight": weight }))).await?;
+        rig.api.send(Method::POST, &format!("/v1/projects/{name}"), Body::Json(json!({ "weight": weight }))).await?;
         if sqlx::query_scalar::<_, i64>(sql).bind(name).fetch_one(&rig.pool).await? == 0 {
-            rig.datasets(name).await?;
+            rig.api.datasets(name).await?;
         }
     }
     Ok(())

@@ -170,7 +170,7 @@ async fn breaking(rig: &Rig, load: &Load, plan: &Plan, told: &Told) -> Result<()
         let error = struck.err().map(|error| format!("{error:#}"));
         told.tell(Event::Struck(Struck { at_s, fault: fault.name(), error }));
         rig.heal().await?;
-        rig.ready().await;
+        rig.api.ready().await;
         rig.take_notes();
     }
     std::future::pending().await

@@ -1,12 +1,26 @@
 //! What is asked of an installation, as its users do: by HTTP, of whichever coordinator answers.
 
-use super::{PATIENCE, Rig, SOURCES};
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use testkit::wait_until;
 
-impl Rig {
+/// Sources of a job's dataset.
+pub const SOURCES: i64 = 40;
+/// Longest that anything is asked again: long enough for a broker to start on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The coordinators of an installation, asked in turn.
+#[derive(Debug)]
+pub struct Api {
+    /// Their addresses, for example `http://127.0.0.1:8080`.
+    pub servers: Vec<String>,
+    /// What asks, with whatever it shows and trusts.
+    pub client: reqwest::Client,
+}
+
+impl Api {
     /// Gives a project its datasets: objects that are only hashed, because nothing decodes them.
     ///
     /// # Errors
@@ -91,11 +105,9 @@ impl Rig {
         let deadline = Instant::now() + PATIENCE;
         let mut last = String::new();
         loop {
-            for address in &self.addresses {
-                let request = self
-                    .client
-                    .request(method.clone(), format!("http://{address}{path}"))
-                    .header("cfx-project", project);
+            for server in &self.servers {
+                let request =
+                    self.client.request(method.clone(), format!("{server}{path}")).header("cfx-project", project);
                 let request = match &body {
                     Body::None => request,
                     Body::Bytes(bytes) => request.body(bytes.clone()),
@@ -121,12 +133,24 @@ impl Rig {
         }
     }
 
+    /// Waits until every coordinator is ready.
+    pub async fn ready(&self) {
+        for server in &self.servers {
+            let url = format!("{server}/readyz");
+            wait_until("a coordinator is ready", PATIENCE, || {
+                let asking = self.client.get(&url).send();
+                async move { asking.await.ok().filter(|r| r.status().is_success()) }
+            })
+            .await;
+        }
+    }
+
     /// How many seconds the clock of the coordinator `place` is off, by the date of its answers.
     ///
     /// # Errors
     /// When it does not answer with a date.
     pub async fn clock_off(&self, place: usize) -> Result<f64> {
-        let answer = self.client.get(format!("http://{}/healthz", self.addresses[place])).send().await?;
+        let answer = self.client.get(format!("{}/healthz", self.servers[place])).send().await?;
         let date = answer.headers().get("date").context("an answer has a date")?.to_str()?;
         let there = chrono::DateTime::parse_from_rfc2822(date)?;
         // safe to widen: seconds
