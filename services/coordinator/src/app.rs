@@ -136,7 +136,10 @@ impl App {
         if tokio::time::timeout(grace, tracker.wait()).await.is_err() {
             tracing::warn!("some loops did not end within the grace period; their transactions are rolled back");
         }
-        self.store.close().await;
+        // a connection whose other end is gone is never given back
+        if tokio::time::timeout(grace, self.store.close()).await.is_err() {
+            tracing::warn!("some connections to Postgres did not end within the grace period; they are cut off");
+        }
         Ok(())
     }
 

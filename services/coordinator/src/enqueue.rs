@@ -11,6 +11,7 @@ use crate::sweep::Reconciler;
 use domain::{Digest, StageKey};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::time::Duration;
 use store::{EditRow, JobRow, NewTask, SliceOutcome, Source, Store};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -40,6 +41,8 @@ pub struct Enqueue {
 impl Reconciler for Enqueue {
     const NAME: &'static str = "enqueue";
     const EAGER: bool = true;
+    /// A slice of tasks has its keys computed, and is written in one go.
+    const PATIENCE: Duration = Duration::from_secs(600);
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let mut written = 0;

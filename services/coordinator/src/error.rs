@@ -24,6 +24,9 @@ pub enum LoopError {
     /// A message that cannot be written.
     #[error("a message cannot be encoded")]
     Encode(#[from] serde_json::Error),
+    /// A step that does not end: most likely its connection is one whose other end is gone.
+    #[error("a step did not end within {0:?}; it is given up and made again")]
+    Stuck(std::time::Duration),
     /// A row that another version wrote and this one cannot read.
     #[error("job {job}: {what}")]
     Unreadable {

@@ -9,6 +9,7 @@ use artifacts::{ArtifactClass, ArtifactError, Listed, S3Uri};
 use domain::DatasetId;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use store::{Import, SourceRow};
 
 /// Objects fetched at once.
@@ -22,6 +23,8 @@ pub struct ImportPrefixes {
 impl Reconciler for ImportPrefixes {
     const NAME: &'static str = "import";
     const EAGER: bool = true;
+    /// Every source of a slice is read and hashed.
+    const PATIENCE: Duration = Duration::from_secs(3600);
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let mut pages = 0;

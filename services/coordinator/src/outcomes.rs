@@ -7,6 +7,7 @@ use crate::config;
 use broker::Verdict;
 use broker::topology::{OUTCOMES, is_control_queue};
 use domain::{BootId, Reason};
+use std::time::Duration;
 use store::{Applied, EditedRow, ErrorClass, HeartbeatRow, OutboxMessage, OutcomeRow, RunningTask, StoreError};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
@@ -14,6 +15,8 @@ use wire::broker::v1::{Control, Edited, Fence, FromWorker, Heartbeat, ItemOutcom
 
 /// Messages in hand at once: each takes a connection to the database, and other work needs some too.
 const IN_HAND: u16 = 8;
+/// Longest that one may take: see [`crate::sweep::Reconciler::PATIENCE`].
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Consumes until `stop`; what is in hand then is finished.
 pub async fn run(app: App, stop: CancellationToken) {
@@ -24,7 +27,10 @@ pub async fn run(app: App, stop: CancellationToken) {
             Some(trace) => telemetry::traces::processing(OUTCOMES, Some(trace)),
             None => Span::none(),
         };
-        handle(&app, message).instrument(span).await
+        tokio::time::timeout(PATIENCE, handle(&app, message).instrument(span)).await.unwrap_or_else(|_| {
+            tracing::warn!("a worker's message was not applied within {PATIENCE:?} and will come again");
+            Verdict::Requeue
+        })
     };
     broker::consume_outcomes(settings, IN_HAND, stop, app.listening.clone(), handler).await;
 }

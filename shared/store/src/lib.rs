@@ -100,8 +100,9 @@ pub use tasks::{Fence, TaskRow};
 pub use verdicts::{EditVerdicts, UnknownVerdict, VerdictKind};
 pub use workers::{DeviceMemory, HeartbeatRow, RunningTask, WorkerRow, WorkerState};
 
+use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use std::time::Duration;
 
 /// Every migration this version knows.
@@ -122,6 +123,16 @@ pub struct Store {
     pool: PgPool,
 }
 
+/// How long a connection that is given back may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether a connection answers that is given back to the pool. One that was cut off amid a statement, by a network and not by the
+/// server, never does: the pool itself would wait for it, and have a place fewer for ever.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let asked = tokio::time::timeout(ANSWERS_WITHIN, connection.ping()).await;
+    asked.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|()| true)
+}
+
 impl Store {
     /// Connects, with limits that keep a stuck statement or a forgotten transaction from holding back vacuum for all.
     ///
@@ -139,6 +150,7 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_secs(10))
+            .after_release(|connection, _| Box::pin(answers(connection)))
             .connect_with(options)
             .await?;
         Ok(Self { pool })

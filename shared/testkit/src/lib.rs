@@ -22,7 +22,7 @@ mod waiting;
 pub use bucket::TestBucket;
 pub use database::TestDatabase;
 pub use faults::{Fault, FaultProxy};
-pub use processes::{Child, workspace_binary};
+pub use processes::{Child, processor_seconds, workspace_binary};
 pub use stack::{Stack, workspace_root};
 pub use vhost::{TestBroker, TestVhost};
 pub use waiting::wait_until;

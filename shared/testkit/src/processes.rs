@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +20,23 @@ pub fn workspace_binary(name: &str) -> Result<PathBuf> {
     // target/<profile>/deps/<test>: the binaries lie one folder up.
     let path = test.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
     path.with_context(|| format!("the binary {name} is not built: run `cargo build --workspace --bins` first"))
+}
+
+/// Processor seconds, the system's for it included, of the process or thread whose `stat` file of proc(5) this is.
+///
+/// # Errors
+/// When it has ended, or the file holds something else.
+pub fn processor_seconds(stat: &Path) -> Result<f64> {
+    /// Linux tells them in these whatever its own tick.
+    const TICKS_A_SECOND: f64 = 100.0;
+    let text = std::fs::read_to_string(stat).with_context(|| format!("cannot read {}", stat.display()))?;
+    // the name, in brackets, may hold anything; user and system time are the 12th and 13th after it
+    let (_, rest) = text.rsplit_once(')').context("a stat file has a name in brackets")?;
+    let fields = rest.split_ascii_whitespace().skip(11).take(2);
+    let ticks: f64 = fields
+        .map(|field| field.parse::<f64>().with_context(|| format!("{}: '{field}' is no number", stat.display())))
+        .sum::<Result<f64>>()?;
+    Ok(ticks / TICKS_A_SECOND)
 }
 
 /// A child process. It is killed when this is dropped; what it wrote is printed if the test panics.

@@ -5,6 +5,7 @@
 //! fsynced. It is for one machine and for tests.
 
 mod compared;
+mod listed;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -53,6 +54,7 @@ impl S3Server {
             .map_err(|error| anyhow::anyhow!("cannot serve the folder {}: {error:?}", root.display()))?;
         let mut builder = S3ServiceBuilder::new(files);
         builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
+        builder.set_access(listed::Listed);
         let listener = TcpListener::bind((host, port))
             .await
             .with_context(|| format!("cannot listen on {host}:{port}; is another S3 running there?"))?;

@@ -28,7 +28,7 @@ pub const NODES: usize = 3;
 pub const WIRES: Wires = Wires { delay: Duration::from_millis(1), jitter: Duration::from_micros(500), loss: 0.0005 };
 /// What a worker takes for an image: longer than two cores take for what is around it, or the machine and not the workers would bound
 /// what is done.
-const EXECUTOR: &str = "sleep:150ms";
+const EXECUTOR: &str = "sleep:400ms";
 /// Port of the coordinators.
 const PORT: u16 = 8443;
 const BUCKET: &str = "counterfactory";

@@ -5,7 +5,7 @@ use anyhow::Result;
 use faults::api::Body;
 use faults::history::{self, Installation as _, Snapshots};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Projects and their weights.
@@ -29,16 +29,18 @@ pub fn heavy_part() -> f64 {
     PROJECTS[1].1 / (PROJECTS[0].1 + PROJECTS[1].1)
 }
 
-/// Makes the projects with their datasets.
+/// Makes the projects with their datasets, and lets the installation learn what such work costs: until then it shares by guesses.
 ///
 /// # Errors
-/// When no coordinator takes them.
+/// When no coordinator takes them, or the first jobs do not end.
 pub async fn prepare(fleet: &Fleet) -> Result<()> {
     for (name, weight) in PROJECTS {
         let path = format!("/v1/projects/{name}");
         fleet.api.send(Method::POST, &path, Body::Json(json!({ "weight": weight }))).await?;
         fleet.api.datasets(name).await?;
     }
+    let (_, seq) = fleet.api.submit_spec(PROJECTS[0].0, spec("learnt", 1, 1)).await?;
+    anyhow::ensure!(history::until_ended(fleet, seq, Duration::from_secs(60)).await, "the first job stands still");
     Ok(())
 }
 
@@ -53,23 +55,26 @@ pub async fn keep_up(fleet: &Fleet) -> Result<()> {
         let Ok(left) = sqlx::query_scalar::<_, i64>(sql).bind(project).fetch_one(fleet.pool()).await else { continue };
         if left < LOW {
             let count: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs").fetch_one(fleet.pool()).await.unwrap_or(0);
-            // seeds of its own, or the work would be known already
             let first = 1000 * (count.unsigned_abs() + 1);
-            let spec = json!({
-                "name": format!("{project} {first}"),
-                "dataset": "small",
-                "pack": "facesjs-64",
-                "edits": [
-                    { "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } },
-                    { "text": "a face with blue skin", "method": { "kind": "clip-nce", "steps": 1 } },
-                ],
-                "seeds": (first..first + SEEDS).collect::<Vec<_>>(),
-                "inversion": { "kind": "optimise", "seed": first },
-            });
-            fleet.api.submit_spec(project, spec).await?;
+            fleet.api.submit_spec(project, spec(project, first, SEEDS)).await?;
         }
     }
     Ok(())
+}
+
+/// A job whose seeds, of the inversion too, begin with `first`: nothing of it is known from another job.
+fn spec(name: &str, first: u64, seeds: u64) -> Value {
+    json!({
+        "name": format!("{name} {first}"),
+        "dataset": "small",
+        "pack": "facesjs-64",
+        "edits": [
+            { "text": "a face with green hair", "method": { "kind": "clip-nce", "steps": 1 } },
+            { "text": "a face with blue skin", "method": { "kind": "clip-nce", "steps": 1 } },
+        ],
+        "seeds": (first..first + seeds).collect::<Vec<_>>(),
+        "inversion": { "kind": "optimise", "seed": first },
+    })
 }
 
 /// What was done between two moments of this process's clock.

@@ -34,8 +34,8 @@ async fn main() -> Result<ExitCode> {
     let mut fleet = Fleet::start().await.context("the installation does not come up")?;
     load::prepare(&fleet).await?;
     load::keep_up(&fleet).await?;
-    // what such work costs is learnt from the first of it
-    tokio::time::sleep(Duration::from_secs(15)).await;
+    // the first of the work is on its way
+    tokio::time::sleep(Duration::from_secs(10)).await;
     let mut report = Report::default();
     for story in chosen {
         let told = story.tell(&mut fleet).await;

@@ -2,10 +2,12 @@
 //! and what more workers bring. Written to `tests/bench/scale.json`: what was not measured is null there and says why.
 //!
 //! `SCALE_ROWS` is the number of tasks that are written and read over (1,000,000), `SCALE_SECONDS` the longest time for a no-op
-//! part (60). `SCALE_PARTS` names the parts to run (`noop,scale_out,enqueue`); with fewer than all of them only the
+//! part (60), `SCALE_FLEET` the number of workers of the fleet (1000). `SCALE_PARTS` names the parts to run
+//! (`noop,scale_out,fleet,enqueue`); with fewer than all of them only the
 //! query times are written, into the report that is there: `SCALE_PARTS=enqueue SCALE_ROWS=10000000` adds those of ten million.
 #![expect(clippy::print_stdout, reason = "it is run by people and by make, and its words are its output")]
 
+mod fleet;
 mod noop;
 mod peers;
 mod read;
@@ -25,7 +27,7 @@ use testkit::workspace_root;
 /// Sources for simulated workers: enough for the largest number of them.
 const SIMULATED_SOURCES: i64 = 40_000;
 /// The parts of a whole run.
-const ALL: [&str; 3] = ["noop", "scale_out", "enqueue"];
+const ALL: [&str; 4] = ["noop", "scale_out", "fleet", "enqueue"];
 const WARM_UP: Duration = Duration::from_secs(5);
 const WINDOW: Duration = Duration::from_secs(12);
 
@@ -51,12 +53,16 @@ async fn main() -> Result<()> {
         report["noop_with_bucket"] = noop::with_bucket(&rig, limit).await?;
         println!("no-op with the bucket: {}", report["noop_with_bucket"]);
     }
-    if wanted("scale_out") || wanted("enqueue") {
+    if wanted("scale_out") || wanted("fleet") || wanted("enqueue") {
         rig.generated_dataset("simulated", SIMULATED_SOURCES).await?;
     }
     if wanted("scale_out") {
         report["scale_out"] = scale_out(&rig).await?;
         println!("scale out: {}", report["scale_out"]);
+    }
+    if wanted("fleet") {
+        report["fleet"] = fleet::measure(&rig, usize::try_from(setting("SCALE_FLEET", 1000)?)?).await?;
+        println!("fleet: {}", report["fleet"]);
     }
     if wanted("enqueue") {
         let (job, written) = write::measure(&mut rig, rows).await?;
@@ -142,7 +148,7 @@ async fn scale_out(rig: &Rig) -> Result<Value> {
     let mut told =
         json!({ "how": "simulated workers sleep 50 ms a task; efficiency is tasks per second over 20 a worker" });
     for count in [1_usize, 8, 64] {
-        let workers = Simulated::start(rig.broker_url(), &format!("simulated{count}"), count);
+        let workers = Simulated::start(rig.broker_url(), &format!("simulated{count}"), count, PAUSE);
         let spec = json!({
             "name": format!("{count} workers"), "dataset": "simulated", "pack": "facesjs-64",
             "inversion": { "kind": "optimise", "seed": count },

@@ -21,8 +21,8 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// Starts `count` workers of the class `class`, each with a connection of its own for taking work.
-    pub fn start(broker_url: &str, class: &str, count: usize) -> Self {
+    /// Starts `count` workers of the class `class`, each with a connection of its own for taking work, that take `pause` for an item.
+    pub fn start(broker_url: &str, class: &str, count: usize, pause: Duration) -> Self {
         let publisher = Publisher::start(BrokerConfig::new(broker_url, "scale"));
         let done = Arc::new(AtomicU64::new(0));
         let mut workers = JoinSet::new();
@@ -30,7 +30,7 @@ impl Simulated {
         for boot in boots.iter().copied() {
             workers.spawn(beat(publisher.clone(), boot, class.to_owned()));
             let queue = WorkQueue::new(BrokerConfig::new(broker_url, "scale"), class);
-            workers.spawn(work(publisher.clone(), boot, queue, Arc::clone(&done)));
+            workers.spawn(work(publisher.clone(), boot, queue, Arc::clone(&done), pause));
         }
         Self { done, publisher, boots, workers }
     }
@@ -80,16 +80,16 @@ async fn beat(publisher: Publisher, boot: BootId, class: String) {
 
 /// Takes batches of inversions, one after the other. A training is taken and left: it keeps the gate of the job's edits shut, so
 /// that inversions are all there is to do.
-async fn work(publisher: Publisher, boot: BootId, mut queue: WorkQueue, done: Arc<AtomicU64>) {
+async fn work(publisher: Publisher, boot: BootId, mut queue: WorkQueue, done: Arc<AtomicU64>, pause: Duration) {
     loop {
         let Ok(batch) = queue.next().await.ack().await else { continue };
         let Work::Invert { items, .. } = &batch.work else { continue };
         say(&publisher, &FromWorker::Started { boot, batch: batch.batch, tasks: batch.fences() }).await;
         let mut told = Vec::with_capacity(items.len());
         for item in items {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
             let outcome = Outcome::Stored { key: item.key, artifact: Digest::of("simulated") };
-            told.push(ItemOutcome { fence: item.fence, gpu_ms: PAUSE.as_secs_f64() * 1e3, outcome });
+            told.push(ItemOutcome { fence: item.fence, gpu_ms: pause.as_secs_f64() * 1e3, outcome });
         }
         let n = told.len() as u64;
         if say(&publisher, &FromWorker::Outcomes { boot, batch: batch.batch, items: told }).await {

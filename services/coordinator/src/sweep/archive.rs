@@ -4,6 +4,7 @@ use super::Reconciler;
 use crate::app::App;
 use crate::archive;
 use crate::error::LoopError;
+use std::time::Duration;
 
 /// Jobs of one step.
 const SLICE: i64 = 50;
@@ -16,6 +17,8 @@ pub struct Archive {
 
 impl Reconciler for Archive {
     const NAME: &'static str = "archive";
+    /// Documents of a dataset are as many as its sources.
+    const PATIENCE: Duration = Duration::from_secs(900);
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let App { store, artifacts, .. } = &self.app;

@@ -42,6 +42,8 @@ impl TellLineage {
 impl Reconciler for TellLineage {
     const NAME: &'static str = "lineage";
     const EAGER: bool = true;
+    /// Each event waits for its endpoint.
+    const PATIENCE: Duration = Duration::from_secs(300);
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let App { store, holder, .. } = &self.app;

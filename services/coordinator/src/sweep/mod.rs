@@ -47,6 +47,9 @@ pub trait Reconciler: Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether a step that changed something is followed by the next one at once: for loops that drain a backlog in slices.
     const EAGER: bool = false;
+    /// Longest that a step may take. A statement ends within half a minute by itself, but when a network is cut and the database gives
+    /// its end of a connection up meanwhile, nobody tells this end: it would wait for an answer for ever.
+    const PATIENCE: Duration = Duration::from_secs(90);
 
     /// One bounded step; safe to repeat and to run twice at once. Returns how many rows it changed.
     fn run_once(&self) -> impl Future<Output = Result<u64, LoopError>> + Send;
@@ -58,7 +61,8 @@ pub async fn run<R: Reconciler>(reconciler: R, pause: Duration, bell: Option<&No
     let mut failures = 0_u32;
     loop {
         let began = std::time::Instant::now();
-        let step = reconciler.run_once().await;
+        let step = tokio::time::timeout(R::PATIENCE, reconciler.run_once()).await;
+        let step = step.unwrap_or(Err(LoopError::Stuck(R::PATIENCE)));
         metrics::histogram!("cfx_loop_duration_seconds", "loop" => R::NAME).record(began.elapsed().as_secs_f64());
         let again = match step {
             Ok(changed) => {

@@ -4,6 +4,7 @@ use super::Reconciler;
 use crate::app::App;
 use crate::error::LoopError;
 use crate::seal::{self, SealError};
+use std::time::Duration;
 
 /// The loop's body.
 pub struct SealJobs {
@@ -14,6 +15,8 @@ pub struct SealJobs {
 impl Reconciler for SealJobs {
     const NAME: &'static str = "seal_jobs";
     const EAGER: bool = true;
+    /// A step reads all results of a job and writes the files of its seal.
+    const PATIENCE: Duration = Duration::from_secs(3600);
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         if !self.app.config.tuning.seal {

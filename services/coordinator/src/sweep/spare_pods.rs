@@ -33,6 +33,8 @@ impl SparePods {
 
 impl Reconciler for SparePods {
     const NAME: &'static str = "spare_pods";
+    /// Each call waits for Kubernetes' API server.
+    const PATIENCE: Duration = Duration::from_secs(1200);
 
     async fn run_once(&self) -> Result<u64, LoopError> {
         let App { store, holder, .. } = &self.app;

@@ -12,6 +12,7 @@ mod dispatching;
 mod enqueueing;
 mod fairness;
 mod fencing;
+mod half_open;
 mod limits;
 mod pausing;
 mod retention;

@@ -20,8 +20,6 @@ pub const STAGES: [(&str, &str, &str); 8] = [
 ];
 /// The thread that owns every tensor.
 const TENSORS: &str = "tensors";
-/// Ticks of a second in which the kernel tells processor time: 100 on every Linux.
-const TICKS: f64 = 100.0;
 
 /// A worker that computes.
 pub struct Worker {
@@ -106,27 +104,16 @@ fn sum(text: &str, name: &str, label: &str) -> f64 {
 
 /// Processor seconds of a process: of its tensor thread, and of all others, those that have ended included.
 pub fn processor_seconds(pid: u32) -> Result<[f64; 2]> {
-    let all = ticks(Path::new(&format!("/proc/{pid}/stat")))?;
+    let all = testkit::processor_seconds(Path::new(&format!("/proc/{pid}/stat")))?;
     let mut tensors = 0.0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let folder = thread?.path();
         // a thread may end between two looks
         if std::fs::read_to_string(folder.join("comm")).is_ok_and(|name| name.trim_end() == TENSORS) {
-            tensors += ticks(&folder.join("stat"))?;
+            tensors += testkit::processor_seconds(&folder.join("stat"))?;
         }
     }
-    Ok([tensors / TICKS, (all - tensors) / TICKS])
-}
-
-/// Ticks of user and system time in a `stat` file.
-fn ticks(file: &Path) -> Result<f64> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    // the name, in brackets, may hold anything; user and system time are the 12th and 13th after it
-    let (_, rest) = text.rsplit_once(')').context("a stat file has a name in brackets")?;
-    let fields = rest.split_ascii_whitespace().skip(11).take(2);
-    fields
-        .map(|field| field.parse::<f64>().with_context(|| format!("{}: '{field}' is no number", file.display())))
-        .sum()
+    Ok([tensors, all - tensors])
 }
 
 #[cfg(test)]
