@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 quality full-size gpu gpu-pack up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 hosts drill quality full-size gpu gpu-pack up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -108,6 +108,15 @@ api: install libtorch build up ## requests made up from the OpenAPI document, te
 
 python: install libtorch build up ## the Python package: types, tests and the example notebook on a live cluster (PyPI, 700 MB)
 	@tests/python/run.sh
+
+# ONLY (the beginning of a story's name) chooses. What the processes wrote is in .local/hosts/logs where something went wrong.
+hosts: install libtorch build ## an installation on many hosts, cut, lost and replaced under load: .local/hosts/report.json (root)
+	@$(local)/packages.sh iproute2:ip openssl:openssl
+	@target/debug/hosts $(if $(ONLY),--only $(ONLY))
+
+drill: install libtorch build up ## backup, loss and restore of an installation, every result verified (rclone)
+	@$(local)/packages.sh rclone:rclone postgresql-client:pg_dump
+	@tests/drill/restore.sh
 
 rabbitmq4: install libtorch build up ## the tests that speak to RabbitMQ, against RabbitMQ 4 (root: another Debian under .local, 600 MB)
 	@$(local)/rabbitmq4.sh test

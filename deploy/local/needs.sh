@@ -12,6 +12,8 @@ missing_packages() {
     command -v pkg-config >/dev/null || echo pkg-config
     command -v curl >/dev/null || echo curl
     command -v flock >/dev/null || echo util-linux
+    # hosts in namespaces of their own (tests/hosts)
+    command -v ip >/dev/null || echo iproute2
     [ -s /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     # Tools from PyPI go into a virtual environment under .local; Debian cuts that out of Python.
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv

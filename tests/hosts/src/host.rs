@@ -111,6 +111,11 @@ impl Drop for Network {
     }
 }
 
+/// Whether the programs for namespaces are there.
+pub fn has_iproute() -> bool {
+    Command::new("ip").arg("-Version").output().is_ok_and(|output| output.status.success())
+}
+
 /// Ends what runs in namespaces of ours, and removes them.
 fn remove_all() -> Result<()> {
     let listed =
