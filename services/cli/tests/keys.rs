@@ -29,12 +29,16 @@ fn server(answers: Vec<(&'static str, &'static str)>) -> std::io::Result<(String
 }
 
 fn cfx(server: &str, environment: &[(&str, &str)]) -> std::io::Result<Output> {
+    told(server, environment, &["job", "list"])
+}
+
+fn told(server: &str, environment: &[(&str, &str)], arguments: &[&str]) -> std::io::Result<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cfx"));
     for own in ["CFX_PROJECT", "CFX_PROFILE", "CFX_CONFIG", "CFX_API_KEY", "CFX_API_KEY_FILE"] {
         command.env_remove(own);
     }
     command.env("XDG_CONFIG_HOME", "/nonexistent").envs(environment.iter().copied());
-    command.args(["--server", server, "job", "list"]).output()
+    command.args(["--server", server]).args(arguments).output()
 }
 
 #[test]
@@ -82,5 +86,24 @@ fn a_key_file_that_is_missing_or_empty_is_named_and_nothing_is_sent() -> std::io
     assert!(empty.status.code() == Some(1) && said.contains(&path) && said.contains("cfx_<id>_<secret>"), "{said}");
     let missing = cfx("http://127.0.0.1:9", &[("CFX_API_KEY_FILE", "/nonexistent/key")])?;
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nonexistent/key"));
+    Ok(())
+}
+
+#[test]
+fn health_tells_a_probe_by_its_exit_code_and_a_person_by_its_words() -> std::io::Result<()> {
+    let (address, heads) = server(vec![("200 OK\r\ncontent-type: text/plain", "ready\n")])?;
+    let well = told(&address, &[], &["health"])?;
+    assert_eq!((well.status.code(), well.stdout.as_slice()), (Some(0), b"ready\n".as_slice()));
+    assert!(heads.recv().unwrap_or_default().starts_with("get /readyz "), "what probes of Kubernetes ask, too");
+
+    let problem = r#"{"type":"about:blank","title":"x","status":503,"code":"unavailable","detail":"RabbitMQ is away"}"#;
+    let ill = ("503 Service Unavailable\r\ncontent-type: application/problem+json", problem);
+    let (address, _heads) = server(vec![ill; 4])?;
+    let output = told(&address, &[], &["health"])?;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "RabbitMQ is away\n");
+
+    let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    assert_eq!(told(&format!("http://{nobody}"), &[], &["health"])?.status.code(), Some(5));
     Ok(())
 }

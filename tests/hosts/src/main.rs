@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use hosts::fleet::{MOST_WORKERS, WORKERS};
 use hosts::story::{Story, totals};
 use hosts::{Fleet, Report, load};
 use std::path::PathBuf;
@@ -54,6 +55,10 @@ async fn main() -> Result<ExitCode> {
         );
         report.stories.push(told);
         report.save(&arguments.to)?;
+    }
+    // what is left is done sooner by more
+    for place in WORKERS..MOST_WORKERS {
+        fleet.add_worker(place)?;
     }
     report.violations = load::settle(&fleet, Duration::from_secs(arguments.patience)).await?;
     report.frames = fleet.network.switch.frames();

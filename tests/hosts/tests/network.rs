@@ -50,7 +50,8 @@ async fn hosts_reach_each_other_unless_the_wire_is_cut_and_as_late_as_it_is_long
         servers.push(Child::spawn_command(&host.name, command)?);
     }
     for host in [&a, &b, &c] {
-        testkit::wait_until("a host answers", Duration::from_secs(30), || std::future::ready(connecting(host).ok())).await;
+        testkit::wait_until("a host answers", Duration::from_secs(30), || std::future::ready(connecting(host).ok()))
+            .await;
     }
     assert!(reaches(&a, &b) && reaches(&b, &c));
 
