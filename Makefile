@@ -21,10 +21,10 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 hosts drill quality full-size gpu gpu-pack deploy-check deploy-check-self-test deploy-settings up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 hosts drill quality full-size gpu gpu-pack deploy-check deploy-settings up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: install libtorch build up ## from a fresh machine to a finished job on the demo pack, its report and contact sheet
 	@deploy/demo/run.sh
@@ -121,13 +121,11 @@ drill: install libtorch build up ## backup, loss and restore of an installation,
 rabbitmq4: install libtorch build up ## the tests that speak to RabbitMQ, against RabbitMQ 4 (root: another Debian under .local, 600 MB)
 	@$(local)/rabbitmq4.sh test
 
-deploy-check: build ## everything an installation is made of, read by tools that know it: Compose, Kubernetes, Helm, settings, secrets (PyPI, npm)
-	@tests/deploy/check.sh
+# SELF_TEST=1 breaks each thing in a copy, and must see its check fail; STEPS chooses some of the checks (tests/deploy/check.sh).
+deploy-check: install libtorch build ## what an installation is made of, by tools that know it: Compose, Kubernetes, Helm, settings (PyPI, npm)
+	@tests/deploy/check.sh $(if $(SELF_TEST),--self-test,$(STEPS))
 
-deploy-check-self-test: build ## breaks each of those things in a copy, and must see its check fail
-	@tests/deploy/check.sh --self-test
-
-deploy-settings: build ## deploy/SETTINGS.md and the alerts of Kubernetes, made anew
+deploy-settings: install libtorch build ## deploy/SETTINGS.md and Kubernetes' alerts, made anew
 	@tests/deploy/check.sh --write
 
 up: ## start the private PostgreSQL, RabbitMQ and S3

@@ -8,7 +8,9 @@
 #   rules      the alerts of Kubernetes are those of deploy/prometheus
 #   scripts    shellcheck of every script here
 #   secrets    no secret in any file of the repository, by detect-secrets; what only looks like one is in secrets-allowed.tsv
+#   proxy      the proxy's configuration, read by Caddy
 #   settings   deploy/SETTINGS.md is what the programs say, and every name of a setting is one (needs the binaries; BINARIES is where)
+#   starts     the programs understand what Compose and the overlays give them (needs the binaries)
 # --write makes what is generated (deploy/SETTINGS.md, the rules of Kubernetes). --self-test breaks each thing, in a copy, and must see
 # its step fail. Tools come into .local/deploy-check; no cluster and no Docker is needed, and nothing is started.
 set -euo pipefail
@@ -29,8 +31,7 @@ say() { printf '==> %s\n' "$*"; }
 
 # An overlay as kubectl renders it. `dev` makes Secrets of files that are not in the repository: of their examples here.
 render() {
-    [ -e "$work/k8s" ] || {
-        mkdir -p "$work/k8s" "$work/tests/deploy"
+    [ -e "$work/deploy-k8s" ] || {
         cp -r deploy/k8s "$work/deploy-k8s"
         rm -rf "$work/deploy-k8s/overlays/dev/secrets"
         cp -r "$work/deploy-k8s/overlays/dev/secrets.example" "$work/deploy-k8s/overlays/dev/secrets"
@@ -47,7 +48,7 @@ step_images() {
 }
 
 step_compose() {
-    check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+    check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
     node "$tools/node/node_modules/dclint/bin/dclint.cjs" --config tests/deploy/dclint.yml --max-warnings 0 docker-compose.yml
     "$python" tests/deploy/compose.py "$version"
 }
@@ -131,15 +132,38 @@ step_secrets() {
         { echo "error: tests/deploy/package-lock.json says where packages are fetched from" >&2 && return 1; }
 }
 
-step_settings() {
+step_proxy() {
+    local address
+    fetch_caddy
+    for address in http://:8080 cfx.example.org; do
+        PUBLIC_ADDRESS=$address HOME=$work "$tools/bin/caddy" validate --adapter caddyfile --config deploy/compose/Caddyfile >"$work/caddy.log" 2>&1 ||
+            { tail -n 3 "$work/caddy.log" >&2 && return 1; }
+    done
+}
+
+built() {
     local program
     for program in coordinator worker cfx; do
         [ -x "$binaries/$program" ] || { echo "error: $binaries/$program is not there; run: make build" >&2 && return 1; }
     done
+}
+
+step_settings() {
+    built
     "$python" tests/deploy/settings.py "$binaries" "$@"
 }
 
-all=(images compose yaml manifests chart rules scripts secrets settings)
+step_starts() {
+    local overlay rendered=()
+    built
+    for overlay in base "${overlays[@]}"; do
+        render "$overlay"
+        rendered+=("$work/$overlay.yaml")
+    done
+    "$python" tests/deploy/starts.py "$binaries" "${rendered[@]}"
+}
+
+all=(images compose proxy yaml manifests chart rules scripts secrets settings starts)
 case ${1:-} in
 --write)
     rules >deploy/k8s/components/monitoring/rules.yaml

@@ -63,3 +63,18 @@ if ! cmp --silent "$here/package-lock.json" "$tools/node/installed.json"; then
     (cd "$tools/node" && npm ci --no-audit --no-fund --loglevel=error)
     cp "$here/package-lock.json" "$tools/node/installed.json"
 fi
+
+# Debian's Caddy is older than the one that runs, and reads the same configuration. Only for whom the proxy's step is.
+fetch_caddy() {
+    [ ! -x "$tools/bin/caddy" ] || return 0
+    echo "==> caddy"
+    local unpacked
+    unpacked=$(mktemp --directory)
+    # apt fetches as a user of its own
+    chmod 755 "$unpacked"
+    fetch() { (cd "$unpacked" && apt-get --quiet=2 --option=APT::Sandbox::User=root download caddy); }
+    fetch || { [ "$(id -u)" -eq 0 ] && apt-get --quiet=2 update && fetch; } || missing "Debian's package caddy cannot be fetched" "run: apt-get update"
+    dpkg-deb --extract "$unpacked"/caddy_*.deb "$unpacked"
+    install -m 0755 "$unpacked/usr/bin/caddy" "$tools/bin/"
+    rm -rf "$unpacked"
+}
