@@ -94,7 +94,7 @@ def main():
     parts = yaml.safe_load(TEXT)
     for name, one in parts["services"].items():
         service(name, one, parts["services"], parts["secrets"])
-    volumes = {v.split(":")[0] for one in parts["services"].values() for v in one.get("volumes", []) if isinstance(v, str) and not v.startswith(".")}
+    volumes = {v.split(":")[0] for one in parts["services"].values() for v in one.get("volumes", []) if isinstance(v, str) and v[0] not in "./"}
     if volumes != set(parts["volumes"]):
         wrong.append(f"volumes are used and not declared, or the other way round: {volumes ^ set(parts['volumes'])}")
     made = set(re.findall(r"(?:once|write) ([a-z0-9_]+) ", open("deploy/secrets.sh").read()))
