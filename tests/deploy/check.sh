@@ -4,6 +4,7 @@
 #   compose    docker-compose.yml: its schema, dclint, and what must hold of it here (compose.py)
 #   yaml       how YAML is written, by yamllint
 #   manifests  every overlay rendered; each object against its type, strictly; what must hold between them (manifests.py)
+#   backlog    what KEDA asks Postgres, asked of a real one with this schema (needs its server: make install)
 #   chart      the Helm chart: lint, its values' schema, and that it renders what the overlays render (same.py)
 #   rules      the alerts of Kubernetes are those of deploy/prometheus
 #   scripts    shellcheck of every script here
@@ -81,6 +82,11 @@ step_manifests() {
         node "crds-$$.mjs"
     )
     "$python" tests/deploy/manifests.py "$version" "${rendered[@]}"
+}
+
+step_backlog() {
+    render keda
+    "$python" tests/deploy/backlog.py "$work/keda.yaml"
 }
 
 step_chart() {
@@ -163,7 +169,7 @@ step_starts() {
     "$python" tests/deploy/starts.py "$binaries" "${rendered[@]}"
 }
 
-all=(images compose proxy yaml manifests chart rules scripts secrets settings starts)
+all=(images compose proxy yaml manifests backlog chart rules scripts secrets settings starts)
 case ${1:-} in
 --write)
     rules >deploy/k8s/components/monitoring/rules.yaml

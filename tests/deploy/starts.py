@@ -31,6 +31,13 @@ def of_compose():
             yield f"docker-compose.yml {name}", f"{program} {' '.join(verb)}", values
 
 
+def asked_for_health():
+    """Commands of our own programs that Compose asks containers by."""
+    for name, one in yaml.safe_load(pathlib.Path("docker-compose.yml").read_text())["services"].items():
+        if one["image"].startswith("counterfactory/") and "healthcheck" in one:
+            yield name, one["healthcheck"]["test"][1:]
+
+
 def of_rendered(path):
     things = [thing for thing in yaml.safe_load_all(pathlib.Path(path).read_text()) if thing]
     maps = {thing["metadata"]["name"]: thing["data"] for thing in things if thing["kind"] == "ConfigMap"}
@@ -91,6 +98,9 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         tried = list(pool.map(lambda one: start(binaries, given[one], one[0], dict(one[1])), given))
     wrong = [line for line in tried if line]
+    for name, (program, *verb) in asked_for_health():
+        if subprocess.run([binaries / program, *verb, "--help"], capture_output=True).returncode:
+            wrong.append(f"docker-compose.yml {name}: `{program} {' '.join(verb)}` is no command")
     for line in wrong:
         print(f"error: {line}", file=sys.stderr)
     if wrong or len(tried) < 6:
