@@ -16,6 +16,7 @@ def main():
     for path in found_paths:
         for file, secrets in json.load(open(path))["results"].items():
             for secret in secrets:
+                file = file.removesuffix(".plain")
                 found[file, secret["type"], secret["hashed_secret"][:12]] = secret["line_number"]
     unknown, stale = found.keys() - allowed.keys(), allowed.keys() - found.keys()
     for file, kind, digest in sorted(unknown):

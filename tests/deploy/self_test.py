@@ -69,6 +69,8 @@ MUTATIONS = [
     ("scripts", "deploy/secrets.sh", None, "echo $1\n", "SC2086"),
     ("secrets", COMPOSE, None, f"# {KEY}\n", "looks like a secret"),
     ("secrets", f"{K8S}/overlays/dev/secrets.example/broker.env", "counterfactory:made-by", "counterfactory:really", "looks like a secret"),
+    ("secrets", f"{BASE}/settings.env", None, "CFX_S3_SECRET_KEY=" + KEY[::-1].lower() + "\n", "looks like a secret"),
+    ("secrets", COMPOSE, "POSTGRES_DB: counterfactory", "POSTGRES_PASSWORD: " + KEY.lower(), "looks like a secret"),
     ("settings", COMPOSE, "      CFX_CLASS: gpu", "      CFX_KLASS: gpu", "CFX_KLASS, which no program reads"),
     ("settings", "README.md", None, "Set CFX_NOTHING.\n", "CFX_NOTHING, which no program reads"),
     ("settings", f"{BASE}/coordinator.yaml", "name: CFX_BROKER_URL_FILE", "name: CFX_CONFIG", "not given CFX_BROKER_URL"),
