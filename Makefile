@@ -112,7 +112,8 @@ python: install libtorch build up ## the Python package: types, tests and the ex
 # ONLY (the beginning of a story's name) chooses. What the processes wrote is in .local/hosts/logs where something went wrong.
 hosts: install libtorch build ## an installation on many hosts, cut, lost and replaced under load: .local/hosts/report.json (root)
 	@$(local)/packages.sh iproute2:ip openssl:openssl
-	@target/debug/hosts $(if $(ONLY),--only $(ONLY))
+	@# some ten thousand small objects: a disk is spared, and nothing of it is to be kept
+	@TMPDIR=$${TMPDIR:-/dev/shm} target/debug/hosts $(if $(ONLY),--only $(ONLY))
 
 drill: install libtorch build up ## backup, loss and restore of an installation, every result verified (rclone)
 	@$(local)/packages.sh rclone:rclone postgresql-client:pg_dump

@@ -25,7 +25,9 @@ setting() {
     fi
 }
 
+# shellcheck disable=SC2034 # for who sources this
 database=$(setting CFX_DATABASE_URL)
+# shellcheck disable=SC2034 # for who sources this
 bucket=$(setting CFX_S3_BUCKET)
 # A remote of rclone's by the environment alone: no file that could be left behind holds a key.
 export RCLONE_CONFIG_CFX_TYPE=s3 RCLONE_CONFIG_CFX_PROVIDER=Other RCLONE_CONFIG_CFX_REGION="${CFX_S3_REGION:-us-east-1}"

@@ -71,8 +71,8 @@ serve() {
     pids+=("$worker")
 }
 end() {
-    kill -s TERM "$worker" && wait "$worker" || fail "the worker did not end in good order"
-    kill -s TERM "$coordinator" && wait "$coordinator" || fail "the coordinator did not end in good order"
+    if ! { kill -s TERM "$worker" && wait "$worker"; }; then fail "the worker did not end in good order"; fi
+    if ! { kill -s TERM "$coordinator" && wait "$coordinator"; }; then fail "the coordinator did not end in good order"; fi
 }
 job() { # job NAME TEXT: makes images, waits for them and prints the job's id
     local id
