@@ -20,12 +20,12 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// # Errors
 /// When the installation does not answer, or nobody gets work.
 pub async fn measure(rig: &Rig, count: usize) -> Result<Value> {
-    rig.dataset("shut for the fleet", 3).await?;
+    rig.dataset("shut-fleet", 3).await?;
     let workers = Simulated::start(rig.broker_url(), "fleet", count, PACE);
     let spec = json!({
         "name": "a fleet", "dataset": "simulated", "pack": "facesjs-64",
         "inversion": { "kind": "optimise", "seed": 77 },
-        "edits": [{ "text": "a face of the fleet", "method": { "kind": "cf-mapper", "train_on": "shut for the fleet" } }],
+        "edits": [{ "text": "a face of the fleet", "method": { "kind": "cf-mapper", "train_on": "shut-fleet" } }],
     });
     let (id, seq) = rig.submit(&spec).await?;
     let began = Instant::now();
