@@ -21,7 +21,7 @@ export CFX_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude
 # Under CI the lock file is the law.
 locked := $(if $(CI),--locked)
 
-.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 hosts drill quality full-size gpu gpu-pack deploy-check deploy-settings up down clean-local build fmt install libtorch facesjs train-pack doctor
+.PHONY: help demo test check bench faults soak scale peers interop observe browser api python rabbitmq4 images hosts drill quality full-size gpu gpu-pack deploy-check deploy-settings up down clean-local build fmt install libtorch facesjs train-pack doctor
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -128,6 +128,10 @@ deploy-check: install libtorch build ## what an installation is made of, by tool
 
 deploy-settings: install libtorch build ## deploy/SETTINGS.md and Kubernetes' alerts, made anew
 	@tests/deploy/check.sh --write
+
+# PROFILE=dev compiles quickly and not for use; CFX_IMAGES is the folder for everything.
+images: install ## the container images, built and run without an engine (root; buildah, debootstrap; .local/images, 20 GB)
+	@deploy/docker/prove.sh
 
 up: ## start the private PostgreSQL, RabbitMQ and S3
 	@$(local)/up.sh

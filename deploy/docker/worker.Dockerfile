@@ -120,7 +120,8 @@ FROM cuda-root AS cuda
 COPY --from=cuda-sbom /sbom.json /usr/share/counterfactory/sbom.json
 USER 10001:10001
 # Which GPUs, and which of the driver's libraries, NVIDIA's container runtime brings from the host: libcuda and libnvidia-ml.
-ENV CFX_CACHE_DIR=/var/cache/counterfactory CFX_LOG_FORMAT=json CFX_METRICS_LISTEN=0.0.0.0:9464 CFX_DEVICE=cuda \
+# A class of its own, since workers of one class stand in for each other.
+ENV CFX_CACHE_DIR=/var/cache/counterfactory CFX_LOG_FORMAT=json CFX_METRICS_LISTEN=0.0.0.0:9464 CFX_DEVICE=cuda CFX_CLASS=cuda \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # The root may be read-only: nothing else is written.
 VOLUME ["/var/cache/counterfactory", "/tmp"]
