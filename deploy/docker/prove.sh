@@ -383,17 +383,17 @@ health coordinator up "${client[@]}"
 [ "$(stat -c %u:%a "$work/coordinator/var/lib/counterfactory/admin.key")" = 10001:600 ] || fail "the administrator's key is not its user's alone"
 note "cfx whoami: $(cfx whoami | head -n 1)"
 
-say "a job of 12 faces, begun by worker-cpu, which is told to end midway, and another; worker-cuda, on the CPU, does what is left"
+say "a job of 32 faces, begun by worker-cpu, which is told to end midway, and another; worker-cuda, on the CPU, does what is left"
 # submit FIRST LAST: a job over these faces.
 submit() {
     local face faces=()
     for face in $(seq --format %03.0f "$1" "$2"); do faces+=("/mnt/faces/source/$face.png"); done
-    cfx dataset add "faces-$1" "${faces[@]}" >/dev/null || return
+    cfx dataset add "faces-$1" "${faces[@]}" >/dev/null 2>&1 || return
     cfx job submit --dataset "faces-$1" --pack facesjs-64 --text "a face with green hair" --method clip-nce 2>/dev/null
 }
 results() { cfx --json result list "$1" | jq length; }
-cfx pack add /mnt/pack >/dev/null
-job=$(submit 0 11)
+cfx pack add /mnt/pack >"$work/pack.log" 2>&1 || fail "the pack cannot be registered" "$(cat "$work/pack.log")"
+job=$(submit 0 31)
 probes=(CFX_METRICS_LISTEN="127.0.0.1:$(free_ports 1)")
 health worker-cpu down "${probes[@]}"
 starts worker-cpu "${queue[@]}" "${storage[@]}" "${probes[@]}" CFX_THREADS=1
@@ -403,16 +403,16 @@ health worker-cpu up "${probes[@]}"
 some() { [ "$(results "$job")" -gt 0 ]; }
 until_true 120 "no result comes" some
 ends worker-cpu "$worker" 90
-note "results by then: $(results "$job") of 12"
+note "results by then: $(results "$job") of 32"
 starts worker-cuda "${queue[@]}" "${storage[@]}" "${probes[@]}" CFX_DEVICE=cpu CFX_CLASS=cpu CFX_THREADS=1
 worker=$started
-for job in "$job" "$(submit 12 15)"; do
+for job in "$job" "$(submit 32 35)"; do
     cfx job watch "$job" >"$work/watch.log" 2>&1 || fail "the job does not end well" "$(tail -n 5 "$work/watch.log")"
     cfx result fetch "$job" --to "/tmp/results/$job" >/dev/null
 done
 cfx verify /tmp/results --pack /mnt/pack --source /mnt/faces/source >"$work/verify.log" 2>&1 || fail "results do not hold" "$(tail -n 20 "$work/verify.log")"
 count=$(find "$work/coordinator/tmp/results" -name '*.png' | wc -l)
-[ "$count" -eq 16 ] || fail "there are $count results of 16 faces"
+[ "$count" -eq 36 ] || fail "there are $count results of 36 faces"
 note "$count images, each held against its record by cfx verify"
 ends worker-cuda "$worker" 90
 ends coordinator "$coordinator" 30

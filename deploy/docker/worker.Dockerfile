@@ -68,6 +68,9 @@ COPY --from=libtorch /cpu/ /usr/local/lib/counterfactory/
 COPY --from=build /out/bin/ /usr/local/bin/
 
 FROM tools AS cpu-sbom
+# Some engines do not look into what is mounted when they ask whether a step was done before: this is what the list depends on.
+COPY deploy/local/libtorch.sh /key/
+COPY --from=cpu-root /usr/local/bin/ /var/lib/dpkg/status /key/
 RUN --mount=type=bind,from=cpu-root,target=/image \
     SYFT_CHECK_FOR_APP_UPDATE=false /opt/sbom/bin/syft scan dir:/image --override-default-catalogers image \
     --source-name counterfactory/worker-cpu --output cyclonedx-json=/sbom.json
@@ -112,6 +115,8 @@ COPY --from=cuda-libraries /cuda/ /usr/local/lib/counterfactory/
 COPY --from=build /out/bin/ /usr/local/bin/
 
 FROM tools AS cuda-sbom
+COPY deploy/docker/cuda.txt deploy/local/libtorch.sh /key/
+COPY --from=cuda-root /usr/local/bin/ /var/lib/dpkg/status /key/
 RUN --mount=type=bind,from=cuda-root,target=/image \
     SYFT_CHECK_FOR_APP_UPDATE=false /opt/sbom/bin/syft scan dir:/image --override-default-catalogers image \
     --source-name counterfactory/worker-cuda --output cyclonedx-json=/sbom.json
