@@ -130,7 +130,7 @@ deploy-settings: install libtorch build ## deploy/SETTINGS.md and Kubernetes' al
 	@tests/deploy/check.sh --write
 
 # PROFILE=dev compiles quickly and not for use; CFX_IMAGES is the folder for everything.
-images: install ## the container images, built and run without an engine (root; buildah, debootstrap; .local/images, 20 GB)
+images: install ## the container images, built and run without an engine (root; buildah, debootstrap; .local/images, 30 GB)
 	@deploy/docker/prove.sh
 
 up: ## start the private PostgreSQL, RabbitMQ and S3
