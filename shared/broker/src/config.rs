@@ -36,7 +36,8 @@ impl BrokerConfig {
 /// At commas before the next scheme: a password may hold one.
 fn split(urls: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for part in urls.split(',') {
+    // one at the end is a list's, and no password's
+    for part in urls.trim().trim_end_matches(',').split(',') {
         match all.last_mut() {
             Some(before) if !part.trim_start().starts_with("amqp") => {
                 before.push(',');
