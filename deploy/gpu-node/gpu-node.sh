@@ -114,10 +114,11 @@ for device in "${found[@]}"; do
         fi
         rm -f /tmp/gpu-node.$$
     fi
-    lines+=("$uuid"$'\t'"$class"$'\t'"$ms"$'\t'"$name")
+    # not tabs: of several between words `read` makes one, and the time may be missing
+    lines+=("$uuid|$class|$ms|$name")
 done
 for line in "${lines[@]}"; do
-    IFS=$'\t' read -r uuid class ms name <<<"$line"
+    IFS='|' read -r uuid class ms name <<<"$line"
     if [ -n "$ms" ] && python3 -c "import sys; sys.exit(not $ms > 1.3 * ${fastest[$class]})"; then
         bad "$uuid takes $ms ms, and the fastest $class here ${fastest[$class]}" "look at heat, power limit and PCIe lanes: nvidia-smi -q -d PERFORMANCE,POWER"
     fi
@@ -132,7 +133,7 @@ units=()
 number=0
 port=9464
 for line in "${lines[@]}"; do
-    IFS=$'\t' read -r uuid class _ name <<<"$line"
+    IFS='|' read -r uuid class _ name <<<"$line"
     count=$workers_a_gpu
     case $uuid in MIG-*) count=1 ;; esac
     for _ in $(seq "$count"); do

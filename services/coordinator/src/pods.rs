@@ -79,8 +79,9 @@ impl Pods {
         let patch = json!({ "metadata": { "annotations": { ANNOTATION: cost.to_string() } } });
         // Kubernetes renews the token in place, so it is read every time
         let token = read(&self.token)?;
-        let request = self.http.patch(address).bearer_auth(token.trim()).json(&patch);
-        let request = request.header(CONTENT_TYPE, "application/merge-patch+json");
+        // before the body, which brings a type of its own where there is none
+        let request = self.http.patch(address).header(CONTENT_TYPE, "application/merge-patch+json");
+        let request = request.bearer_auth(token.trim()).json(&patch);
         let answer = request.send().await.map_err(PodsError::Unavailable)?;
         match answer.status() {
             status if status.is_success() => Ok(true),

@@ -36,7 +36,8 @@ pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
 const SMALL_MAP: usize = 20_480;
 
 /// `compute` of `x` `[B, ..]`, item by item the same whatever `B` is, for what would go another way through libtorch's libraries with one
-/// item (a product of a matrix and a vector) and so round otherwise: on a CPU one item is computed twice, and the first is taken.
+/// item (a product of a matrix and a vector) and so round otherwise: on a CPU one item is computed twice, and the first is taken. (On some
+/// processors these libraries choose by larger numbers, too, and rounding remains: see the test of batch-mates.)
 pub(crate) fn in_company(
     x: &Tensor,
     compute: impl FnOnce(&Tensor) -> Result<Tensor, TchError>,

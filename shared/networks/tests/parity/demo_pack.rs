@@ -36,19 +36,26 @@ fn generator_matches() {
     check("demo generator gradient", &gradient, golden.get("gradient"));
 }
 
-/// To the bit, on a CPU: a picture is the same whoever it shared a batch with, and alone.
+/// On a CPU a picture is the same whoever it shared a batch with, and alone: to the bit on the processors for which libtorch's libraries
+/// sum in one order whatever the size of a batch, and by rounding alone on others (seen: AMD EPYC with AVX-512).
 #[test]
 fn an_image_does_not_depend_on_its_batch_mates() {
+    const ROUNDING: f64 = 5e-6;
+    let off = |one: &Tensor, other: &Tensor| {
+        (one - other).abs().max().double_value(&[]) / other.abs().max().double_value(&[])
+    };
     let generator = generator();
     let w_plus = Tensor::randn([5, 10, 128], (Kind::Float, Device::Cpu));
     let images = tch::no_grad(|| generator.synthesize(&w_plus)).unwrap();
     for (first, count) in [(0, 1), (4, 1), (1, 2), (2, 3)] {
         let some = tch::no_grad(|| generator.synthesize(&w_plus.narrow(0, first, count))).unwrap();
-        assert!(some.equal(&images.narrow(0, first, count)), "{count} from {first}");
+        let off = off(&some, &images.narrow(0, first, count));
+        assert!(off <= ROUNDING, "{count} from {first}: {off:e} of the largest");
     }
     // Nor on whether a gradient is wanted, which computes on in fresh memory.
     let wanted = generator.synthesize(&leaf(&w_plus)).unwrap();
-    assert!(wanted.detach().equal(&images));
+    let off = off(&wanted.detach(), &images);
+    assert!(off <= ROUNDING, "{off:e} of the largest");
 }
 
 #[test]

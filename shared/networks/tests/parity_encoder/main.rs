@@ -19,9 +19,9 @@ const SINGLE: f64 = 1e-4;
 /// Gradients in single precision pass the kinks of the activations: millions of values, of which rounding puts a few on the other
 /// side, with ReStyle's five encoders and four generators of 512 px always, with one encoder on some processors (another order of
 /// sums: 2.3e-3 where others leave 1e-6). Each moves single gradients by some 1e-3: so much the reference itself, computed in single
-/// precision, is off what it is in double precision (3.2e-3 at most). The same gradients in double precision have to be right to
-/// [`DOUBLE`].
-const SINGLE_PAST_KINKS: f64 = 1e-2;
+/// precision, is off what it is in double precision (3.2e-3 at most there; 1.2e-2 were seen on a processor of another maker). The same
+/// gradients in double precision have to be right to [`DOUBLE`].
+const SINGLE_PAST_KINKS: f64 = 3e-2;
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity_encoder/data").join(name)
