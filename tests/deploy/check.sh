@@ -6,7 +6,7 @@
 #   manifests  every overlay rendered; each object against its type, strictly; what must hold between them (manifests.py)
 #   backlog    what KEDA asks Postgres, asked of a real one with this schema (needs its server: make install)
 #   chart      the Helm chart: lint, its values' schema, and that it renders what the overlays render (same.py)
-#   rules      the alerts of Kubernetes are those of deploy/prometheus
+#   rules      the alerts of Kubernetes are those of deploy/prometheus, and the book (deploy/OPERATIONS.md) says what to do for each
 #   scripts    shellcheck of the scripts that belong to these files (`make check` reads all there are)
 #   secrets    no secret in any file of the repository, by detect-secrets; what only looks like one is in secrets-allowed.tsv
 #   proxy      the proxy's configuration, read by Caddy
@@ -119,6 +119,11 @@ HEAD
 step_rules() {
     rules | diff --unified deploy/k8s/components/monitoring/rules.yaml - ||
         { echo "error: the alerts of Kubernetes are not those of deploy/prometheus/rules.yml; run: make deploy-settings" >&2 && return 1; }
+    # Whoever is woken by an alert finds what to do in the book, and nothing there is about an alert that is gone.
+    # shellcheck disable=SC2016 # Markdown's backticks
+    diff --unified <(sed -n 's/^ *- alert: *//p' deploy/prometheus/rules.yml | sort) \
+        <(sed -n '/^## When an alert fires/,$ s/^| `\([A-Za-z]*\)` |.*/\1/p' deploy/OPERATIONS.md | sort) ||
+        { echo "error: deploy/OPERATIONS.md does not tell of the same alerts as deploy/prometheus/rules.yml" >&2 && return 1; }
 }
 
 step_scripts() {

@@ -66,6 +66,7 @@ MUTATIONS = [
     ("chart", f"{CHART}/values.yaml", "graceSeconds: 630", "graceSeconds: 700", "30 more than"),
     ("chart", f"{CHART}/Chart.yaml", "appVersion: 0.1.0", "appVersion: 0.2.0", "0.2.0"),
     ("rules", "deploy/prometheus/rules.yml", "for: 2m", "for: 3m", "are not those of"),
+    ("rules", "deploy/OPERATIONS.md", "| `BacklogLong` |", "| `BacklogLonger` |", "does not tell of the same alerts"),
     ("scripts", "deploy/secrets.sh", None, "echo $1\n", "SC2086"),
     ("secrets", COMPOSE, None, f"# {KEY}\n", "looks like a secret"),
     ("secrets", f"{K8S}/overlays/dev/secrets.example/broker.env", "counterfactory:made-by", "counterfactory:really", "looks like a secret"),
