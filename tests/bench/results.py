@@ -77,7 +77,7 @@ def loop(runs):
 
 END = """## From a dataset to the bucket
 
-`target/{profile}/{command}`: {cpu}, {cores} cores; {profile} build; load {load_before} before and {load_after} after.{busy}
+`target/{profile}/{command}`: {cpu}, {cores} cores; {profile} build; load {load_before} before and {load_after} after{note}.{busy}
 
 A coordinator, RabbitMQ, PostgreSQL and the bucket, all on this machine, and worker processes with one thread each, on the demo pack
 (64 px). Each image is decoded, inverted, edited, judged, written, signed by the coordinator and put into the bucket with its record; the time is from the
@@ -115,7 +115,8 @@ def end_to_end(told):
     machine, runs = told["machine"], sorted(told["runs"], key=lambda run: (run["method"], run["workers"]))
     # a quiet machine has a load near nothing before, whatever the run itself brings
     busy = "" if (machine["load_before"] or 0) < 0.5 else " **The machine did other work as well: only ratios can be taken from this run.**"
-    text = END.format(command=told["command"], steps=told["steps"], busy=busy, **machine)
+    note = f"; {machine['note']}" if "note" in machine else ""
+    text = END.format(command=told["command"], steps=told["steps"], busy=busy, **{**machine, "note": note})
     first = {}
     for run in runs:
         alone = first.setdefault(run["method"], run["images_per_s"] / run["workers"])
