@@ -218,7 +218,8 @@ impl Drop for Database {
     }
 }
 
-fn is_root() -> bool {
+/// Whether this process may do anything.
+pub fn is_root() -> bool {
     std::fs::read_to_string("/proc/self/status")
         .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:\t0\t")))
 }
@@ -245,11 +246,15 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     quiet(Command::new("cp").arg("-a").arg(from).arg(to)).map(drop)
 }
 
-/// Runs a program; an error with its words if it fails.
-fn quiet(command: &mut Command) -> Result<Output> {
+/// Runs a program; what it printed.
+///
+/// # Errors
+/// With all its words, if it fails.
+pub fn quiet(command: &mut Command) -> Result<Output> {
     let output = command.output().with_context(|| format!("{command:?} cannot be run"))?;
     if !output.status.success() {
-        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        let words = [&output.stdout, &output.stderr].map(|words| String::from_utf8_lossy(words).into_owned());
+        bail!("{command:?} failed: {}", words.concat().trim());
     }
     Ok(output)
 }

@@ -1,7 +1,7 @@
 //! Hosts: network namespaces with an address each, all on one switch. The machine itself is one of them, as the user's own.
 
 use crate::switch::{MTU, Switch, Wires, hardware};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use std::net::Ipv4Addr;
 use std::process::Command;
 
@@ -131,12 +131,12 @@ fn remove_all() -> Result<()> {
     Ok(())
 }
 
-/// Runs a program; an error with its words if it fails.
+/// Runs a program.
 ///
 /// # Errors
 /// With what it wrote.
 pub fn quiet(command: &mut Command) -> Result<()> {
-    said(command).map(drop)
+    faults::database::quiet(command).map(drop)
 }
 
 /// The same, with what it printed.
@@ -144,13 +144,5 @@ pub fn quiet(command: &mut Command) -> Result<()> {
 /// # Errors
 /// As [`quiet`].
 pub fn said(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{command:?} cannot be run"))?;
-    if !output.status.success() {
-        bail!(
-            "{command:?} failed: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&faults::database::quiet(command)?.stdout).into_owned())
 }

@@ -34,8 +34,7 @@ fn connecting(to: &Host) -> Result<f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_reach_each_other_unless_the_wire_is_cut_and_as_late_as_it_is_long() -> Result<()> {
-    let root = std::process::Command::new("id").arg("-u").output()?.stdout == b"0\n";
-    if !root || !std::path::Path::new("/dev/net/tun").exists() || !hosts::host::has_iproute() {
+    if !faults::database::is_root() || !std::path::Path::new("/dev/net/tun").exists() || !hosts::host::has_iproute() {
         eprintln!("skipped: this takes root, /dev/net/tun and iproute2");
         return Ok(());
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Name of the lease.
 const LEADERSHIP: &str = "spare_pods";
-/// Longer than a step of calls that all run into their time limit is unlikely to be needed: two leaders would only say the same.
+/// A step whose calls run into their time limits may outlast it: two leaders would only say the same.
 const LEASE: Duration = Duration::from_secs(60);
 /// Pods told in one step, those that changed most first.
 const SLICE: usize = 100;

@@ -44,8 +44,16 @@ impl Serving {
         self.ended().await
     }
 
+    /// What a coordinator says that cannot serve.
+    pub async fn refusal(app: &App) -> Result<String> {
+        match Self::start(app).await?.ended().await {
+            Ok(()) => anyhow::bail!("it served"),
+            Err(error) => Ok(format!("{error:#}")),
+        }
+    }
+
     /// Waits for an end that comes by itself.
-    pub async fn ended(self) -> Result<()> {
+    async fn ended(self) -> Result<()> {
         tokio::time::timeout(PATIENCE, self.served).await??
     }
 }

@@ -112,10 +112,7 @@ async fn a_service_account_without_its_files_stops_the_start_by_name() -> Result
     let folder = tempfile::tempdir()?;
     let kubernetes = Kubernetes { server: "https://localhost:1".to_owned(), account: folder.path().to_owned() };
     bench.set(|config| config.kubernetes = Some(kubernetes))?;
-    let said = match Serving::start(&bench.app).await?.ended().await {
-        Ok(()) => anyhow::bail!("it served"),
-        Err(error) => format!("{error:#}"),
-    };
+    let said = Serving::refusal(&bench.app).await?;
     assert!(said.contains("ca.crt") && said.contains("automountServiceAccountToken"), "{said}");
     Ok(())
 }

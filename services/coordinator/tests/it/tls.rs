@@ -51,10 +51,7 @@ async fn a_key_of_another_certificate_stops_the_start_with_both_names() -> Resul
     std::fs::write(&files.key, other?.signing_key.serialize_pem())?;
     let mut bench = Bench::new().await?;
     bench.set(|config| config.tls = Some(files))?;
-    let said = match Serving::start(&bench.app).await?.ended().await {
-        Ok(()) => anyhow::bail!("it served"),
-        Err(error) => format!("{error:#}"),
-    };
+    let said = Serving::refusal(&bench.app).await?;
     assert!(said.contains("other.key is not the key of") && said.contains("tls.crt"), "{said}");
     Ok(())
 }
