@@ -7,11 +7,12 @@ import io
 import os
 import select
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import numpy as np
@@ -49,39 +50,48 @@ class Recorder(httpx.BaseTransport):
 
 
 class Gate:
-    """A TCP proxy in front of the coordinator that can be shut: connections break and none is accepted, as while it restarts."""
+    """A TCP proxy in front of the coordinator that can be shut: connections break, as while it restarts.
+
+    It listens while it is shut too, and resets who comes: a port given up could be another program's when it opens again.
+    """
 
     def __init__(self, server: str) -> None:
         url = httpx.URL(server)
         self._to = (url.host, url.port or 80)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._lock = threading.Lock()
+        self._is_shut = False
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        threading.Thread(target=self._accept, daemon=True).start()
 
     def shut(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for end in self._open:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._is_shut = True
+            for end in self._open:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            self._open.clear()
 
-    def open(self) -> Self:
-        port = httpx.URL(self.url).port or 0
-        self._listener = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-        return self
+    def open(self) -> None:
+        with self._lock:
+            self._is_shut = False
 
-    def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+    def _accept(self) -> None:
+        while True:
+            client, _ = self._listener.accept()
+            with self._lock:
+                if self._is_shut:
+                    # no lingering: a reset at once
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    client.close()
+                    continue
+                self._open.append(client)
+            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError), socket.create_connection(self._to) as server:
             ends = {client: server, server: client}
-            self._open += ends
             while True:
                 for end in select.select(list(ends), [], [])[0]:
                     data = end.recv(65536)

@@ -11,7 +11,8 @@ from PIL import Image
 from conftest import GREEN, PATIENCE, Gate, as_png
 from counterfactory import Client, ConflictError, Job, UnreachableError
 
-LONG: dict[str, Any] = {**GREEN, "method": {"kind": "clip-nce", "steps": 60}}
+# still running when it is paused or cancelled, on any machine
+LONG: dict[str, Any] = {**GREEN, "method": {"kind": "clip-nce", "steps": 800}}
 Drawings = Callable[[int], list[Image.Image]]
 
 
@@ -108,7 +109,6 @@ def test_waiting_ends_when_it_stays_away(gate: Gate, drawings: Drawings, client:
         job.wait(patience=1, progress=False)
     assert time.monotonic() - began < 30
     client.job(job.id).cancel()
-    gate.open()
 
 
 def test_a_job_shows_itself_in_a_notebook(ended: Job) -> None:

@@ -46,7 +46,8 @@ fn near(address: SocketAddr) -> SocketAddr {
 fn ask(address: SocketAddr, path: &str) -> Result<(bool, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    // in one write: who answers after the first piece and hangs up would reset the connection on the others
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.take(1 << 16).read_to_string(&mut answer)?;
     let (head, said) = answer.split_once("\r\n\r\n").context("it does not speak HTTP")?;
@@ -56,6 +57,7 @@ fn ask(address: SocketAddr, path: &str) -> Result<(bool, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead as _, BufReader};
     use std::net::TcpListener;
 
     fn answering(answer: &'static str) -> SocketAddr {
@@ -63,8 +65,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let _ = stream.read(&mut [0; 512]);
-            let _ = stream.write_all(answer.as_bytes());
+            assert!(BufReader::new(&stream).lines().any(|line| line.unwrap().is_empty()), "a whole request");
+            stream.write_all(answer.as_bytes()).unwrap();
         });
         address
     }
