@@ -1,10 +1,11 @@
-//! Outputs are rendered again from the records inside them, bit by bit: every method, inversion and guard, on the machine that made them.
+//! Outputs are rendered again from the records inside them, bit by bit: every method, inversion, guard and precision, on the machine that
+//! made them.
 
 use anyhow::{Context as _, Result};
 use domain::JobId;
 use domain::job_state::JobState;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use stories::{Cluster, faces};
 
@@ -60,6 +61,29 @@ const INVERSIONS: [&str; 3] = [
     r#"{ kind = "optimise", steps = 4, pixel_weight = 1.0 }"#,
     r#"{ kind = "pivotal", steps = 3, pivot = { steps = 2 } }"#,
 ];
+
+/// A job of few sources that is computed in `precision`, its mapper too.
+fn computed_in(precision: &str) -> String {
+    format!(
+        r#"
+name = "{precision}"
+dataset = "portraits"
+pack = "facesjs-64"
+precision = "{precision}"
+[[edits]]
+name = "by-mapper"
+text = "a face with green hair"
+method = {{ kind = "cf-mapper", train_on = "training", train_limit = 8, steps = 3 }}
+[[edits]]
+name = "by-descent"
+text = "a face with purple hair"
+method = {{ kind = "clip-nce", steps = 3, views = 2 }}
+"#
+    )
+}
+
+/// A CPU multiplies exactly what a GPU may round to TF32.
+const PRECISIONS: [&str; 3] = ["fp32", "bf16", "tf32"];
 
 struct Replayed {
     code: i32,
@@ -124,11 +148,20 @@ async fn every_output_is_rendered_again_bit_by_bit() -> Result<()> {
     for inversion in INVERSIONS {
         jobs.push(cluster.submit(&inverted_by(inversion)).await?);
     }
-    let mut files = Vec::new();
+    for precision in PRECISIONS {
+        jobs.push(cluster.submit(&computed_in(precision)).await?);
+    }
+    let (mut files, mut precisions) = (Vec::new(), BTreeMap::new());
     for id in jobs {
         files.extend(outputs(&cluster, id, &mappers).await?);
     }
-    assert_eq!(files.len(), 24 + 24 + 24 + 12 + 24 + 3 * 4);
+    assert_eq!(files.len(), 24 + 24 + 24 + 12 + 24 + 3 * 4 + 3 * 4);
+    for file in &files {
+        let (record, _) = credentials::extract_record(&std::fs::read(file)?)?;
+        *precisions.entry(record.recipe.precision.clone()).or_insert(0) += 1;
+    }
+    let counted = [("bf16", 4), ("fp32", 124), ("tf32", 4)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(precisions, BTreeMap::from(counted));
     let [mappers, sources, masks] = [&mappers, &folder, &masks].map(|path| path.to_string_lossy().into_owned());
     let places = ["--mapper", &mappers, "--source", &sources, "--mask", &masks];
     let replayed = replay(&files, &places).await?;

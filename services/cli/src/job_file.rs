@@ -25,6 +25,7 @@ pub fn job_from(args: &SubmitArgs, base: Map<String, Value>) -> Result<JobSpec> 
     set("dataset", args.dataset.clone().map(Value::from));
     set("pack", args.pack.clone().map(Value::from));
     set("frame", args.frame.clone().map(Value::from));
+    set("precision", args.precision.clone().map(Value::from));
     set("strengths", (!args.strengths.is_empty()).then(|| json!(args.strengths)));
     set("seeds", (!args.seeds.is_empty()).then(|| json!(args.seeds)));
     limits(args, &mut fields)?;
@@ -126,6 +127,9 @@ mod tests {
         assert_eq!(job.frame, domain::Frame::CentreSquare);
         let framed = job_of(&submit(&[words.as_slice(), &["--frame", "ffhq"]].concat())).unwrap();
         assert_eq!(framed.frame, domain::Frame::Ffhq);
+        assert_eq!(job.precision, domain::Precision::Fp32);
+        let narrow = job_of(&submit(&[words.as_slice(), &["--precision", "bf16"]].concat())).unwrap();
+        assert_eq!(narrow.precision, domain::Precision::Bf16);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 use wire::http::v1::{Pack, Page};
 
 /// The fields of a job that makes what `file` shows of other sources: its edit with the mapper that was used, strength, seed,
-/// inversion and frame, on the very pack.
+/// inversion, frame and precision, on the very pack.
 ///
 /// # Errors
 /// When the file says too little, or the server does not have its pack or numerics.
@@ -41,6 +41,7 @@ pub async fn fields(at: &Context, file: &Path, pack_given: bool) -> Result<Map<S
         ("seeds", json!([recipe.seed])),
         ("inversion", json!(recipe.inversion)),
         ("frame", json!(frame)),
+        ("precision", json!(recipe.precision)),
     ] {
         fields.insert(name.to_owned(), value);
     }

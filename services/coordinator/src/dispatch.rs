@@ -163,7 +163,7 @@ fn source(source: &ClaimedSource) -> SourceRef {
 /// How a task's source is framed: as its key says. Landmarks that came after the key was made belong to other work.
 fn framing(job: &JobRow, task: &ClaimedInvert) -> Framing {
     let framing = job.spec.frame.of(task.landmarks.clone());
-    let key = keys::invert(job.pack.digest, task.source.sha256, &framing, &job.spec.inversion);
+    let key = keys::invert(job.pack.digest, task.source.sha256, &framing, &job.spec.inversion, job.spec.precision);
     if key.is_ok_and(|key| key == task.key) { framing } else { job.spec.frame.of(None) }
 }
 
@@ -221,6 +221,7 @@ fn message(claimed: &ClaimedBatch) -> OutboxMessage {
         project: job.project_name.clone(),
         dataset: job.dataset_name.clone(),
         output: job.spec.output,
+        precision: job.spec.precision,
         submitter: job.submitted_by.clone(),
         pack: PackRef { name: job.pack.name.clone(), digest: job.pack.digest, manifest: job.pack.manifest },
         work,

@@ -175,7 +175,7 @@ fn of_source(
             Some(key) => key,
             None => {
                 let framing = job.spec.frame.of(source.landmarks.clone());
-                let key = keys::invert(pack, sha256, &framing, &job.spec.inversion)?;
+                let key = keys::invert(pack, sha256, &framing, &job.spec.inversion, job.spec.precision)?;
                 tasks.push(NewTask::Invert { ordinal: source.ordinal, key });
                 *latent.insert(key)
             }
@@ -187,7 +187,7 @@ fn of_source(
         let inputs = EditInputs { source: sha256, latent, mapper, mask };
         for &strength in &job.spec.strengths {
             for &seed in &job.spec.seeds {
-                let key = keys::edit(pack, inputs, &edit.spec, strength, seed)?;
+                let key = keys::edit(pack, inputs, &edit.spec, strength, seed, job.spec.precision)?;
                 let (edit_no, ordinal) = (edit.edit_no, source.ordinal);
                 tasks.push(NewTask::Edit { edit_no, ordinal, strength, seed, key, needs: latent });
             }

@@ -4,11 +4,8 @@ use domain::accept::Acceptance;
 use domain::digest::CanonicalError;
 use domain::edit::{EditSpec, Essence};
 use domain::inversion::Inversion;
-use domain::{Digest, Framing, Stage, StageKey};
+use domain::{Digest, Framing, Precision, Stage, StageKey};
 use serde::Serialize;
-
-/// Arithmetic of every stage in this version.
-pub const PRECISION: &str = "fp32";
 
 /// The latent of `source`, framed so. The centred square is no part of the key, so that keys from before there were others hold.
 ///
@@ -19,6 +16,7 @@ pub fn invert(
     source: Digest,
     framing: &Framing,
     inversion: &Inversion,
+    precision: Precision,
 ) -> Result<StageKey, CanonicalError> {
     #[derive(Serialize)]
     struct Framed<'a> {
@@ -26,17 +24,22 @@ pub fn invert(
         inversion: &'a Inversion,
     }
     if framing.is_default() {
-        return StageKey::new(Stage::Invert, pack, &[source], inversion, PRECISION);
+        return StageKey::new(Stage::Invert, pack, &[source], inversion, precision);
     }
-    StageKey::new(Stage::Invert, pack, &[source], &Framed { framing, inversion }, PRECISION)
+    StageKey::new(Stage::Invert, pack, &[source], &Framed { framing, inversion }, precision)
 }
 
 /// The mapper of `edit`, trained on the set of images that `training_set` lists.
 ///
 /// # Errors
 /// As [`invert`].
-pub fn train(pack: Digest, training_set: Digest, edit: &EditSpec) -> Result<StageKey, CanonicalError> {
-    StageKey::new(Stage::Train, pack, &[training_set], &edit.mapper_essence(), PRECISION)
+pub fn train(
+    pack: Digest,
+    training_set: Digest,
+    edit: &EditSpec,
+    precision: Precision,
+) -> Result<StageKey, CanonicalError> {
+    StageKey::new(Stage::Train, pack, &[training_set], &edit.mapper_essence(), precision)
 }
 
 /// What an edit's image is made from.
@@ -63,6 +66,7 @@ pub fn edit(
     edit: &EditSpec,
     strength: f64,
     seed: u64,
+    precision: Precision,
 ) -> Result<StageKey, CanonicalError> {
     #[derive(Serialize)]
     struct Parameters<'a> {
@@ -78,7 +82,7 @@ pub fn edit(
     let EditInputs { source, latent, mapper, mask } = inputs;
     let inputs: Vec<Digest> = [source, latent.0].into_iter().chain(mapper.map(|key| key.0)).collect();
     let parameters = Parameters { edit: edit.essence(), strength, seed: seed.to_string(), accept: &edit.accept, mask };
-    StageKey::new(Stage::Edit, pack, &inputs, &parameters, PRECISION)
+    StageKey::new(Stage::Edit, pack, &inputs, &parameters, precision)
 }
 
 #[cfg(test)]
@@ -86,13 +90,15 @@ mod tests {
     use super::*;
     use domain::Landmarks;
 
+    const FP32: Precision = Precision::Fp32;
+
     #[test]
     fn a_key_changes_with_what_decides_the_result_and_with_nothing_else() {
         let (pack, source) = (Digest::of("pack"), Digest::of("source"));
-        let latent = invert(pack, source, &Framing::default(), &Inversion::default()).unwrap();
+        let latent = invert(pack, source, &Framing::default(), &Inversion::default(), FP32).unwrap();
         let spec: EditSpec = serde_json::from_str(r#"{"text":"green hair"}"#).unwrap();
         let inputs = EditInputs { source, latent, mapper: None, mask: None };
-        let key = |spec: &EditSpec, strength, seed| edit(pack, inputs, spec, strength, seed).unwrap();
+        let key = |spec: &EditSpec, strength, seed| edit(pack, inputs, spec, strength, seed, FP32).unwrap();
         let plain = key(&spec, 1.0, 0);
         assert_eq!(key(&EditSpec { name: Some("other".into()), ..spec.clone() }, 1.0, 0), plain);
         assert_ne!(key(&spec, 1.5, 0), plain);
@@ -102,17 +108,23 @@ mod tests {
         let judged = EditSpec { accept: strict, ..spec.clone() };
         assert_ne!(key(&judged, 1.0, 0), plain);
         assert_eq!(judged.identity().unwrap(), spec.identity().unwrap(), "the random numbers stay");
-        assert_ne!(edit(pack, EditInputs { mask: Some(pack), ..inputs }, &spec, 1.0, 0).unwrap(), plain);
+        assert_ne!(edit(pack, EditInputs { mask: Some(pack), ..inputs }, &spec, 1.0, 0, FP32).unwrap(), plain);
         // two seeds that are one number as a double
         assert_ne!(key(&spec, 1.0, (1 << 53) + 1), key(&spec, 1.0, 1 << 53));
-        assert_ne!(train(pack, source, &spec).unwrap(), train(pack, pack, &spec).unwrap());
+        let of = |set, precision| train(pack, set, &spec, precision).unwrap();
+        assert_ne!(of(source, FP32), of(pack, FP32));
+        // in other numbers everything is another result
+        let bf16 = Precision::Bf16;
+        assert_ne!(of(source, FP32), of(source, bf16));
+        assert_ne!(edit(pack, inputs, &spec, 1.0, 0, bf16).unwrap(), plain);
+        assert_ne!(invert(pack, source, &Framing::default(), &Inversion::default(), bf16).unwrap(), latent);
     }
 
     #[test]
     fn a_framed_face_is_other_work_and_a_centred_square_is_what_it_was() {
         let (pack, source) = (Digest::of("pack"), Digest::of("source"));
-        let key = |framing| invert(pack, source, &framing, &Inversion::default()).unwrap();
-        let plain = StageKey::new(Stage::Invert, pack, &[source], &Inversion::default(), PRECISION).unwrap();
+        let key = |framing| invert(pack, source, &framing, &Inversion::default(), FP32).unwrap();
+        let plain = StageKey::new(Stage::Invert, pack, &[source], &Inversion::default(), FP32).unwrap();
         assert_eq!(key(Framing::CentreSquare), plain);
         let face = |x| Landmarks::new(vec![[x, 1.0], [9.0, 1.0], [5.0, 5.0], [2.0, 9.0], [8.0, 9.0]]).unwrap();
         let framed = [None, Some(face(1.0)), Some(face(1.5))].map(|landmarks| key(Framing::Ffhq { landmarks }));

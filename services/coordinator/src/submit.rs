@@ -6,9 +6,8 @@ use crate::http::problem::{ApiError, internal};
 use crate::http::{datasets_list, packs_list};
 use crate::{framable, keys, measurable};
 use bytes::Bytes;
-use domain::edit::EditSpec;
 use domain::job::JobSpec;
-use domain::{Digest, Frame, ProjectId, canonical_json, digest_of};
+use domain::{Digest, ProjectId, canonical_json, digest_of};
 use packs::Manifest;
 use store::{Dataset, NewEdit, NewJob, PackFacts, PackRow, Training};
 use wire::broker::v1::TrainingSet;
@@ -72,7 +71,7 @@ pub async fn resolve(
                 given(app, index, digest).await?;
                 None
             }
-            None => training(app, project, (&manifest, pack.digest), spec.frame, index, edit).await?,
+            None => training(app, project, (&manifest, pack.digest), &spec, index).await?,
         };
         let digest = canonical(edit)?;
         edits.push(NewEdit { slug: edit.slug(), spec: edit.clone(), digest, training, mapper });
@@ -120,10 +119,10 @@ async fn training(
     app: &App,
     project: ProjectId,
     (pack, digest): (&Manifest, Digest),
-    frame: Frame,
+    spec: &JobSpec,
     index: usize,
-    edit: &EditSpec,
 ) -> Result<Option<Training>, ApiError> {
+    let (edit, frame) = (&spec.edits[index], spec.frame);
     let Some(mapper) = edit.method.training() else { return Ok(None) };
     let field = format!("edits[{index}].method.train_on");
     let dataset = ready(datasets_list::find(app, project, &field, mapper.train_on).await?)?;
@@ -142,6 +141,7 @@ async fn training(
     }
     let body = canonical_json(&set).map_err(|e| internal("writing a training set", &e))?;
     let training_set = app.artifacts.put(Bytes::from(body)).await?;
-    let mapper_key = keys::train(digest, training_set, edit).map_err(|e| internal("computing a stage key", &e))?;
+    let mapper_key = keys::train(digest, training_set, edit, spec.precision);
+    let mapper_key = mapper_key.map_err(|e| internal("computing a stage key", &e))?;
     Ok(Some(Training { mapper_key, training_set }))
 }

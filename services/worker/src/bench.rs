@@ -12,19 +12,20 @@ mod random;
 mod report;
 mod stages;
 
-use crate::config::device_settings;
+use crate::config::{device_settings, in_precision};
 use crate::device_memory::Gauge;
 use crate::memory;
 use anyhow::{Context as _, Error, Result};
 use ceilings::Ceilings;
 use clap::ValueEnum as _;
 use clock::Course;
+use domain::Precision;
 use domain::Stage as Kind;
 use domain::edit::ClipNce;
 use editing::EditError;
 use editing::batch::{Load, MemoryModel};
 use floors::{Floor, Stage};
-use networks::device::{self, Precision};
+use networks::device;
 use networks::{NetworkError, is_out_of_memory};
 use random::clip::ClipModel;
 use report::{Cell, Machine, Place, Report, Taken};
@@ -98,7 +99,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         return aside::run(folder, bench.sides[0], bench.clips[0], args.steps, &bench.threads, device);
     }
     for precision in bench.precisions.clone() {
-        device::open(&device::Settings { precision, ..settings })?;
+        device::open(&in_precision(precision, settings)?)?;
         bench.ceilings(precision)?;
         for side in bench.sides.clone() {
             bench.resolution(side, precision)?;

@@ -5,7 +5,8 @@ use crate::pipeline::{Null, UnknownExecutor};
 use crate::stages::watermark::Watermarker;
 use artifacts::S3Config;
 use broker::BrokerConfig;
-use networks::device::{self, DeviceChoice, Precision};
+use domain::Precision;
+use networks::device::{self, DeviceChoice};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -66,9 +67,6 @@ pub struct Settings {
     /// How wide convolutions are computed on a CPU: `winograd`, or `direct`, which rounds less and is slower. [default: winograd]
     #[arg(long, env = "CFX_CONVOLUTIONS")]
     pub convolutions: Option<String>,
-    /// `fp32`: coordinators name stored results so, and nothing else is taken here. `worker edit` takes others. [default: fp32]
-    #[arg(long, env = "CFX_PRECISION")]
-    pub precision: Option<String>,
     /// Longest time mapper training runs before it stops at a checkpoint. [default: 600]
     #[arg(long, env = "CFX_SLICE_SECONDS")]
     pub slice_seconds: Option<u64>,
@@ -239,11 +237,6 @@ pub enum ConfigError {
     /// Not a device.
     #[error(transparent)]
     Device(#[from] device::DeviceError),
-    /// A precision that results are not named by.
-    #[error(
-        "precision is '{0}', and coordinators name what a cluster stores as fp32, so others would be taken for it; leave CFX_PRECISION out here (`worker edit` and `worker bench` take it)"
-    )]
-    Precision(Precision),
     /// Not an executor.
     #[error(transparent)]
     Executor(#[from] UnknownExecutor),
@@ -329,7 +322,6 @@ impl Settings {
             executor,
             threads,
             convolutions,
-            precision,
             slice_seconds,
             grace_seconds,
             heartbeat_seconds
@@ -361,10 +353,6 @@ impl Settings {
         }
         if let (Some(executor), Some(device)) = (given.executor.clone(), given.device.clone()) {
             return Err(ConfigError::ExecutorOnDevice { executor, device });
-        }
-        match given.precision.as_deref().map(str::parse).transpose()? {
-            None | Some(Precision::Fp32) => {}
-            Some(other) => return Err(ConfigError::Precision(other)),
         }
         let region = given.s3_region.unwrap_or_else(|| "us-east-1".to_owned());
         let path_style = given.s3_path_style.unwrap_or(false);
@@ -419,6 +407,19 @@ pub fn device_settings(
     Ok(device::Settings { device, threads: threads.unwrap_or(1).max(1), convolutions, ..device::Settings::default() })
 }
 
+/// Settings of a device that computes in `precision`, for whoever asks for one by name.
+///
+/// # Errors
+/// When it is a mode of GPUs, and the device is a CPU: a job that allows it is computed there all the same, and more exactly.
+pub fn in_precision(precision: Precision, settings: device::Settings) -> anyhow::Result<device::Settings> {
+    let tf32 = precision.allows_tf32();
+    anyhow::ensure!(
+        !tf32 || settings.device != DeviceChoice::Cpu,
+        "precision tf32 is how NVIDIA's GPUs multiply, and the device is a CPU; write fp32 or bf16, or choose a GPU"
+    );
+    Ok(device::Settings { tf32, ..settings })
+}
+
 fn process_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "unknown" } else { host.trim() };
@@ -466,14 +467,6 @@ mod tests {
         }
         assert!(matches!(given("sleep", None), Err(ConfigError::Executor(_))));
         assert!(complete().resolve().unwrap().0.null.is_none());
-    }
-
-    #[test]
-    fn a_cluster_computes_in_what_its_results_are_named_by() {
-        let given = |precision: &str| Settings { precision: Some(precision.to_owned()), ..complete() }.resolve();
-        assert!(given("fp32").is_ok());
-        assert!(matches!(given("bf16"), Err(ConfigError::Precision(Precision::Bf16))));
-        assert!(matches!(given("fp16"), Err(ConfigError::Device(_))));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::stages::{detect, edit, invert, train};
 use crate::watch::Watch;
 use domain::inversion::Inversion;
 use domain::record::FaceFacts;
-use domain::{Digest, Reason};
+use domain::{Digest, Precision, Reason};
 use editing::Engine;
 use editing::batch::MemoryModel;
 use editing::train::SourceSet;
@@ -78,18 +78,27 @@ impl Request {
     }
 }
 
+/// What a request is computed with.
+#[derive(Clone)]
+pub struct Networks {
+    /// The pack.
+    pub pack: Arc<LocalPack>,
+    /// What its generator and guiding CLIP compute in.
+    pub precision: Precision,
+}
+
 /// With nothing to do for so long, the thread gives back the memory that it keeps.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// A handle to the tensor thread; the thread ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Gpu {
-    requests: mpsc::UnboundedSender<(Arc<LocalPack>, Request)>,
+    requests: mpsc::UnboundedSender<(Networks, Request)>,
     environment: Arc<Environment>,
 }
 
 impl Gpu {
-    /// Opens the device and starts the thread. At most `packs` packs stay loaded.
+    /// Opens the device and starts the thread. At most `packs` packs stay loaded; one in two precisions counts as two.
     ///
     /// # Errors
     /// When the device is not there.
@@ -123,8 +132,8 @@ impl Gpu {
     ///
     /// # Errors
     /// When there is none, the pack has no detector or cannot be loaded.
-    pub async fn detect(&self, pack: &Arc<LocalPack>, picture: Picture) -> Timed<Result<FaceFacts, Ended>> {
-        self.ask(pack, |reply| Request::Detect { picture, reply }).await
+    pub async fn detect(&self, networks: &Networks, picture: Picture) -> Timed<Result<FaceFacts, Ended>> {
+        self.ask(networks, |reply| Request::Detect { picture, reply }).await
     }
 
     /// Inverts sources; one end each.
@@ -133,24 +142,20 @@ impl Gpu {
     /// What concerns the whole batch: the pack cannot be loaded, the worker drains.
     pub async fn invert(
         &self,
-        pack: &Arc<LocalPack>,
+        networks: &Networks,
         inversion: Inversion,
         sources: Vec<invert::Source>,
         watch: Watch,
     ) -> Timed<Result<Ends<invert::Inverted>, Ended>> {
-        self.ask(pack, |reply| Request::Invert { inversion, sources, watch, reply }).await
+        self.ask(networks, |reply| Request::Invert { inversion, sources, watch, reply }).await
     }
 
     /// Encodes some training images.
     ///
     /// # Errors
     /// As [`Gpu::invert`], or when the encoder fails.
-    pub async fn encode_part(
-        &self,
-        pack: &Arc<LocalPack>,
-        rasters: Vec<Vec<u8>>,
-    ) -> Timed<Result<Vec<Vec<f32>>, Ended>> {
-        self.ask(pack, |reply| Request::EncodePart { rasters, reply }).await
+    pub async fn encode_part(&self, networks: &Networks, rasters: Vec<Vec<u8>>) -> Timed<Result<Vec<Vec<f32>>, Ended>> {
+        self.ask(networks, |reply| Request::EncodePart { rasters, reply }).await
     }
 
     /// Trains a mapper for one slice.
@@ -159,11 +164,11 @@ impl Gpu {
     /// As [`Gpu::invert`], or when the training fails.
     pub async fn train(
         &self,
-        pack: &Arc<LocalPack>,
+        networks: &Networks,
         training: train::Training,
         watch: Watch,
     ) -> Timed<Result<train::Trained, Ended>> {
-        self.ask(pack, |reply| Request::Train { training, watch, reply }).await
+        self.ask(networks, |reply| Request::Train { training, watch, reply }).await
     }
 
     /// Edits latents; one end each.
@@ -172,24 +177,24 @@ impl Gpu {
     /// As [`Gpu::invert`], or when the edit's text or mapper cannot be used.
     pub async fn edit(
         &self,
-        pack: &Arc<LocalPack>,
+        networks: &Networks,
         plan: edit::Plan,
         items: Vec<edit::Input>,
         watch: Watch,
     ) -> Timed<Result<edit::Batch, Ended>> {
-        self.ask(pack, |reply| Request::Edit { plan, items, watch, reply }).await
+        self.ask(networks, |reply| Request::Edit { plan, items, watch, reply }).await
     }
 
     async fn ask<T>(
         &self,
-        pack: &Arc<LocalPack>,
+        networks: &Networks,
         request: impl FnOnce(Reply<Result<T, Ended>>) -> Request,
     ) -> Timed<Result<T, Ended>> {
         let (reply, answer) = oneshot::channel();
         let gone = || Timed { value: Err(Ended::internal("the tensor thread has ended")), time: Duration::ZERO };
         let request = request(reply);
         let span = tracing::info_span!("device", otel.name = format!("device {}", request.name()));
-        if self.requests.send((Arc::clone(pack), request)).is_err() {
+        if self.requests.send((networks.clone(), request)).is_err() {
             return gone();
         }
         answer.instrument(span).await.unwrap_or_else(|_| gone())
@@ -201,41 +206,41 @@ struct Thread {
     device: tch::Device,
     packs: usize,
     /// The packs in memory, the one used last at the end.
-    loaded: Vec<(Digest, Engine)>,
+    loaded: Vec<(Digest, Precision, Engine)>,
     memory: MemoryModel,
     /// The training set that was used last, with what is known of its images.
     training_set: Option<SourceSet>,
 }
 
 impl Thread {
-    fn serve(mut self, mut queue: mpsc::UnboundedReceiver<(Arc<LocalPack>, Request)>) {
+    fn serve(mut self, mut queue: mpsc::UnboundedReceiver<(Networks, Request)>) {
         // A clock of its own, because the thread belongs to no runtime. Without one the memory is kept.
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().ok();
-        while let Some((pack, request)) = next(clock.as_ref(), &mut queue) {
+        while let Some((networks, request)) = next(clock.as_ref(), &mut queue) {
             let (began, name) = (Instant::now(), request.name());
             match request {
                 Request::Detect { picture, reply } => {
-                    self.answer(reply, &pack, |engine, _| detect::compute(engine, &picture));
+                    self.answer(reply, &networks, |engine, _| detect::compute(engine, &picture));
                 }
                 Request::Invert { inversion, sources, mut watch, reply } => {
-                    self.answer(reply, &pack, |engine, memory| {
+                    self.answer(reply, &networks, |engine, memory| {
                         watch.begin()?;
                         Ok(invert::compute(engine, memory, &inversion, &sources, &mut watch))
                     })
                 }
                 Request::EncodePart { rasters, reply } => {
-                    self.answer(reply, &pack, |engine, memory| train::encode_part(engine, memory, &rasters));
+                    self.answer(reply, &networks, |engine, memory| train::encode_part(engine, memory, &rasters));
                 }
                 Request::Train { training, mut watch, reply } => {
                     // Out of the thread's hands while it trains: a panic then forgets it, and the next training reads it anew.
                     let mut set = self.training_set.take();
-                    self.answer(reply, &pack, |engine, _| {
+                    self.answer(reply, &networks, |engine, _| {
                         watch.begin()?;
                         train::compute(engine, &mut set, &training, &mut watch)
                     });
                     self.training_set = set;
                 }
-                Request::Edit { plan, items, mut watch, reply } => self.answer(reply, &pack, |engine, memory| {
+                Request::Edit { plan, items, mut watch, reply } => self.answer(reply, &networks, |engine, memory| {
                     watch.begin()?;
                     edit::compute(engine, memory, &plan, &items, &mut watch)
                 }),
@@ -248,15 +253,15 @@ impl Thread {
     fn answer<T>(
         &mut self,
         reply: Reply<Result<T, Ended>>,
-        pack: &LocalPack,
+        networks: &Networks,
         compute: impl FnOnce(&Engine, &mut MemoryModel) -> Result<T, Ended>,
     ) {
         let began = Instant::now();
         // Nothing of a request outlives it but learnt batch sizes, which are only ever halved.
         let computed = catch_unwind(AssertUnwindSafe(|| {
-            self.load(pack)?;
+            self.load(networks)?;
             self.memory.look(self.device);
-            let Some((_, engine)) = self.loaded.last() else { return Err(Ended::internal("no pack is loaded")) };
+            let Some((.., engine)) = self.loaded.last() else { return Err(Ended::internal("no pack is loaded")) };
             compute(engine, &mut self.memory)
         }));
         let value =
@@ -265,9 +270,11 @@ impl Thread {
         let _ = reply.send(Timed { value, time: began.elapsed() });
     }
 
-    /// Brings the pack to the end of `loaded`.
-    fn load(&mut self, pack: &LocalPack) -> Result<(), Ended> {
-        if let Some(at) = self.loaded.iter().position(|(digest, _)| *digest == pack.digest) {
+    /// Brings the pack to the end of `loaded`, and has the device multiply as the precision says.
+    fn load(&mut self, Networks { pack, precision }: &Networks) -> Result<(), Ended> {
+        device::allow_tf32(precision.allows_tf32()).map_err(Ended::internal)?;
+        let same = |(digest, kind, _): &(Digest, Precision, Engine)| (*digest, *kind) == (pack.digest, *precision);
+        if let Some(at) = self.loaded.iter().position(same) {
             let used = self.loaded.remove(at);
             self.loaded.push(used);
             return Ok(());
@@ -276,7 +283,7 @@ impl Thread {
             self.loaded.remove(0);
         }
         let began = Instant::now();
-        let engine = Engine::open(&pack.config, self.device).map_err(|error| {
+        let engine = Engine::open_in(&pack.config, self.device, *precision).map_err(|error| {
             let reason = if error.is_out_of_memory() { Reason::OutOfMemory } else { Reason::PackInvalid };
             Ended::failed(
                 reason,
@@ -287,8 +294,8 @@ impl Thread {
                 ),
             )
         })?;
-        tracing::info!(pack = pack.manifest.name, milliseconds = began.elapsed().as_millis(), "loaded a pack");
-        self.loaded.push((pack.digest, engine));
+        tracing::info!(pack = pack.manifest.name, %precision, milliseconds = began.elapsed().as_millis(), "loaded a pack");
+        self.loaded.push((pack.digest, *precision, engine));
         Ok(())
     }
 }

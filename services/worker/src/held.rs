@@ -128,6 +128,7 @@ pub mod tests {
         };
         WorkBatch {
             output: Default::default(),
+            precision: Default::default(),
             submitter: None,
             batch: BatchId::from_uuid(Uuid::from_u128(id)),
             job: JobId::from_uuid(Uuid::nil()),

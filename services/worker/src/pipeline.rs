@@ -13,8 +13,7 @@ pub use null::{Null, UnknownExecutor};
 
 use crate::cache::PackCache;
 use crate::drain::Drain;
-use crate::engine::LocalPack;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Networks};
 use crate::held::{Held, HeldTask};
 use crate::report::Reporter;
 use crate::settle::Taken;
@@ -170,11 +169,12 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// The batch's pack. Fetching one takes minutes: a worker that is to end does not wait for it, and the next goes on with it.
-    async fn pack(&self) -> Result<Arc<LocalPack>, Ended> {
+    /// The batch's pack, in its precision. Fetching one takes minutes: a worker that is to end does not wait for it, and the next goes
+    /// on with it.
+    async fn networks(&self) -> Result<Networks, Ended> {
         tokio::select! {
             biased;
-            pack = self.line.packs.pack(&self.batch.pack) => pack,
+            pack = self.line.packs.pack(&self.batch.pack) => Ok(Networks { pack: pack?, precision: self.batch.precision }),
             () = self.line.drain.begun() => Err(Ended::Yielded(None)),
         }
     }

@@ -16,11 +16,11 @@ use crate::stages::invert::{Inverted, Source};
 use crate::stages::prepare::{Limits, prepare_framed_mask, upright};
 use anyhow::{Context as _, Result, anyhow, bail};
 use compare::{Difference, Outcome};
-use domain::Digest;
 use domain::inversion::Inversion;
 use domain::record::{MicroBatch, Record};
+use domain::{Digest, Precision};
 use inputs::{Objects, Output};
-use networks::device::{self, Precision};
+use networks::device;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -217,7 +217,7 @@ impl Replayer<'_> {
             let convolutions = self.args.convolutions.as_deref().unwrap_or(recorded);
             let kind = self.args.device.as_deref().unwrap_or(kind);
             let settings = device_settings(Some(kind), Some(threads), Some(convolutions))?;
-            let device = device::open(&device::Settings { precision, ..settings })?;
+            let device = device::open(&device::Settings { tf32: precision.allows_tf32(), ..settings })?;
             // Drawn by the generator before this one.
             self.inverted.clear();
             self.bench = Some((Bench::open(&self.pack, device, precision)?, device::environment(device)));

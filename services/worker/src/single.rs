@@ -5,7 +5,7 @@ mod own_key;
 
 pub use args::EditArgs;
 
-use crate::config::device_settings;
+use crate::config::{device_settings, in_precision};
 use crate::drain::Drain;
 use crate::engine::LocalPack;
 use crate::held::HeldTask;
@@ -27,10 +27,10 @@ use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
 use domain::inversion::{Inversion, Refinement};
 use domain::record::{FaceFacts, LandmarkOrigin, Links, Record, SourceFacts, Verdict, WrittenRecord, media_type};
-use domain::{Digest, Framing, StageKey};
+use domain::{Digest, Framing, Precision, StageKey};
 use editing::Engine;
 use editing::batch::MemoryModel;
-use networks::device::{self, Precision};
+use networks::device;
 use packs::Pack;
 use std::path::Path;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub fn run(args: &EditArgs) -> Result<()> {
     inversion.validate()?;
     let (output, issuer) = (args.output()?, own_key::issuer(args)?);
     let settings = device_settings(args.device.as_deref(), args.threads, args.convolutions.as_deref())?;
-    let device = device::open(&device::Settings { precision: args.precision, ..settings })?;
+    let device = device::open(&in_precision(args.precision, settings)?)?;
     let mut bench = Bench::open(&opened, device, args.precision)?;
     let source = bench.source(&args.image, &args.framing()?)?;
     let source_bytes = std::fs::read(&args.image).ok();
@@ -145,7 +145,7 @@ impl Bench {
     /// When a network cannot be loaded.
     pub fn open(opened: &Pack, device: tch::Device, precision: Precision) -> Result<Self> {
         let pack = LocalPack::new(opened.manifest().clone(), |file| opened.path(file));
-        let engine = Engine::open_in(&pack.config, device, precision.kind())?;
+        let engine = Engine::open_in(&pack.config, device, precision)?;
         Ok(Self { memory: MemoryModel::of(engine.device()), engine, pack, precision })
     }
 

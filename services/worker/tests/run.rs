@@ -73,6 +73,7 @@ impl Place {
     async fn send(&self, job: i64, work: Work) -> Result<WorkBatch> {
         let batch = WorkBatch {
             output: Default::default(),
+            precision: Default::default(),
             submitter: None,
             batch: BatchId::from_uuid(Uuid::now_v7()),
             job: JobId::from_uuid(Uuid::from_u128(job.unsigned_abs().into())),

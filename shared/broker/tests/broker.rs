@@ -36,6 +36,7 @@ fn batch(no: i32) -> WorkBatch {
     };
     WorkBatch {
         output: Default::default(),
+        precision: Default::default(),
         submitter: None,
         batch: BatchId::from_uuid(Uuid::now_v7()),
         job: JobId::from_uuid(Uuid::nil()),

@@ -5,6 +5,7 @@ use crate::framing::Frame;
 use crate::inversion::Inversion;
 use crate::limits::Limits;
 use crate::output::Output;
+use crate::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
@@ -40,6 +41,9 @@ pub struct JobSpec {
     /// How sources become latents.
     #[serde(default)]
     pub inversion: Inversion,
+    /// What its images are computed in: `bf16` takes half the memory, and is, as `tf32`, what GPUs multiply fastest.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
     /// Higher goes first within the project.
     #[serde(default)]
     #[schema(minimum = -32_768, maximum = 32_767)]

@@ -23,6 +23,7 @@ pub mod job_state;
 pub mod landmarks;
 pub mod limits;
 pub mod output;
+pub mod precision;
 pub mod record;
 pub mod review;
 pub mod schema;
@@ -38,4 +39,5 @@ pub use ids::{ApiKeyId, BatchId, BootId, DatasetId, JobId, ProjectId, RecordId, 
 pub use landmarks::Landmarks;
 pub use limits::Limits;
 pub use output::{Output, OutputFormat};
+pub use precision::Precision;
 pub use stage::{Stage, StageKey};

@@ -2,6 +2,7 @@
 
 use crate::digest::{CanonicalError, Digest, digest_of};
 use crate::ids::JobId;
+use crate::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
@@ -62,7 +63,7 @@ pub struct StageKey(pub Digest);
 
 impl StageKey {
     /// The key of `stage` on the `weights` of a pack, on `inputs` (digests of sources or earlier stages, in order) with
-    /// `parameters` (anything with canonical JSON) in `precision` (for example "fp32").
+    /// `parameters` (anything with canonical JSON) in `precision`.
     ///
     /// # Errors
     /// When `parameters` holds a number that is not finite.
@@ -71,7 +72,7 @@ impl StageKey {
         weights: Digest,
         inputs: &[Digest],
         parameters: &P,
-        precision: &str,
+        precision: Precision,
     ) -> Result<Self, CanonicalError> {
         #[derive(Serialize)]
         struct Key<'a, P> {
@@ -80,7 +81,7 @@ impl StageKey {
             weights: Digest,
             inputs: &'a [Digest],
             parameters: &'a P,
-            precision: &'a str,
+            precision: Precision,
         }
         digest_of(&Key { stage, numerics: NUMERICS_VERSION, weights, inputs, parameters, precision }).map(Self)
     }

@@ -8,8 +8,8 @@ use crate::error::EditError;
 use crate::perspective::Perspective;
 use crate::templates::{self, Sentences};
 use crate::text::unit;
-use domain::Digest;
 use domain::edit::{ClipInput, TemplateSet};
+use domain::{Digest, Precision};
 use networks::clip::{Clip, Normalise, Preprocess, Preprocessor, Resize};
 use networks::detector::Detector;
 use networks::error::LoadError;
@@ -32,6 +32,14 @@ const CHUNK: i64 = 64;
 /// Images of `side` px to compute at once; see [`CHUNK`].
 pub(crate) fn chunk(side: i64) -> i64 {
     (CHUNK * 128 * 128 / side.pow(2).max(1)).clamp(1, CHUNK)
+}
+
+/// The kind of the tensors that generator and guiding CLIP compute with.
+pub const fn kind_of(precision: Precision) -> Kind {
+    match precision {
+        Precision::Fp32 | Precision::Tf32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+    }
 }
 
 /// Where the parts of a pack lie and how they are read. Plain data: the packs crate makes it from a manifest.
@@ -165,6 +173,7 @@ pub struct Engine {
     device: Device,
     reports: Vec<LoadReport>,
     generator_digest: Digest,
+    precision: Precision,
 }
 
 impl Engine {
@@ -173,14 +182,16 @@ impl Engine {
     /// # Errors
     /// Names the file and tensor that is missing, damaged or of another network; or says which parts do not fit together.
     pub fn open(config: &EngineConfig, device: Device) -> Result<Self, EditError> {
-        Self::open_in(config, device, Kind::Float)
+        Self::open_in(config, device, Precision::Fp32)
     }
 
-    /// Loads generator and guiding CLIP in `kind`, and everything else in f32: what scores an edit is the same in every kind.
+    /// Loads generator and guiding CLIP in `precision`, and everything else in f32: what scores an edit is the same in each. Whether a
+    /// GPU rounds to TF32 is a setting of the process ([`networks::device::allow_tf32`]).
     ///
     /// # Errors
     /// As [`Engine::open`].
-    pub fn open_in(config: &EngineConfig, device: Device, kind: Kind) -> Result<Self, EditError> {
+    pub fn open_in(config: &EngineConfig, device: Device, precision: Precision) -> Result<Self, EditError> {
+        let kind = kind_of(precision);
         let open = |path: &Path| Weights::open(path, device, Kind::Float);
         let file = &config.generator.weights;
         let generator_digest =
@@ -238,6 +249,7 @@ impl Engine {
             device,
             reports,
             generator_digest,
+            precision,
         })
     }
 
@@ -279,6 +291,11 @@ impl Engine {
     /// SHA-256 of the generator's file: what latents, and mappers that change them, belong to.
     pub fn generator_digest(&self) -> Digest {
         self.generator_digest
+    }
+
+    /// What generator and guiding CLIP compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The judge, if the pack has one.

@@ -46,6 +46,7 @@ pub mod train;
 pub use control::{Control, Directive, Unhindered};
 pub use engine::{
     ClipConfig, EncoderConfig, Engine, EngineConfig, GeneratorConfig, IdentityConfig, JudgeConfig, PerceptualConfig,
+    kind_of,
 };
 pub use error::{EditError, Stop};
 pub use text::EditText;

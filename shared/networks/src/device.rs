@@ -7,10 +7,8 @@
 mod driver;
 mod facts;
 pub mod memory;
-mod precision;
 
 pub use facts::{CUBLAS_WORKSPACE, prepare_process};
-pub use precision::Precision;
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -101,8 +99,8 @@ pub struct Settings {
     /// Choose deterministic kernels wherever libtorch has them, and do not let cuDNN pick kernels by timing. The few
     /// operations without a deterministic kernel still run.
     pub deterministic: bool,
-    /// What edits are computed in.
-    pub precision: Precision,
+    /// Let a GPU round what it multiplies to TF32, three decimal digits, in all networks of the process. A CPU does not.
+    pub tf32: bool,
     /// How networks that are loaded afterwards compute wide convolutions on a CPU.
     pub convolutions: Convolutions,
 }
@@ -113,7 +111,7 @@ impl Default for Settings {
             device: DeviceChoice::Cpu,
             threads: 1,
             deterministic: true,
-            precision: Precision::default(),
+            tf32: false,
             convolutions: Convolutions::default(),
         }
     }
@@ -134,17 +132,6 @@ pub enum DeviceError {
         /// What was written.
         text: String,
     },
-    /// Not a precision.
-    #[error("unknown precision {text:?}; write fp32, tf32 or bf16")]
-    UnknownPrecision {
-        /// What was written.
-        text: String,
-    },
-    /// A mode of GPUs, asked for on a CPU.
-    #[error(
-        "precision tf32 is how NVIDIA's GPUs multiply, and the device is a CPU; write fp32 or bf16, or choose a GPU"
-    )]
-    Tf32OnCpu,
     /// libtorch's CUDA half, or a library it needs, is not installed.
     #[error(
         "a GPU was asked for, but {CUDA_LIBRARY} or a library it needs cannot be opened; install the CUDA build of libtorch or use --device cpu"
@@ -174,7 +161,6 @@ pub enum DeviceError {
 /// Call it before any tensor exists: libtorch decides once whether it has CUDA, and does so at the first question.
 pub fn open(settings: &Settings) -> Result<Device, DeviceError> {
     let device = match settings.device {
-        DeviceChoice::Cpu if settings.precision == Precision::Tf32 => return Err(DeviceError::Tf32OnCpu),
         DeviceChoice::Cpu => Device::Cpu,
         DeviceChoice::Cuda(index) => {
             open_cuda_library()?;
@@ -188,7 +174,8 @@ pub fn open(settings: &Settings) -> Result<Device, DeviceError> {
     // libtorch refuses zero and counts in 32 bits.
     tch::set_num_threads(i32::try_from(settings.threads.max(1)).unwrap_or(i32::MAX));
     winograd::allow(settings.convolutions == Convolutions::Winograd);
-    apply_precision(settings)?;
+    apply_determinism(settings)?;
+    allow_tf32(settings.tf32)?;
     Ok(device)
 }
 
@@ -290,31 +277,47 @@ const DETERMINISTIC: &str = "_ZNK2at7Context23deterministicAlgorithmsEv";
 const SET_DETERMINISTIC: &str = "_ZN2at7Context26setDeterministicAlgorithmsEbb";
 const SET_FILL_UNINITIALIZED: &str = "_ZN2at7Context39setDeterministicFillUninitializedMemoryEb";
 
-#[expect(unsafe_code, reason = "tch has no binding for libtorch's precision and determinism settings")]
-fn apply_precision(settings: &Settings) -> Result<(), DeviceError> {
-    type Setter = unsafe extern "C" fn(*mut c_void, bool);
+/// From the next product on, a GPU may round what it multiplies to TF32, or may not. Call it on the thread that computes.
+///
+/// # Errors
+/// When libtorch is not the version that this was built for.
+pub fn allow_tf32(allowed: bool) -> Result<(), DeviceError> {
+    set(&[(SET_TF32_CUDNN, allowed), (SET_TF32_CUBLAS, allowed)])
+}
+
+#[expect(unsafe_code, reason = "tch has no binding for libtorch's determinism settings")]
+fn apply_determinism(settings: &Settings) -> Result<(), DeviceError> {
     type PairSetter = unsafe extern "C" fn(*mut c_void, bool, bool);
+    set(&[
+        (SET_BENCHMARK, !settings.deterministic),
+        (SET_DETERMINISTIC_CUDNN, settings.deterministic),
+        (SET_DETERMINISTIC_MKLDNN, settings.deterministic),
+        // Filling fresh memory guards against reading it unset, at the price of a pass over every result.
+        (SET_FILL_UNINITIALIZED, false),
+    ])?;
     let program = Library::this();
-    let tf32 = settings.precision == Precision::Tf32;
+    // SAFETY: as in `set`, with two bools; the last one: warn instead of failing where no deterministic kernel exists.
+    unsafe {
+        let context = symbol::<unsafe extern "C" fn() -> *mut c_void>(&program, GLOBAL_CONTEXT)?();
+        symbol::<PairSetter>(&program, SET_DETERMINISTIC)?(context, settings.deterministic, true);
+    }
+    Ok(())
+}
+
+/// Calls setters of the one `at::Context` by their symbols.
+#[expect(unsafe_code, reason = "tch has no binding for libtorch's precision and determinism settings")]
+fn set(values: &[(&'static str, bool)]) -> Result<(), DeviceError> {
+    type Setter = unsafe extern "C" fn(*mut c_void, bool);
+    let program = Library::this();
     // SAFETY: the signatures are those of ATen/Context.h in libtorch 2.11: a function without arguments that returns a
-    // reference to the one global context, and member functions of it that take bools. On this platform a member
+    // reference to the one global context, and member functions of it that take a bool. On this platform a member
     // function receives the object's address as its first argument. Another version lacks the symbols or, since the
     // argument types are part of each symbol, keeps their meaning.
     unsafe {
         let context = symbol::<unsafe extern "C" fn() -> *mut c_void>(&program, GLOBAL_CONTEXT)?();
-        for (name, value) in [
-            (SET_TF32_CUDNN, tf32),
-            (SET_TF32_CUBLAS, tf32),
-            (SET_BENCHMARK, !settings.deterministic),
-            (SET_DETERMINISTIC_CUDNN, settings.deterministic),
-            (SET_DETERMINISTIC_MKLDNN, settings.deterministic),
-            // Filling fresh memory guards against reading it unset, at the price of a pass over every result.
-            (SET_FILL_UNINITIALIZED, false),
-        ] {
+        for &(name, value) in values {
             symbol::<Setter>(&program, name)?(context, value);
         }
-        // The last argument: warn instead of failing where no deterministic kernel exists.
-        symbol::<PairSetter>(&program, SET_DETERMINISTIC)?(context, settings.deterministic, true);
     }
     Ok(())
 }
@@ -323,7 +326,7 @@ fn apply_precision(settings: &Settings) -> Result<(), DeviceError> {
 fn deterministic() -> bool {
     type Getter = unsafe extern "C" fn(*const c_void) -> bool;
     let program = Library::this();
-    // SAFETY: as in `apply_precision`; a constant member function without arguments.
+    // SAFETY: as in `set`; a constant member function without arguments.
     unsafe {
         let context = symbol::<unsafe extern "C" fn() -> *mut c_void>(&program, GLOBAL_CONTEXT);
         let getter = symbol::<Getter>(&program, DETERMINISTIC);
@@ -352,16 +355,6 @@ fn libtorch_version() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_precision_is_read_as_it_is_written_and_tf32_is_for_gpus() {
-        for precision in [Precision::Fp32, Precision::Tf32, Precision::Bf16] {
-            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
-        }
-        assert!("float32".parse::<Precision>().is_err());
-        let settings = Settings { precision: Precision::Tf32, ..Settings::default() };
-        assert!(matches!(open(&settings), Err(DeviceError::Tf32OnCpu)));
-    }
 
     #[test]
     fn device_names_parse_and_print() {

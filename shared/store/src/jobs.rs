@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::edit::EditSpec;
 use domain::job::JobSpec;
 use domain::job_state::JobState;
-use domain::{DatasetId, Digest, JobId, Limits, ProjectId, StageKey};
+use domain::{DatasetId, Digest, JobId, Limits, Precision, ProjectId, StageKey};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -320,7 +320,7 @@ impl Store {
         if let Some(earlier) = self.submitted(job).await? {
             return Ok(earlier);
         }
-        let inversion = job.spec.inversion.cost();
+        let inversion = job.spec.inversion.cost(job.spec.precision);
         let mut tx = self.pool.begin().await?;
         let sql = "-- submit
             INSERT INTO jobs (id, project, idempotency_key, spec_digest, spec, dataset, pack_name, pack_digest, pack_manifest, priority,
@@ -351,7 +351,7 @@ impl Store {
         };
         sqlx::query("-- submit: partition\nSELECT ensure_task_partition($1)").bind(seq).execute(&mut *tx).await?;
         write_limits(&mut tx, seq, &job.spec.limits).await?;
-        write_edits(&mut tx, seq, &job.edits).await?;
+        write_edits(&mut tx, seq, &job.edits, job.spec.precision).await?;
         let row = job_by_seq(&mut *tx, seq).await?;
         tx.commit().await?;
         let row = row.ok_or_else(|| StoreError::Missing { what: format!("job {seq}") })?;
@@ -429,14 +429,19 @@ impl Store {
     }
 }
 
-/// The edits of a job that is being written.
-pub(crate) async fn write_edits(conn: &mut PgConnection, seq: i64, edits: &[NewEdit]) -> Result<(), StoreError> {
+/// The edits of a job that is being written, in its precision.
+pub(crate) async fn write_edits(
+    conn: &mut PgConnection,
+    seq: i64,
+    edits: &[NewEdit],
+    precision: Precision,
+) -> Result<(), StoreError> {
     for (edit_no, edit) in edits.iter().enumerate() {
         let sql = "-- submit: edit
             INSERT INTO job_edits (job_seq, edit_no, slug, method, spec, digest, gate, mapper_key, training_set, mapper,
                                    edit_cost, edit_units, train_cost, train_units)
             VALUES ($1, $2, $3, $4, $5, $6, $7::gate_state, $8, $9, $10, $11, $12, $13, $14)";
-        let (cost, training) = (edit.spec.edit_cost(), edit.spec.train_cost());
+        let (cost, training) = (edit.spec.edit_cost(precision), edit.spec.train_cost(precision));
         let too_many = |_| StoreError::Unstorable { what: "job", cause: "it has more than 32767 edits".to_owned() };
         sqlx::query(sql)
             .bind(seq)

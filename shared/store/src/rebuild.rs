@@ -164,7 +164,7 @@ impl Store {
         job: &NewJob,
         created_at: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let inversion = job.spec.inversion.cost();
+        let inversion = job.spec.inversion.cost(job.spec.precision);
         let mut tx = self.pool.begin().await?;
         let sql = "-- restore_job
             INSERT INTO jobs (seq, id, project, idempotency_key, spec_digest, spec, dataset, pack_name, pack_digest, pack_manifest,
@@ -193,7 +193,7 @@ impl Store {
         }
         sqlx::query("-- restore_job: partition\nSELECT ensure_task_partition($1)").bind(seq).execute(&mut *tx).await?;
         write_limits(&mut tx, seq, &job.spec.limits).await?;
-        write_edits(&mut tx, seq, &job.edits).await?;
+        write_edits(&mut tx, seq, &job.edits, job.spec.precision).await?;
         let sql = "-- restore_job: number
             SELECT setval(pg_get_serial_sequence('jobs', 'seq'), (SELECT max(seq) FROM jobs))";
         sqlx::query(sql).execute(&mut *tx).await?;

@@ -46,6 +46,8 @@ class JobOptions(TypedDict, total=False):
     """Which part of a source the generator's square shows: `centre-square` or `ffhq`."""
     inversion: Parts | models.EncoderInversion | models.HybridInversion | models.OptimisingInversion | models.PivotalInversion
     """How sources become latents."""
+    precision: str
+    """What its images are computed in: `fp32`, `tf32` or `bf16`, which takes half the memory. The last two are what GPUs multiply fastest."""
     priority: int
     """Higher goes first within the project."""
     limits: Parts | models.Limits

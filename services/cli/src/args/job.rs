@@ -2,8 +2,8 @@
 
 use super::ExportArgs;
 use clap::{Args, Subcommand};
-use domain::Frame;
 use domain::edit::Method;
+use domain::{Frame, Precision};
 use std::path::PathBuf;
 
 #[derive(Subcommand, Debug)]
@@ -152,6 +152,9 @@ pub struct SubmitArgs {
     /// Which part of a source is edited: its centred square, or the face in it, framed as in FFHQ.
     #[arg(long, value_parser = Frame::NAMES)]
     pub frame: Option<String>,
+    /// What images are computed in: `bf16` takes half the memory, and is, as `tf32`, what GPUs multiply fastest. [default: fp32]
+    #[arg(long, value_parser = Precision::NAMES)]
+    pub precision: Option<String>,
     /// Strengths, for example 0.5,1,1.5.
     #[arg(long, value_delimiter = ',')]
     pub strengths: Vec<f64>,

@@ -18,7 +18,7 @@ use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
 use domain::edit::Method;
 use domain::job::JobSpec;
-use domain::{Frame, Stage};
+use domain::{Frame, Precision, Stage};
 use serde_json::{Map, Value, json};
 use store::WorkerState;
 use wire::http::v1::Source;
@@ -44,6 +44,7 @@ pub struct JobForm {
     train_on: String,
     strengths: String,
     seeds: String,
+    precision: String,
     /// Only the first so many images.
     limit: String,
     /// Probability that a strength search stops at.
@@ -126,6 +127,9 @@ impl JobForm {
                 job.insert(field.to_owned(), Value::Array(value));
             }
         }
+        if !self.precision.is_empty() {
+            job.insert("precision".to_owned(), json!(self.precision));
+        }
         if let Some(priority) = number("the priority", &self.priority)? {
             job.insert("priority".to_owned(), priority);
         }
@@ -177,6 +181,7 @@ impl JobForm {
             train_on: method["train_on"].as_str().unwrap_or_default().to_owned(),
             strengths: list(&job["strengths"]),
             seeds: list(&job["seeds"]),
+            precision: spec.precision.to_string(),
             priority: if spec.priority == 0 { String::new() } else { spec.priority.to_string() },
             limit,
             search,
@@ -184,7 +189,10 @@ impl JobForm {
             budget,
             more_method: rest(&mut method, &["kind", "train_on"])?,
             more_edit: rest(&mut edit, &["text", "neutral", "name", "method"])?,
-            more_job: rest(&mut job, &["name", "dataset", "pack", "edits", "strengths", "seeds", "priority"])?,
+            more_job: rest(
+                &mut job,
+                &["name", "dataset", "pack", "edits", "strengths", "seeds", "precision", "priority"],
+            )?,
             key: String::new(),
         })
     }
@@ -208,9 +216,10 @@ struct NewJobPage {
     datasets: Vec<String>,
     packs: Vec<String>,
     methods: [&'static str; 5],
+    precisions: [&'static str; 3],
 }
 
-/// The form of a result: its edit with the mapper that was used, strength, seed, inversion and frame.
+/// The form of a result: its edit with the mapper that was used, strength, seed, inversion, frame and precision.
 async fn like(app: &App, project: domain::ProjectId, task: &str) -> Result<JobForm, ApiError> {
     let result = results::find(app, project, parse(task)?).await?;
     let job = app.store.job_by_seq(result.task.job).await?;
@@ -224,6 +233,7 @@ async fn like(app: &App, project: domain::ProjectId, task: &str) -> Result<JobFo
     }];
     (spec.strengths, spec.seeds) = (vec![recipe.strength], vec![recipe.seed]);
     spec.inversion = recipe.inversion;
+    spec.precision = recipe.precision.parse().map_err(|error| internal("reading a recipe's precision", &error))?;
     spec.frame = if recipe.source.face.is_some() { Frame::Ffhq } else { Frame::CentreSquare };
     let mut form = JobForm::of(&spec)?;
     form.name = format!("{} again", form.name);
@@ -248,7 +258,15 @@ pub async fn page(State(app): State<App>, Project(project): Project, Query(begin
     };
     form.key = format!("form-{}", uuid::Uuid::new_v4());
     let like = begin.like.unwrap_or_default();
-    render(&NewJobPage { tab: "new", form, like, datasets, packs, methods: Method::NAMES })
+    render(&NewJobPage {
+        tab: "new",
+        form,
+        like,
+        datasets,
+        packs,
+        methods: Method::NAMES,
+        precisions: Precision::NAMES,
+    })
 }
 
 #[derive(Template)]
@@ -300,13 +318,13 @@ pub async fn estimate(State(app): State<App>, Project(project): Project, Form(fo
         let admitted = edit.only.limit.map_or(dataset.sources, |limit| dataset.sources.min(i64::from(limit)));
         inverted = inverted.max(admitted);
         images += admitted * per_edit;
-        add(Stage::Edit, &edit.edit_cost(), admitted * per_edit);
-        if let Some(cost) = edit.train_cost().filter(|_| edit.method.given_mapper().is_none()) {
+        add(Stage::Edit, &edit.edit_cost(spec.precision), admitted * per_edit);
+        if let Some(cost) = edit.train_cost(spec.precision).filter(|_| edit.method.given_mapper().is_none()) {
             trainings += 1;
             add(Stage::Train, &cost, 1);
         }
     }
-    add(Stage::Invert, &spec.inversion.cost(), inverted);
+    add(Stage::Invert, &spec.inversion.cost(spec.precision), inverted);
     let live = app.store.workers().await?.iter().filter(|w| w.state == WorkerState::Live).count();
     let first = app.store.sources(dataset.id, None, SHOWN).await?;
     let known = ms > 0.0;

@@ -2,7 +2,8 @@
 
 use super::clock::{Course, repeat};
 use anyhow::Result;
-use networks::device::Precision;
+use domain::Precision;
+use editing::kind_of;
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
@@ -33,7 +34,7 @@ impl Ceilings {
     pub fn measure(threads: usize, device: Device, precision: Precision) -> Result<Self> {
         let side = if device == Device::Cpu { SIDE_ON_CPU } else { SIDE_ON_GPU };
         let course = Course { warm_up: 2, repeats: 8 };
-        let square = || Tensor::f_randn([side, side], (precision.kind(), device));
+        let square = || Tensor::f_randn([side, side], (kind_of(precision), device));
         let (a, b, mut product) = (square()?, square()?, square()?);
         let multiplied = repeat(course, device, || {
             product = a.f_matmul(&b)?;

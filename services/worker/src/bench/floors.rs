@@ -10,8 +10,8 @@ use super::ceilings::Ceilings;
 use super::random::clip::ClipModel;
 use super::random::{Cost, FLOAT, WIDTH, count, encoder, generator};
 use clap::ValueEnum;
+use domain::Precision;
 use domain::edit::{CfMapper, ClipNce, Views};
-use networks::device::Precision;
 use serde::Serialize;
 
 /// Height and width of every CLIP's input here, px.

@@ -5,7 +5,8 @@ use super::clock::Milliseconds;
 use super::floors::{Floor, Stage};
 use super::random::clip::ClipModel;
 use clap::ValueEnum;
-use networks::device::{Environment, Precision};
+use domain::Precision;
+use networks::device::Environment;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 

@@ -7,16 +7,15 @@ use super::random::{WIDTH, encoder, generator};
 use crate::stages::encode::encode_png;
 use crate::stages::prepare::{Limits, upright};
 use anyhow::{Context as _, Error, Result, bail};
-use domain::Digest;
 use domain::edit::{CfMapper, ClipNce, Method};
 use domain::record::TextFacts;
+use domain::{Digest, Precision};
 use editing::control::Directive;
 use editing::engine::Parts;
 use editing::rng::RngKey;
 use editing::train::{Slice, SourceSet, TrainState, run_slice};
-use editing::{Control, EditText, Engine, Stop, per_image, raster};
+use editing::{Control, EditText, Engine, Stop, kind_of, per_image, raster};
 use networks::clip::{Activation, Normalise, Preprocess, Resize};
-use networks::device::Precision;
 use networks::{Clip, ClipConfig, Encoder, EncoderArchitecture, Generator, GeneratorSettings, Tokenizer};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -54,18 +53,19 @@ impl Rig {
     pub fn new(side: i64, model: ClipModel, device: Device, precision: Precision) -> Result<Self> {
         let [drawn, encoded, clip] =
             [generator::generator(side), encoder::encoder(generator::n_latent(side)), model.network()];
-        let drawn = drawn.weights("random generator", GENERATOR_SEED, device, precision.kind())?;
+        let drawn = drawn.weights("random generator", GENERATOR_SEED, device, kind_of(precision))?;
         let generator = Generator::load(drawn, GeneratorSettings::default())?;
         let encoder =
             Encoder::load(encoded.weights("random encoder", 2, device, Kind::Float)?, EncoderArchitecture::E4e)?;
         let (clip, report) = Clip::load(
-            clip.weights("random CLIP", CLIP_SEED, device, precision.kind())?,
+            clip.weights("random CLIP", CLIP_SEED, device, kind_of(precision))?,
             &ClipConfig::new(Activation::QuickGelu),
         )?;
         let embed = clip.shape().embed;
         let engine = Engine::assemble(Parts {
             generator,
             generator_digest: Digest::of(b"random generator"),
+            precision,
             encoder: Some(encoder),
             clip: (clip, report.weights),
             tokenizer: tokenizer()?,

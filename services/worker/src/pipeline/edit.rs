@@ -1,7 +1,7 @@
 //! Latents to edited images with their records.
 
 use super::{Desk, Told, Way, all_ended, join, share, split};
-use crate::engine::LocalPack;
+use crate::gpu::Networks;
 use crate::signing::Unsigned;
 use crate::stages::edit::{Edited, Input, Plan};
 use crate::stages::ended::Ended;
@@ -31,13 +31,13 @@ pub(super) struct Asked<'a> {
 
 pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], slot: OwnedSemaphorePermit) -> Vec<Told> {
     let (began, started_at, line) = (Instant::now(), Utc::now(), desk.line);
-    let (pack, mapper) = match open(desk, asked).await {
+    let (networks, mapper) = match open(desk, asked).await {
         Ok(open) => open,
         Err(ended) => return all_ended(items.len(), &ended),
     };
     // Beside the staging: the first batch of a pack reads all of its files.
     let reading = spawn_blocking({
-        let pack = Arc::clone(&pack);
+        let pack = Arc::clone(&networks.pack);
         move || pack.tensors()
     });
     let staged = fetch::all(0..items.len(), async |index: usize| {
@@ -46,7 +46,7 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
         if let Some(told) = desk.settled(index, item.fence, &object).await {
             return Way::Ended(told);
         }
-        stage(desk, asked.edit, item, pack.resolution()).await.into()
+        stage(desk, asked.edit, item, networks.pack.resolution()).await.into()
     })
     .await;
     let (on, ends) = split(staged);
@@ -63,8 +63,8 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
     }
     let tasks = places.iter().map(|&place| Arc::clone(&desk.tasks[place])).collect();
     let watch = Watch::finishing(tasks, line.drain.clone(), line.slice);
-    let plan = Plan { edit: asked.edit.clone(), mapper, goal: pack.goal(&asked.edit.text) };
-    let computed = line.gpu.edit(&pack, plan, inputs, watch).await;
+    let plan = Plan { edit: asked.edit.clone(), mapper, goal: networks.pack.goal(&asked.edit.text) };
+    let computed = line.gpu.edit(&networks, plan, inputs, watch).await;
     let _finishing = desk.finish(slot).await;
     line.reporter.add_busy(computed.time);
     let gpu_ms = share(computed.time, count);
@@ -83,10 +83,10 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
         }
     };
     let context = Context {
-        pack: &pack,
+        pack: &networks.pack,
         tensors: &tensors,
         environment: line.gpu.environment(),
-        precision: record::PRECISION,
+        precision: networks.precision,
         text: &text,
         inversion: asked.inversion,
         edit: asked.edit,
@@ -109,14 +109,14 @@ pub(super) async fn run(desk: Desk<'_>, asked: Asked<'_>, items: &[EditItem], sl
     join(ends, stored)
 }
 
-/// The pack, and the mapper's file if the edit has one.
-async fn open(desk: Desk<'_>, asked: Asked<'_>) -> Result<(Arc<LocalPack>, Option<Vec<u8>>), Ended> {
-    let pack = desk.pack().await?;
+/// The networks, and the mapper's file if the edit has one.
+async fn open(desk: Desk<'_>, asked: Asked<'_>) -> Result<(Networks, Option<Vec<u8>>), Ended> {
+    let networks = desk.networks().await?;
     let mapper = match asked.mapper {
         Some(digest) => Some(fetch::artifact(&desk.line.artifacts, digest).await?),
         None => None,
     };
-    Ok((pack, mapper))
+    Ok((networks, mapper))
 }
 
 async fn stage(

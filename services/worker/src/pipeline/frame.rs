@@ -1,14 +1,13 @@
 //! An image from the bucket in the frame that its job asks for. Where nobody gave landmarks, the tensor thread looks for the face.
 
 use super::{Desk, share};
-use crate::engine::LocalPack;
+use crate::gpu::Networks;
 use crate::stages::detect::no_detector;
 use crate::stages::ended::Ended;
 use crate::stages::prepare::{Limits, Prepared, upright};
 use crate::stages::timed;
 use domain::record::{FaceFacts, LandmarkOrigin};
 use domain::{Digest, Framing};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 
@@ -26,21 +25,21 @@ impl Framed {
 }
 
 /// The image of a digest, framed, at the pack's resolution. What is wrong with it concerns no other.
-pub(super) async fn framed(desk: Desk<'_>, pack: &Arc<LocalPack>, digest: Digest, framing: &Framing) -> Framed {
+pub(super) async fn framed(desk: Desk<'_>, networks: &Networks, digest: Digest, framing: &Framing) -> Framed {
     let mut time = Duration::ZERO;
-    let image = image(desk, pack, digest, framing, &mut time).await;
+    let image = image(desk, networks, digest, framing, &mut time).await;
     Framed { image, time }
 }
 
 async fn image(
     desk: Desk<'_>,
-    pack: &Arc<LocalPack>,
+    networks: &Networks,
     digest: Digest,
     framing: &Framing,
     time: &mut Duration,
 ) -> Result<Prepared, Ended> {
     let bytes = desk.line.artifacts.get(digest).await?;
-    let resolution = pack.resolution();
+    let resolution = networks.pack.resolution();
     // Decoding takes from milliseconds to a second, and a frame as long: not on the threads that keep the connections alive.
     let given = match framing {
         Framing::CentreSquare => {
@@ -58,7 +57,7 @@ async fn image(
             (image, FaceFacts { landmarks, origin: LandmarkOrigin::Given })
         }
         // without a detector nothing of the image need be decoded
-        None if pack.manifest.detector.is_none() => return Err(no_detector()),
+        None if networks.pack.manifest.detector.is_none() => return Err(no_detector()),
         None => {
             let decoded = spawn_blocking(move || {
                 timed("prepare", || {
@@ -68,7 +67,7 @@ async fn image(
                 })
             });
             let (image, picture) = decoded.await.map_err(Ended::internal)??;
-            let detected = desk.line.gpu.detect(pack, picture).await;
+            let detected = desk.line.gpu.detect(networks, picture).await;
             *time += detected.time;
             (image, detected.value?)
         }

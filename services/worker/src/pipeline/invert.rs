@@ -18,8 +18,8 @@ pub(super) async fn run(
     slot: OwnedSemaphorePermit,
 ) -> Vec<Told> {
     let line = desk.line;
-    let pack = match desk.pack().await {
-        Ok(pack) => pack,
+    let networks = match desk.networks().await {
+        Ok(networks) => networks,
         Err(ended) => return all_ended(items.len(), &ended),
     };
     let staged = fetch::all(0..items.len(), async |index: usize| {
@@ -27,7 +27,7 @@ pub(super) async fn run(
         if let Some(told) = desk.settled(index, item.fence, &item.key.result_key()).await {
             return Way::Ended(told);
         }
-        let found = framed(desk, &pack, item.source.sha256, &item.framing).await;
+        let found = framed(desk, &networks, item.source.sha256, &item.framing).await;
         let gpu_ms = found.gpu_ms();
         line.reporter.add_busy(found.time);
         match found.image {
@@ -51,7 +51,7 @@ pub(super) async fn run(
     }
     let tasks = places.iter().map(|&place| Arc::clone(&desk.tasks[place])).collect();
     let watch = Watch::finishing(tasks, line.drain.clone(), line.slice);
-    let computed = line.gpu.invert(&pack, inversion.clone(), sources, watch).await;
+    let computed = line.gpu.invert(&networks, inversion.clone(), sources, watch).await;
     let _finishing = desk.finish(slot).await;
     line.reporter.add_busy(computed.time);
     let gpu_ms = share(computed.time, count);

@@ -2,13 +2,14 @@
 
 mod framing;
 mod inversions;
+mod precision;
 mod rig;
 
 use domain::accept::RejectReason;
 use domain::edit::EditSpec;
 use domain::inversion::Inversion;
 use domain::record::Verdict;
-use domain::{Digest, Framing, Reason, Stage, StageKey};
+use domain::{Digest, Framing, Precision, Reason, Stage, StageKey};
 use image::{GrayImage, Luma};
 use rig::{Rig, fence};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ fn edit_spec(method: &str) -> EditSpec {
 
 fn invert_items(rig: &Rig, sources: &[Digest], epoch: i64) -> Vec<InvertItem> {
     let item = |(no, &sha256): (i32, &Digest)| {
-        let key = StageKey::new(Stage::Invert, rig.pack.digest, &[sha256], &Inversion::default(), "fp32");
+        let key = StageKey::new(Stage::Invert, rig.pack.digest, &[sha256], &Inversion::default(), Precision::Fp32);
         let source = SourceRef { sha256, uri: format!("file:///faces/{no}.png"), ordinal: i64::from(no) };
         InvertItem {
             fence: fence(no, epoch),
@@ -67,7 +68,8 @@ fn edit_work(
 ) -> Work {
     let item = |((no, (source, latent)), &strength): ((i32, &(SourceRef, Digest)), &f64)| {
         let parameters = (&edit.text, &edit.method, strength);
-        let key = StageKey::new(Stage::Edit, Digest::of("pack"), &[*latent], &parameters, "fp32").expect("a key");
+        let key =
+            StageKey::new(Stage::Edit, Digest::of("pack"), &[*latent], &parameters, Precision::Fp32).expect("a key");
         EditItem {
             fence: fence(100 + no, epoch),
             key,
@@ -209,7 +211,7 @@ async fn a_mapper_trains_in_slices_to_the_same_bytes_and_edits_a_batch() {
     let list = serde_json::to_vec(&TrainingSet { sources, ..TrainingSet::default() }).expect("JSON");
     let training_set = rig.put(list).await;
     let spec = edit_spec(r#"{"kind":"cf-mapper","steps":5}"#);
-    let key = StageKey::new(Stage::Train, rig.pack.digest, &[training_set], &spec, "fp32").expect("a key");
+    let key = StageKey::new(Stage::Train, rig.pack.digest, &[training_set], &spec, Precision::Fp32).expect("a key");
     let work = |epoch, checkpoint| {
         let item = TrainItem { fence: fence(7, epoch), key, training_set, checkpoint };
         Work::Train { edit: spec.clone(), item }
@@ -299,7 +301,7 @@ async fn a_training_that_diverges_fails_and_its_losses_can_be_read() {
     let training_set =
         rig.put(serde_json::to_vec(&TrainingSet { sources, ..TrainingSet::default() }).expect("JSON")).await;
     let spec = edit_spec(r#"{"kind":"cf-mapper","steps":5,"batch":2,"learning_rate":1e30}"#);
-    let key = StageKey::new(Stage::Train, rig.pack.digest, &[training_set], &spec, "fp32").expect("a key");
+    let key = StageKey::new(Stage::Train, rig.pack.digest, &[training_set], &spec, Precision::Fp32).expect("a key");
     let item = TrainItem { fence: fence(7, 1), key, training_set, checkpoint: None };
     let outcomes = rig.run(Work::Train { edit: spec, item }).await;
     let (code, detail) = reason(&outcomes[0]);

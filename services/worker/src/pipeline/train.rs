@@ -5,9 +5,8 @@
 
 use super::frame::framed;
 use super::{Desk, Told, share};
-use crate::engine::LocalPack;
+use crate::gpu::Networks;
 use crate::stages::ended::Ended;
-use crate::stages::record::PRECISION;
 use crate::stages::train::{Trained, Training, join_parts};
 use crate::stages::{fetch, upload};
 use crate::watch::Watch;
@@ -40,13 +39,13 @@ async fn train(
     if let Some(outcome) = desk.earlier(item.fence, &item.key.result_key()).await {
         return Ok(outcome);
     }
-    let pack = desk.pack().await?;
-    let latents = latents(desk, &pack, item.training_set, busy).await?;
+    let networks = desk.networks().await?;
+    let latents = latents(desk, &networks, item.training_set, busy).await?;
     let checkpoint = fetch::checkpoint(&line.artifacts, item.checkpoint).await?;
     desk.ready(0)?;
     let watch = Watch::slicing(Arc::clone(&desk.tasks[0]), line.drain.clone(), line.slice);
     let training = Training { edit: edit.clone(), set: item.training_set, latents, checkpoint };
-    let computed = line.gpu.train(&pack, training, watch).await;
+    let computed = line.gpu.train(&networks, training, watch).await;
     *busy += computed.time;
     let trained = computed.value?;
     if desk.tasks[0].is_cancelled() {
@@ -71,10 +70,11 @@ async fn train(
 }
 
 /// The file of the training images' latents, from the bucket or computed now.
-async fn latents(desk: Desk<'_>, pack: &Arc<LocalPack>, set: Digest, busy: &mut Duration) -> Result<Vec<u8>, Ended> {
+async fn latents(desk: Desk<'_>, networks: &Networks, set: Digest, busy: &mut Duration) -> Result<Vec<u8>, Ended> {
     let line = desk.line;
     let by = Inversion::Encoder {};
-    let key = StageKey::new(Stage::Invert, pack.digest, &[set], &("training-set", by), PRECISION.name())
+    let Networks { pack, precision } = networks;
+    let key = StageKey::new(Stage::Invert, pack.digest, &[set], &("training-set", by), *precision)
         .map_err(Ended::internal)?;
     if let Some(Outcome::Stored { artifact, .. }) = upload::earlier(&line.artifacts, &key.result_key()).await {
         return fetch::artifact(&line.artifacts, artifact).await;
@@ -86,7 +86,8 @@ async fn latents(desk: Desk<'_>, pack: &Arc<LocalPack>, set: Digest, busy: &mut 
     let images: Vec<_> = list.items().collect();
     for part in images.chunks(PART) {
         desk.ready(0)?;
-        let images = fetch::all(part.to_vec(), async |(digest, framing)| framed(desk, pack, digest, &framing).await);
+        let images =
+            fetch::all(part.to_vec(), async |(digest, framing)| framed(desk, networks, digest, &framing).await);
         let mut rasters = Vec::with_capacity(part.len());
         for ((digest, _), found) in part.iter().zip(images.await) {
             *busy += found.time;
@@ -104,7 +105,7 @@ async fn latents(desk: Desk<'_>, pack: &Arc<LocalPack>, set: Digest, busy: &mut 
             }
         }
         if !rasters.is_empty() {
-            let encoded = line.gpu.encode_part(pack, rasters).await;
+            let encoded = line.gpu.encode_part(networks, rasters).await;
             *busy += encoded.time;
             latents.extend(encoded.value?);
         }

@@ -3,10 +3,10 @@
 use super::ReplayArgs;
 use crate::stages::record::{device_name, surroundings};
 use anyhow::Result;
-use domain::Digest;
 use domain::record::MicroBatch;
 use domain::stage::NUMERICS_VERSION;
-use networks::device::{Environment, Precision};
+use domain::{Digest, Precision};
+use networks::device::Environment;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::Path;

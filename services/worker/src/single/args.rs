@@ -6,8 +6,7 @@ use domain::accept::Acceptance;
 use domain::edit::{EditSpec, Method, Selection, StrengthSearch};
 use domain::job::MAX_SEED;
 use domain::record::Detail;
-use domain::{Frame, Framing, Output, OutputFormat};
-use networks::device::Precision;
+use domain::{Frame, Framing, Output, OutputFormat, Precision};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 

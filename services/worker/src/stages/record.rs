@@ -18,12 +18,9 @@ use domain::record::{
     TextFacts, WrittenRecord,
 };
 use domain::stage::NUMERICS_VERSION;
-use domain::{Digest, Output, OutputFormat, StageKey, digest_of};
-use networks::device::{Environment, Precision};
+use domain::{Digest, Output, OutputFormat, Precision, StageKey, digest_of};
+use networks::device::Environment;
 use std::collections::BTreeMap;
-
-/// What a cluster computes in: its coordinators put it into the names of results (`services/coordinator/src/keys.rs`).
-pub const PRECISION: Precision = Precision::Fp32;
 
 /// Everything that is the same for all items of a batch.
 pub struct Context<'a> {

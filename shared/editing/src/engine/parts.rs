@@ -3,7 +3,7 @@
 use super::{Engine, Guide, check_latents};
 use crate::error::EditError;
 use crate::perspective::Perspective;
-use domain::Digest;
+use domain::{Digest, Precision};
 use networks::clip::{Clip, Preprocess, Preprocessor};
 use networks::tokenizer::Tokenizer;
 use networks::weights::LoadReport;
@@ -16,6 +16,8 @@ pub struct Parts {
     pub generator: (Generator, LoadReport),
     /// What stands for the digest of the generator's file.
     pub generator_digest: Digest,
+    /// What generator and guiding CLIP were loaded in.
+    pub precision: Precision,
     /// The inversion encoder, if there is one.
     pub encoder: Option<(Encoder, LoadReport)>,
     /// The CLIP that guides edits.
@@ -34,7 +36,7 @@ impl Engine {
     /// # Errors
     /// When generator and encoder do not fit together, or memory runs out.
     pub fn assemble(parts: Parts) -> Result<Self, EditError> {
-        let Parts { generator, generator_digest, encoder, clip, tokenizer, preprocess, templates } = parts;
+        let Parts { generator, generator_digest, precision, encoder, clip, tokenizer, preprocess, templates } = parts;
         let (generator, of_generator) = generator;
         let (encoder, of_encoder) = encoder.unzip();
         let (clip, report) = clip;
@@ -57,6 +59,7 @@ impl Engine {
             device,
             reports,
             generator_digest,
+            precision,
         })
     }
 }

@@ -3,8 +3,8 @@
 use crate::engine::Engine;
 use crate::error::EditError;
 use crate::guidance::Sources;
-use domain::Digest;
 use domain::edit::Method;
+use domain::{Digest, Precision};
 use std::cell::RefCell;
 use std::rc::Rc;
 use tch::Tensor;
@@ -15,6 +15,7 @@ use tch::Tensor;
 pub struct SourceSet {
     digest: Digest,
     generator: Digest,
+    precision: Precision,
     latents: Tensor,
     known: RefCell<Option<Rc<Sources>>>,
 }
@@ -32,12 +33,14 @@ impl SourceSet {
             return Err(EditError::Input { what });
         }
         let latents = latents.f_detach()?.f_to_device(engine.device())?;
-        Ok(Self { digest, generator: engine.generator_digest(), latents, known: RefCell::default() })
+        let (generator, precision) = (engine.generator_digest(), engine.precision());
+        Ok(Self { digest, generator, precision, latents, known: RefCell::default() })
     }
 
-    /// True if it is the set called `digest` for this engine's generator.
+    /// True if it is the set called `digest` for this engine's generator, in its precision.
     pub fn is(&self, engine: &Engine, digest: &Digest) -> bool {
-        self.digest == *digest && self.generator == engine.generator_digest()
+        let of = (self.generator, self.precision);
+        self.digest == *digest && of == (engine.generator_digest(), engine.precision())
     }
 
     /// The set's name: the digest of the list of its images.

@@ -1,8 +1,8 @@
 //! Generator and guiding CLIP in bfloat16: near to single precision, and only they.
 
 use crate::demo;
-use domain::Digest;
 use domain::edit::{ClipNce, Method, Numerics};
+use domain::{Digest, Precision};
 use editing::per_image::{Item, edit};
 use editing::rng::RngKey;
 use editing::{EditText, Engine, Unhindered};
@@ -17,7 +17,7 @@ fn cosine(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn an_edit_in_bfloat16_is_near_and_its_latents_and_gradients_are_single() {
     let wide = demo::engine();
-    let narrow = Engine::open_in(&demo::config(), Device::Cpu, Kind::BFloat16).unwrap();
+    let narrow = Engine::open_in(&demo::config(), Device::Cpu, Precision::Bf16).unwrap();
     let pictures = demo::pictures(&wide, "faces/source", 0..1);
     let latents = wide.encode(&pictures).unwrap();
     // The encoder is in single precision in both.

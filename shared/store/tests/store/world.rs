@@ -130,6 +130,7 @@ impl World {
             inversion: Inversion::default(),
             priority: 0,
             limits: Limits::default(),
+            precision: Default::default(),
             output: Default::default(),
         };
         let new_edit = |spec: EditSpec| NewEdit {

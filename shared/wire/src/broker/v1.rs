@@ -10,7 +10,7 @@ use domain::edit::EditSpec;
 use domain::ids::{BatchId, BootId, Epoch, JobId, TaskId};
 use domain::inversion::Inversion;
 use domain::record::WrittenRecord;
-use domain::{Digest, Framing, Output, Reason, Stage, StageKey};
+use domain::{Digest, Framing, Output, Precision, Reason, Stage, StageKey};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
@@ -39,6 +39,9 @@ pub struct WorkBatch {
     /// How its images are written.
     #[serde(default, skip_serializing_if = "Output::is_default")]
     pub output: Output,
+    /// What its networks compute in.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
     /// Who submitted the job, for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<String>,

@@ -15,7 +15,7 @@ async fn edits_of_a_pivotal_inversion_keep_its_weights() {
     let inversion = Inversion::Pivotal(PivotalTuning { pivot, steps: 12, ..PivotalTuning::default() });
     let mut items = invert_items(&rig, &sources, 1);
     for item in &mut items {
-        let key = StageKey::new(Stage::Invert, rig.pack.digest, &[item.source.sha256], &inversion, "fp32");
+        let key = StageKey::new(Stage::Invert, rig.pack.digest, &[item.source.sha256], &inversion, Precision::Fp32);
         item.key = key.expect("a key");
     }
     let outcomes = rig.run(Work::Invert { inversion, items }).await;

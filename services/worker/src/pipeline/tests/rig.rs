@@ -15,8 +15,8 @@ use artifacts::{Artifacts, S3Config};
 use broker::{BrokerConfig, Publisher, Verdict, consume_outcomes};
 use chrono::Utc;
 use credentials::{Authority, Issuer, LocalKey};
-use domain::Digest;
 use domain::ids::{BatchId, BootId, JobId, TaskId};
+use domain::{Digest, Precision};
 use networks::device::DeviceChoice;
 use packs::Pack;
 use std::sync::Arc;
@@ -152,7 +152,15 @@ impl Rig {
 
     /// Runs a batch on a pack and returns what the broker was told.
     pub async fn run_on(&mut self, pack: PackRef, work: Work) -> Vec<ItemOutcome> {
-        let batch = batch(pack, work);
+        self.told(batch(pack, work)).await
+    }
+
+    /// Runs a batch of a job in `precision` and returns what the broker was told.
+    pub async fn run_in(&mut self, precision: Precision, work: Work) -> Vec<ItemOutcome> {
+        self.told(WorkBatch { precision, ..batch(self.pack.clone(), work) }).await
+    }
+
+    async fn told(&mut self, batch: WorkBatch) -> Vec<ItemOutcome> {
         let id = batch.batch;
         self.start_batch(batch).await.expect("the batch ends");
         let (told_of, items) = tokio::time::timeout(Duration::from_secs(20), self.outcomes.recv())
@@ -181,6 +189,7 @@ impl Rig {
 fn batch(pack: PackRef, work: Work) -> WorkBatch {
     WorkBatch {
         output: Default::default(),
+        precision: Default::default(),
         submitter: None,
         batch: BatchId::from_uuid(Uuid::new_v4()),
         job: JobId::from_uuid(Uuid::nil()),

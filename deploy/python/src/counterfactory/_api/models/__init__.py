@@ -95,6 +95,7 @@ from .pair_labels import PairLabels
 from .pivotal_inversion import PivotalInversion
 from .pivotal_inversion_kind import PivotalInversionKind
 from .pixel_norm_axis import PixelNormAxis
+from .precision import Precision
 from .problem import Problem
 from .progress import Progress
 from .project import Project
@@ -240,6 +241,7 @@ __all__ = (
     "PivotalInversion",
     "PivotalInversionKind",
     "PixelNormAxis",
+    "Precision",
     "Problem",
     "Progress",
     "Project",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.frame import Frame
+from ..models.precision import Precision
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class JobSpec:
             image becomes a W+ latent.
         limits (Limits | Unset): Limits of one job. All are enforced when work is handed out: what runs is finished.
         output (Output | Unset): How a job's images are written.
+        precision (Precision | Unset): What the generator, and the CLIP that guides, compute in. Latents, images at the
+            networks' edge, losses, optimisers and every network
+            that only reads or scores stay in single precision.
         priority (int | Unset): Higher goes first within the project.
         seeds (list[int] | Unset): Seeds of what is random, each another.
         strengths (list[float] | Unset): Factors on the latent change, each another.
@@ -48,6 +52,7 @@ class JobSpec:
     inversion: EncoderInversion | HybridInversion | OptimisingInversion | PivotalInversion | Unset = UNSET
     limits: Limits | Unset = UNSET
     output: Output | Unset = UNSET
+    precision: Precision | Unset = UNSET
     priority: int | Unset = UNSET
     seeds: list[int] | Unset = UNSET
     strengths: list[float] | Unset = UNSET
@@ -92,6 +97,10 @@ class JobSpec:
         if not isinstance(self.output, Unset):
             output = self.output.to_dict()
 
+        precision: str | Unset = UNSET
+        if not isinstance(self.precision, Unset):
+            precision = self.precision.value
+
         priority = self.priority
 
         seeds: list[int] | Unset = UNSET
@@ -120,6 +129,8 @@ class JobSpec:
             field_dict["limits"] = limits
         if output is not UNSET:
             field_dict["output"] = output
+        if precision is not UNSET:
+            field_dict["precision"] = precision
         if priority is not UNSET:
             field_dict["priority"] = priority
         if seeds is not UNSET:
@@ -209,6 +220,13 @@ class JobSpec:
         else:
             output = Output.from_dict(_output)
 
+        _precision = d.pop("precision", UNSET)
+        precision: Precision | Unset
+        if isinstance(_precision, Unset):
+            precision = UNSET
+        else:
+            precision = Precision(_precision)
+
         priority = d.pop("priority", UNSET)
 
         seeds = cast(list[int], d.pop("seeds", UNSET))
@@ -224,6 +242,7 @@ class JobSpec:
             inversion=inversion,
             limits=limits,
             output=output,
+            precision=precision,
             priority=priority,
             seeds=seeds,
             strengths=strengths,
