@@ -281,6 +281,7 @@ const actions = {
     await page.getByText("More, as JSON").click();
     await page.getByLabel("The method's other parameters").fill('{"steps": 2}');
     await page.getByLabel("Strengths").fill("1, 2");
+    await page.getByLabel("Precision").selectOption("bf16");
     await page.getByLabel("Name").focus();
     await page.locator("#estimate b", { hasText: "4 images" }).waitFor();
     await page.getByRole("button", { name: "Try it on one image" }).click();
@@ -297,6 +298,10 @@ const actions = {
     await page.waitForURL(/\/jobs\/job_/);
     await page.getByRole("heading", { name: "from the browser" }).waitFor();
     await page.locator(".head .state.succeeded").waitFor({ timeout: 120_000 });
+    const job = new URL(page.url()).pathname.split("/")[2];
+    const results = await (await fetch(`${facts.server}/v1/jobs/${job}/results?limit=1`)).json();
+    await visit(page, `/jobs/new?like=${results.items[0].task}`);
+    assert.equal(await page.getByLabel("Precision").inputValue(), "bf16", "the recipe's precision is kept");
   },
 
   async "the theme is remembered, and everything is reached by keyboard"(page) {
