@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use domain::edit::EditSpec;
 use domain::{Digest, digest_of};
 use editing::train::SourceSet;
-use editing::{EditText, raster};
+use editing::{EditText, Engine, raster};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -106,6 +106,9 @@ impl Bench<'_> {
             "faces": { "seed": faces.seed, "count": faces.count },
             "of_text": cell.text,
         });
+        if !cell.setting.precision.is_default() {
+            essence["precision"] = json!(cell.setting.precision);
+        }
         if spec.strength_search.is_some() {
             essence["search"] = json!(SEARCH);
         }
@@ -229,14 +232,14 @@ impl Bench<'_> {
         set: &mut Option<SourceSet>,
         revision: &str,
     ) -> Result<Scores> {
-        let engine = &self.networks.engine;
         let images = if folder.entry()?.is_some() {
-            folder.images(engine.resolution())?
+            folder.images(self.networks.engine.resolution())?
         } else {
+            let engine = &*self.networks.editing_in(cell.setting.precision)?;
             let spec = cell.setting.edit(self.plan, cell.text, cell.seed);
             let text = EditText::encode(engine, &spec.text, &spec.neutral, spec.method.numerics())?;
             let trained = match spec.method.training() {
-                Some(_) => Some(self.trained(&spec, &text, set)?),
+                Some(_) => Some(self.trained(engine, &spec, &text, set)?),
                 None => None,
             };
             let edited = edit_all(engine, &text, (cell.setting, cell.text, &spec, cell.seed), faces, trained.as_ref())?;
@@ -244,21 +247,29 @@ impl Bench<'_> {
             folder.put(&edited.images, &entry)?;
             edited.images
         };
-        let scores = measure(engine, self.plan, cell.text, faces, &images)?;
+        let scores = measure(&self.networks.engine, self.plan, cell.text, faces, &images)?;
         folder.put_scores(&self.rules, &scores)?;
         Ok(scores)
     }
 
     /// The mapper of an edit: from the cache, or trained now. Settings that differ in strength alone share it.
-    fn trained(&self, spec: &EditSpec, text: &EditText, set: &mut Option<SourceSet>) -> Result<Trained> {
-        let engine = &self.networks.engine;
+    fn trained(
+        &self,
+        engine: &Engine,
+        spec: &EditSpec,
+        text: &EditText,
+        set: &mut Option<SourceSet>,
+    ) -> Result<Trained> {
         let digest = self.training_set()?;
         // What is applied besides the mapper does not make another mapper.
         let spec = EditSpec { strength_search: None, ..spec.clone() };
-        let of = json!({ "edits": EDITS, "training_set": digest, "edit": spec.mapper_essence() });
+        let mut of = json!({ "edits": EDITS, "training_set": digest, "edit": spec.mapper_essence() });
+        if !engine.precision().is_default() {
+            of["precision"] = json!(engine.precision());
+        }
         let folder = Folder::open(&self.cache.join("mappers"), &digest_of(&of)?)?;
         let _lock = folder.lock()?;
-        if set.is_none() {
+        if set.as_ref().is_none_or(|set| !set.is(engine, &digest)) {
             let latents = training_latents(engine, self.renderer, &self.plan.faces)?;
             *set = Some(SourceSet::new(engine, digest, &latents)?);
         }

@@ -1,7 +1,7 @@
-//! From a pack's folder to the engine that computes with it.
+//! From a pack's folder to the engines that compute with it.
 
 use anyhow::{Context as _, Result};
-use domain::Digest;
+use domain::{Digest, Precision};
 use editing::{
     ClipConfig, EncoderConfig, Engine, EngineConfig, GeneratorConfig, IdentityConfig, JudgeConfig, PerceptualConfig,
 };
@@ -12,7 +12,10 @@ use networks::perceptual::PerceptualArchitecture;
 use networks::{EncoderArchitecture, EncoderFrame, GeneratorSettings, stylegan2, stylegan3};
 use packs::manifest as said;
 use packs::{Pack, Role};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use tch::Device;
 
 /// A pack, opened on the CPU with one thread.
@@ -21,8 +24,30 @@ pub struct Networks {
     pub pack: Digest,
     /// Its name and version.
     pub name: String,
-    /// Its networks.
-    pub engine: Engine,
+    /// Its networks, in single precision: they edit, and they score.
+    pub engine: Rc<Engine>,
+    config: EngineConfig,
+    /// The same in other precisions, as far as one was asked for.
+    others: RefCell<BTreeMap<Precision, Rc<Engine>>>,
+}
+
+impl Networks {
+    /// The networks with generator and guiding CLIP in `precision`.
+    ///
+    /// # Errors
+    /// When a network cannot be read.
+    pub fn editing_in(&self, precision: Precision) -> Result<Rc<Engine>> {
+        if precision.is_default() {
+            return Ok(Rc::clone(&self.engine));
+        }
+        let mut others = self.others.borrow_mut();
+        if let Some(open) = others.get(&precision) {
+            return Ok(Rc::clone(open));
+        }
+        let engine = Rc::new(Engine::open_in(&self.config, Device::Cpu, precision)?);
+        others.insert(precision, Rc::clone(&engine));
+        Ok(engine)
+    }
 }
 
 /// Opens the pack in `folder`.
@@ -53,7 +78,13 @@ pub fn open(folder: &Path) -> Result<Networks> {
         subjects: manifest.text.subjects.clone(),
     };
     let engine = Engine::open(&config, Device::Cpu).with_context(|| format!("pack {}", folder.display()))?;
-    Ok(Networks { pack: pack.digest(), name: format!("{} {}", manifest.name, manifest.version), engine })
+    Ok(Networks {
+        pack: pack.digest(),
+        name: format!("{} {}", manifest.name, manifest.version),
+        engine: Rc::new(engine),
+        config,
+        others: RefCell::default(),
+    })
 }
 
 /// Which generator it is, and what its tensors do not tell.

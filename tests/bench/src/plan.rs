@@ -1,6 +1,7 @@
 //! `quality.toml`: which faces, texts and methods, and what a result is held to.
 
 use anyhow::{Context as _, Result, bail};
+use domain::Precision;
 use domain::accept::Acceptance;
 use domain::edit::{EditSpec, Method, Selection, StrengthSearch};
 use editing::score::Goal;
@@ -14,6 +15,9 @@ use training::faces::{Change, Region};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// The name of its file.
+    #[serde(skip)]
+    pub file: String,
     /// The faces.
     pub faces: Faces,
     /// The rule by which an output counts as accepted.
@@ -175,6 +179,9 @@ pub struct Setting {
     pub side: Side,
     /// The method. A region from the mask `drawn` is the renderer's own mask of what may change.
     pub method: Method,
+    /// What generator and guiding CLIP compute in; what scores is in single precision always.
+    #[serde(default)]
+    pub precision: Precision,
     /// Per image, the smallest strength that the judge reads as the target.
     pub strength_search: Option<StrengthSearch>,
     /// Factor on the change; with a search the most it may be.
@@ -233,7 +240,8 @@ impl Plan {
     /// Names what is wrong.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let plan: Self = toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
+        let mut plan: Self = toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))?;
+        plan.file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         plan.check().with_context(|| path.display().to_string())?;
         Ok(plan)
     }
@@ -308,6 +316,19 @@ mod tests {
         assert_ne!(plan.faces.seed, plan.faces.training_seed);
         for name in Method::NAMES {
             assert!(plan.methods.iter().any(|setting| setting.method.name() == name), "{name} is not measured");
+        }
+    }
+
+    /// What is said of a precision is said of the same method, faces and texts in fp32.
+    #[test]
+    fn every_precision_is_measured_beside_the_exact_one() {
+        let plan = Plan::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("precision.toml")).unwrap();
+        let narrow: Vec<_> = plan.methods.iter().filter(|setting| !setting.precision.is_default()).collect();
+        assert!(!narrow.is_empty() && plan.faces.count >= 200);
+        for setting in narrow {
+            let base = plan.methods.iter().find(|base| setting.variant_of.as_ref() == Some(&base.name)).unwrap();
+            assert!(base.precision.is_default(), "{}", setting.name);
+            assert_eq!((&base.method, &base.seeds, base.strength), (&setting.method, &setting.seeds, setting.strength));
         }
     }
 

@@ -1,9 +1,11 @@
 //! What was measured of each method on each text, over all its seeds.
 
-use crate::cells::{Bench, Wanted, cells};
+use crate::cache::Folder;
+use crate::cells::{Bench, Cell, Wanted, cells};
 use crate::edit::Cost;
 use crate::measure::Scores;
 use crate::plan::{Setting, Side, Text};
+use crate::similarity::psnr_of_rasters;
 use crate::statistics::{ByFace, average};
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +26,8 @@ pub struct Outcome<'a> {
     pub by_seed: BTreeMap<String, Vec<f64>>,
     /// Of each seed.
     pub costs: Vec<Cost>,
+    /// PSNR, dB, of each face's edit to that of the setting it is a variant of, over all seeds, the least first; empty where it is of none.
+    pub to_base: Vec<f64>,
 }
 
 /// Names of the rows that are no method.
@@ -55,7 +59,7 @@ impl<'a> Outcome<'a> {
             by_seed.insert(name, seeds);
         }
         let seeds = runs.iter().map(|(seed, _)| *seed).collect();
-        Self { method, setting, text, seeds, by_face, by_seed, costs: Vec::new() }
+        Self { method, setting, text, seeds, by_face, by_seed, costs: Vec::new(), to_base: Vec::new() }
     }
 
     /// The values of a figure by face; empty if it was not measured.
@@ -107,22 +111,44 @@ pub fn collect<'a>(bench: &Bench<'a>) -> Result<Results<'a>> {
     let mut done = 0;
     for setting in &plan.methods {
         for text in &plan.texts {
-            let (mut runs, mut costs) = (Vec::new(), Vec::new());
+            let (mut runs, mut costs, mut to_base) = (Vec::new(), Vec::new(), Vec::new());
+            let base = setting.variant_of.as_ref();
+            let base = base.and_then(|name| plan.methods.iter().find(|base| base.name == *name));
             for cell in all.iter().filter(|c| std::ptr::eq(c.setting, setting) && std::ptr::eq(c.text, text)) {
                 let folder = bench.folder(cell)?;
                 if let (Some(scores), Some(entry)) = (folder.scores(&bench.rules)?, folder.entry()?) {
                     runs.push((cell.seed, scores));
+                    // seeds by their places: another seed may be the switch
+                    let place = setting.seeds.iter().position(|seed| *seed == cell.seed).unwrap_or_default();
+                    if let Some((base, &seed)) = base.and_then(|base| Some((base, base.seeds.get(place)?))) {
+                        let base = bench.folder(&Cell { setting: base, seed, ..*cell })?;
+                        to_base.extend(apart(&folder, &base, bench.networks.engine.resolution())?);
+                    }
                     costs.push(entry.cost);
                     revisions.insert(entry.revision);
                 }
             }
             if !runs.is_empty() {
                 done += runs.len();
-                outcomes.push(Outcome { costs, ..Outcome::new(setting.name.clone(), Some(setting), text, runs) });
+                to_base.sort_by(f64::total_cmp);
+                outcomes.push(Outcome {
+                    costs,
+                    to_base,
+                    ..Outcome::new(setting.name.clone(), Some(setting), text, runs)
+                });
             }
         }
     }
     Ok(Results { outcomes, done: [done, all.len()], revisions })
+}
+
+/// PSNR of each picture of one folder to that of the other, if both have any.
+fn apart(one: &Folder, other: &Folder, side: i64) -> Result<Vec<f64>> {
+    if one.entry()?.is_none() || other.entry()?.is_none() {
+        return Ok(Vec::new());
+    }
+    let (one, other) = (one.rasters(side)?, other.rasters(side)?);
+    Ok(one.iter().zip(&other).map(|(a, b)| psnr_of_rasters(a, b)).collect())
 }
 
 impl<'a> Results<'a> {

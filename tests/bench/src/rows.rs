@@ -86,6 +86,7 @@ impl Row {
             setting: match outcome.setting {
                 Some(setting) => serde_json::json!({
                     "method": serde_json::to_value(&setting.method)?,
+                    "precision": setting.precision,
                     "strength": setting.strength,
                     "strength_search": setting.strength_search,
                 }),

@@ -31,6 +31,13 @@ pub fn psnr(a: &Tensor, b: &Tensor, parts: [&Tensor; 2]) -> Result<Regional> {
     Ok(Regional { whole: decibel(whole), parts: [decibel(first), decibel(second)] })
 }
 
+/// Peak signal-to-noise ratio of two rasters of bytes, dB; infinite where they are equal.
+pub fn psnr_of_rasters(a: &[u8], b: &[u8]) -> f64 {
+    let squares: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+    // Safe to widen: sums over one image are far below 2^53.
+    10.0 * (255.0_f64.powi(2) * a.len() as f64 / squares as f64).log10()
+}
+
 /// Structural similarity (Wang et al. 2004) of `[N, 3, R, R]` pairs in [-1, 1]: the mean of its map over the colours and
 /// pixels, borders reflected so that every pixel has a value.
 ///

@@ -86,7 +86,7 @@ fn head(bench: &Bench<'_>, results: &Results<'_>) -> String {
     let state = if done == all {
         "All of the plan is measured.".to_owned()
     } else {
-        format!("**Incomplete**: {done} of {all} runs (method x text x seed) are measured; `make quality` goes on.")
+        format!("**Incomplete**: {done} of {all} runs (method x text x seed) are measured; `quality run` goes on.")
     };
     // As much of a digest as tells it, and whether files differed from it.
     let short = |revision: &String| {
@@ -96,10 +96,11 @@ fn head(bench: &Bench<'_>, results: &Results<'_>) -> String {
     };
     let revisions: Vec<_> = results.revisions.iter().map(short).collect();
     format!(
-        "# Quality of edits\n\nWritten by `make quality` from `quality.toml`; `quality.json` holds every figure with its intervals, \
+        "# Quality of edits\n\nWritten by `quality report` from `{}`; `quality.json` holds every figure with its intervals, \
          `gallery/index.html` shows edits with the truth beside them.\n\nPack {}, {} held-out faces a text (seed {}), mappers trained on {} \
          other faces (seed {}). {state} Revisions: {}.\n\nFigures in parentheses are 95 % intervals by a bootstrap over faces. \
          Those over seeds are in `quality.json`.\n",
+        bench.plan.file,
         bench.networks.name,
         faces.count,
         faces.seed,
@@ -273,7 +274,8 @@ fn shown_signed(column: &Column, value: Option<(f64, Interval)>) -> String {
 /// Single switches against the setting they depart from.
 fn variants(bench: &Bench<'_>, results: &Results<'_>) -> String {
     let mut page = "\n## Single switches\n\nVariant minus the setting it departs from, the same faces.\n\n".to_owned();
-    page += &header("variant", &COMPARED, &["CPU s an image", "CPU s of training", "texts"]);
+    page +=
+        &header("variant", &COMPARED, &["PSNR to it: median (least)", "CPU s an image", "CPU s of training", "texts"]);
     for setting in &bench.plan.methods {
         let Some(base) = &setting.variant_of else { continue };
         let pair = [setting.name.as_str(), base.as_str()];
@@ -297,9 +299,14 @@ fn variants(bench: &Bench<'_>, results: &Results<'_>) -> String {
                 _ => "-".to_owned(),
             }
         };
+        let found = texts.iter().filter_map(|(text, ..)| results.find(&setting.name, text));
+        let mut near: Vec<f64> = found.flat_map(|outcome| outcome.to_base.iter().copied()).collect();
+        near.sort_by(f64::total_cmp);
+        let near =
+            near.first().map_or_else(|| "-".to_owned(), |least| format!("{:.1} ({least:.1})", near[near.len() / 2]));
         let (each, training) = (both(|c| Some(c.cpu_seconds_per_image)), both(|c| Some(c.training?.cpu_seconds)));
         let slugs: Vec<_> = texts.iter().map(|(text, ..)| text.slug()).collect();
-        let _ = writeln!(page, " {each} | {training} | {} |", slugs.join(", "));
+        let _ = writeln!(page, " {near} | {each} | {training} | {} |", slugs.join(", "));
     }
     page
 }
@@ -345,7 +352,7 @@ const NOTES: &str = "
 - **outside change, inside change**: mean absolute change against the reconstruction, levels of 0 to 255.
 - **CLIP gain**: rise of the cosine with the text by the second CLIP. **identity**: cosine by the pack's identity network; \"-\" where
   the pack has none.
-- **accepted**: share of edits that meet the rule `[accept]` of `quality.toml`, of all edits made.
+- **accepted**: share of edits that meet the rule `[accept]` of the plan, of all edits made.
 - A searched strength is chosen by the judge, so for those rows the judge is no independent witness; colour and truth are.
 - **s an image** is wall-clock time from latent to edited image with one thread; on a machine that is shared with other work the CPU time is the
   one to compare.
