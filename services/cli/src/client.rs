@@ -101,9 +101,10 @@ impl Client {
         self.read(path, self.send(path, || self.request(Method::GET, path)).await?).await
     }
 
-    /// Whether the coordinator reaches everything it needs.
-    pub async fn ready(&self) -> Result<(), ClientError> {
-        self.send("/readyz", || self.request(Method::GET, "/readyz")).await.map(drop)
+    /// What a coordinator that can answer says of itself: `ready`, and what waits meanwhile if anything does.
+    pub async fn ready(&self) -> Result<String, ClientError> {
+        let answer = self.send("/readyz", || self.request(Method::GET, "/readyz")).await?;
+        answer.text().await.map_err(|source| ClientError::Unreadable { what: "/readyz".to_owned(), source })
     }
 
     /// All rows of a paged list, at most `limit` (0 for all).

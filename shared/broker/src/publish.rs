@@ -178,6 +178,11 @@ impl Publisher {
         self.connected_for().is_some()
     }
 
+    /// Whether there has been a connection since the start.
+    pub fn has_been_connected(&self) -> bool {
+        self.connected.has_been_up()
+    }
+
     /// For how long the present connection has been up, if there is one.
     pub fn connected_for(&self) -> Option<Duration> {
         self.connected.get()

@@ -16,7 +16,10 @@ struct Check {
 
 pub async fn run(at: &Context) -> Result<u8> {
     let mut checks = vec![match at.client.ready().await {
-        Ok(_) => passed("coordinator", format!("{} is ready", at.client.server())),
+        Ok(said) => match said.trim().split_once("; ") {
+            None => passed("coordinator", format!("{} is ready", at.client.server())),
+            Some((_, waits)) => failed("coordinator", waits.to_owned()),
+        },
         Err(ClientError::Problem(problem)) => failed("coordinator", problem.detail),
         Err(error) => {
             checks_end(at, &[failed("coordinator", error.to_string())])?;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 pub async fn run(at: &Context) -> Result<u8> {
     let (ready, said) = match at.client.ready().await {
-        Ok(()) => (true, "ready".to_owned()),
+        Ok(said) => (true, said.trim().to_owned()),
         Err(ClientError::Problem(problem)) => (false, problem.detail),
         Err(error) => return Err(error.into()),
     };

@@ -16,19 +16,22 @@ pub async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// It can do its work: the schema is there, the broker listens. The bucket is left out: a request that needs it says so
-/// itself, and everything else still works.
+/// It can answer: the schema is there, and the broker has been reached since the start, so that it can be. While the broker is away, jobs are
+/// accepted and everything is shown; what waits is said in the text. The bucket is left out: a request that needs it says so itself.
 #[utoipa::path(
     get,
     path = "/readyz",
     operation_id = "is_ready",
     tag = "operations",
-    responses((status = 200, description = "It can do its work.", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "It can answer: `ready`, or `ready; ` and what waits meanwhile.", body = String, content_type = "text/plain")),
 )]
 pub async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
     app.store.check().await?;
-    if !app.publisher.is_connected() {
-        return Err(ApiError::Unavailable("RabbitMQ is away; work that is handed out goes on, new hand-outs wait"));
+    match (app.publisher.is_connected(), app.publisher.has_been_connected()) {
+        (true, _) => Ok("ready\n"),
+        (false, true) => Ok("ready; RabbitMQ is away: work that is handed out goes on, new hand-outs wait\n"),
+        (false, false) => {
+            Err(ApiError::Unavailable("RabbitMQ has not been reached yet; see the coordinator's log for why"))
+        }
     }
-    Ok("ready\n")
 }

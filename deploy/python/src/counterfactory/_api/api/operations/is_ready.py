@@ -58,9 +58,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[Problem | str]:
-    """It can do its work: the schema is there, the broker listens. The bucket is left out: a request that
-    needs it says so
-    itself, and everything else still works.
+    """It can answer: the schema is there, and the broker has been reached since the start, so that it can
+    be. While the broker is away, jobs are
+    accepted and everything is shown; what waits is said in the text. The bucket is left out: a request
+    that needs it says so itself.
 
      Open to everybody.
 
@@ -85,9 +86,10 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> Problem | str | None:
-    """It can do its work: the schema is there, the broker listens. The bucket is left out: a request that
-    needs it says so
-    itself, and everything else still works.
+    """It can answer: the schema is there, and the broker has been reached since the start, so that it can
+    be. While the broker is away, jobs are
+    accepted and everything is shown; what waits is said in the text. The bucket is left out: a request
+    that needs it says so itself.
 
      Open to everybody.
 
@@ -108,9 +110,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[Problem | str]:
-    """It can do its work: the schema is there, the broker listens. The bucket is left out: a request that
-    needs it says so
-    itself, and everything else still works.
+    """It can answer: the schema is there, and the broker has been reached since the start, so that it can
+    be. While the broker is away, jobs are
+    accepted and everything is shown; what waits is said in the text. The bucket is left out: a request
+    that needs it says so itself.
 
      Open to everybody.
 
@@ -133,9 +136,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> Problem | str | None:
-    """It can do its work: the schema is there, the broker listens. The bucket is left out: a request that
-    needs it says so
-    itself, and everything else still works.
+    """It can answer: the schema is there, and the broker has been reached since the start, so that it can
+    be. While the broker is away, jobs are
+    accepted and everything is shown; what waits is said in the text. The bucket is left out: a request
+    that needs it says so itself.
 
      Open to everybody.
 
