@@ -18,7 +18,7 @@ pub struct QueueDepth {
     pub blocked: i64,
     /// Tasks that wait for another attempt.
     pub retrying: i64,
-    /// Tasks that a user paused one by one.
+    /// Tasks that a user paused one by one, and what waits of paused jobs.
     pub paused: i64,
     /// Tasks that are with workers.
     pub running: i64,

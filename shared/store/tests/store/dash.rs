@@ -231,6 +231,15 @@ async fn what_waits_is_told_with_its_work() {
     assert_eq!((edits.project.as_str(), edits.ready + edits.blocked), ("lab", 8));
     let per_task = edits.backlog_gpu_seconds.unwrap() / 8.0;
     assert!(per_task > 0.0, "what such edits cost is known");
+
+    // nobody is missing for a job that is paused
+    world.sql("UPDATE jobs SET state = 'paused' WHERE state = 'active'").await;
+    let paused = world.store.queue_depth().await.unwrap();
+    assert_eq!(paused.len(), depth.len());
+    for (was, is) in depth.iter().zip(&paused) {
+        assert_eq!((is.ready, is.blocked, is.retrying, is.running), (0, 0, 0, 0), "{paused:?}");
+        assert_eq!((is.paused, is.backlog_gpu_seconds), (was.ready + was.blocked, Some(0.0)), "{paused:?}");
+    }
 }
 
 #[tokio::test]
