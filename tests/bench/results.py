@@ -27,6 +27,8 @@ StyleGAN2 of configuration F, e4e, OpenAI's CLIPs; the methods have their defaul
 - **of matmul**: the multiply-adds over the time, as a part of the matrix product's speed. **Of floor**: the floor over the time. Above
   100 % a convolution does with fewer products than the plain form.
 - **peak**: of the whole process, with its networks, within the measurement.
+- **J/image**: what the device took for one image, if it tells: a GPU by NVML, a processor's packages by RAPL. Whoever else computes there
+  is counted with it.
 
 """
 

@@ -7,6 +7,7 @@
 mod aside;
 mod ceilings;
 mod clock;
+mod energy;
 mod floors;
 mod random;
 mod report;
@@ -24,6 +25,7 @@ use domain::Stage as Kind;
 use domain::edit::ClipNce;
 use editing::EditError;
 use editing::batch::{Load, MemoryModel};
+use energy::Meter;
 use floors::{Floor, Stage};
 use networks::device;
 use networks::{NetworkError, is_out_of_memory};
@@ -225,6 +227,8 @@ impl Bench {
                 set_threads(threads);
                 // What one cell has freed is not the next one's.
                 device::memory::release_freed();
+                let meter = Meter::of(self.gauge.as_ref(), self.device.is_cuda());
+                let power = meter.as_ref().and_then(Meter::begin);
                 let resident = memory::of_process().resident;
                 let forgotten = memory::forget_peak();
                 let seconds = match seconds(batch, self.course) {
@@ -238,11 +242,12 @@ impl Bench {
                         return Err(error.context(format!("{stage:?} of {batch} images of {resolution} px")));
                     }
                 };
+                let watts = power.and_then(|power| power.watts());
                 let peak = memory::of_process().peak.filter(|_| forgotten);
                 let before = self.report.machine.device_taken_bytes.unwrap_or(0);
                 let device = self.gauge.as_ref().and_then(Gauge::used).map(|used| used.saturating_sub(before));
                 let floor = Floor::of(stage, resolution, clip.unwrap_or(ClipModel::B32), batch as u64, precision);
-                let cell = Cell::new(place, &seconds, floor, &ceilings, Taken { resident, peak, device });
+                let cell = Cell::new(place, &seconds, floor, &ceilings, Taken { resident, peak, device, watts });
                 // A long run shows where it is.
                 eprintln!("{cell}");
                 self.report.cells.push(cell);

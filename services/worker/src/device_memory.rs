@@ -88,6 +88,12 @@ impl Gauge {
         Some(self.memory().ok()?.used_bytes)
     }
 
+    /// Joules that the GPU has taken since its driver was loaded; none for a part of one, and from GPUs before Volta.
+    pub fn joules(&self) -> Option<f64> {
+        // Safe to widen: a count of millijoules stays below 2^53 for 280 years at 1 kW.
+        self.find().ok()?.total_energy_consumption().ok().map(|millijoules| millijoules as f64 / 1e3)
+    }
+
     fn open(device: DeviceChoice) -> Result<Self, Untold> {
         let uuid = device::uuid(device).ok_or(Untold::Nameless)?;
         let gauge = Self { nvml: Nvml::init().map_err(Untold::Library)?, uuid };

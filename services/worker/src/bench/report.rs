@@ -88,9 +88,11 @@ pub struct Cell {
     /// Bytes of the GPU that were taken afterwards, beyond those at the start: context, networks, and what libtorch keeps for the next
     /// tensor, so the most of this process so far. Another program on the GPU is counted with it.
     pub device_bytes: Option<u64>,
+    /// Joules that the device took for one image: its mean power while this was measured, times the median. None where it does not tell.
+    pub joules_per_image: Option<f64>,
 }
 
-/// What a measurement took, bytes; each is absent where nobody tells it.
+/// What a measurement took, bytes and watts; each is absent where nobody tells it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Taken {
     /// Of the host, before.
@@ -99,6 +101,8 @@ pub struct Taken {
     pub peak: Option<u64>,
     /// Of the GPU, afterwards.
     pub device: Option<u64>,
+    /// Mean power of the device meanwhile, W.
+    pub watts: Option<f64>,
 }
 
 impl Cell {
@@ -119,6 +123,7 @@ impl Cell {
             resident_bytes: taken.resident,
             peak_bytes: taken.peak,
             device_bytes: taken.device,
+            joules_per_image: taken.watts.map(|watts| watts * median / place.batch as f64),
         }
     }
 }
@@ -139,8 +144,8 @@ impl Display for Report {
         for Ceilings { threads, precision, matmul_gflops, copy_gigabytes } in &self.ceilings {
             writeln!(f, "| {threads} | {precision} | {matmul_gflops:.1} | {copy_gigabytes:.1} |")?;
         }
-        let head = "stage | px | CLIP | precision | threads | batch | ms | least – most | images/s | GMAC | floor, ms | of matmul | of floor | peak, MiB";
-        writeln!(f, "\n| {head} |\n|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        let head = "stage | px | CLIP | precision | threads | batch | ms | least – most | images/s | GMAC | floor, ms | of matmul | of floor | peak, MiB | J/image";
+        writeln!(f, "\n| {head} |\n|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         self.cells.iter().try_for_each(|cell| writeln!(f, "{cell}"))?;
         self.left_out.iter().try_for_each(|Place { stage, resolution, precision, threads, batch, .. }| {
             writeln!(
@@ -164,7 +169,11 @@ impl Display for Cell {
         }
         write!(f, "| {:.1} % ", 100.0 * self.floor_fraction)?;
         match self.device_bytes.or(self.peak_bytes) {
-            Some(bytes) => write!(f, "| {} |", bytes >> 20),
+            Some(bytes) => write!(f, "| {} ", bytes >> 20)?,
+            None => f.write_str("| – ")?,
+        }
+        match self.joules_per_image {
+            Some(joules) => write!(f, "| {joules:.2} |"),
             None => f.write_str("| – |"),
         }
     }
