@@ -69,7 +69,7 @@ async fn a_budget_stops_a_job_and_a_deadline_ends_it_with_what_it_has() -> Resul
 }
 
 async fn single_task(cluster: &Cluster) -> Result<()> {
-    let id: JobId = cluster.submit(&limited(2, "")).await?;
+    let id: JobId = cluster.submit(&limited(30, "")).await?;
     let text = id.to_string();
     cluster.until(id, "it is written", |job| job.state == JobState::Active).await;
     cluster.cfx(["job", "pause", &text]).await?.expect_code(0);
