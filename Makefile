@@ -75,8 +75,8 @@ scale: install libtorch up ## how fast the engine around the GPU is, and how it 
 peers: install libtorch up ## other task queues and this one side by side, a quarter of an hour: tests/bench/peers.json, PEERS.md
 	@tests/bench/peers/run.sh
 
-quality: install libtorch facesjs ## every method against the drawn truth, hours: tests/bench/QUALITY.md, quality.json, gallery/
-	@tests/bench/quality.sh
+quality: install libtorch facesjs ## every method against the drawn truth, hours: tests/bench/QUALITY.md, quality.json, gallery/ (PLAN=precision: bf16)
+	@PLAN="$(PLAN)" tests/bench/quality.sh
 
 full-size: install libtorch up ## networks of true size on the CPU, their memory and time: tests/bench/FULL_SIZE.md (10 GB of disk)
 	@tests/bench/full_size.sh

@@ -35,6 +35,9 @@ struct Line<'a> {
 /// # Errors
 /// When a picture cannot be drawn, read or written.
 pub fn write(bench: &Bench<'_>, folder: &Path) -> Result<()> {
+    if !bench.plan.shows_pictures() {
+        return Ok(());
+    }
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let side = bench.networks.engine.resolution();
     let mut body = String::new();

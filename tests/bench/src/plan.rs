@@ -275,6 +275,11 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether there is a gallery.
+    pub fn shows_pictures(&self) -> bool {
+        self.methods.iter().any(|setting| setting.gallery)
+    }
+
     /// The same plan so small that it runs in seconds: a smoke test of everything but the figures.
     #[must_use]
     pub fn quick(mut self) -> Self {

@@ -96,11 +96,11 @@ fn head(bench: &Bench<'_>, results: &Results<'_>) -> String {
     };
     let revisions: Vec<_> = results.revisions.iter().map(short).collect();
     format!(
-        "# Quality of edits\n\nWritten by `quality report` from `{}`; `quality.json` holds every figure with its intervals, \
-         `gallery/index.html` shows edits with the truth beside them.\n\nPack {}, {} held-out faces a text (seed {}), mappers trained on {} \
+        "# Quality of edits\n\nWritten by `quality report` from `{}`; `quality.json` holds every figure with its intervals{}.\n\nPack {}, {} held-out faces a text (seed {}), mappers trained on {} \
          other faces (seed {}). {state} Revisions: {}.\n\nFigures in parentheses are 95 % intervals by a bootstrap over faces. \
          Those over seeds are in `quality.json`.\n",
         bench.plan.file,
+        if bench.plan.shows_pictures() { ", `gallery/index.html` shows edits with the truth beside them" } else { "" },
         bench.networks.name,
         faces.count,
         faces.seed,
@@ -212,6 +212,9 @@ fn verdict(column: &Column, [low, high]: Interval) -> f64 {
 
 fn comparison(bench: &Bench<'_>, results: &Results<'_>) -> String {
     let of_side = |side| bench.plan.methods.iter().filter(move |s| s.side == side).map(|s| s.name.as_str());
+    if of_side(Side::Rival).next().is_none() {
+        return String::new();
+    }
     let mut page = "\n## Ours against the rivals\n\nOurs minus rival, the same faces, means over the texts that both were measured on. \
                     Bold: the interval leaves zero out, in our favour; italic: in the rival's. No correction for the number of comparisons.\n"
         .to_owned();

@@ -18,7 +18,6 @@ async fn each_job_is_computed_in_its_own_precision() {
     let spec = edit_spec(r#"{"kind":"clip-nce","steps":4,"views":2}"#);
     let mut images = Vec::new();
     for precision in [Precision::Fp32, Precision::Bf16, Precision::Tf32, Precision::Fp32, Precision::Bf16] {
-        // another hand-out each time: the earlier result would be found
         let outcomes = rig.run_in(precision, edit_work(&spec, None, &latents, 1, &[1.0; 2])).await;
         let mut pair = Vec::new();
         for outcome in &outcomes {
