@@ -6,7 +6,7 @@ use crate::stages::watermark::Watermarker;
 use artifacts::S3Config;
 use broker::BrokerConfig;
 use domain::Precision;
-use networks::device::{self, DeviceChoice};
+use networks::device::{self, Convolutions, DeviceChoice, Products};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -404,7 +404,13 @@ pub fn device_settings(
 ) -> Result<device::Settings, device::DeviceError> {
     let device: DeviceChoice = device.map(str::parse).transpose()?.unwrap_or_default();
     let convolutions = convolutions.map(str::parse).transpose()?.unwrap_or_default();
-    Ok(device::Settings { device, threads: threads.unwrap_or(1).max(1), convolutions, ..device::Settings::default() })
+    let products = match convolutions {
+        Convolutions::Winograd => Products::fastest(),
+        // as other programs compute them, in this too
+        Convolutions::Direct => Products::Blas,
+    };
+    let threads = threads.unwrap_or(1).max(1);
+    Ok(device::Settings { device, threads, convolutions, products, ..device::Settings::default() })
 }
 
 /// Settings of a device that computes in `precision`, for whoever asks for one by name.

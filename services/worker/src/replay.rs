@@ -20,7 +20,7 @@ use domain::inversion::Inversion;
 use domain::record::{MicroBatch, Record};
 use domain::{Digest, Precision};
 use inputs::{Objects, Output};
-use networks::device;
+use networks::device::{self, Products};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -217,7 +217,13 @@ impl Replayer<'_> {
             let convolutions = self.args.convolutions.as_deref().unwrap_or(recorded);
             let kind = self.args.device.as_deref().unwrap_or(kind);
             let settings = device_settings(Some(kind), Some(threads), Some(convolutions))?;
-            let device = device::open(&device::Settings { tf32: precision.allows_tf32(), ..settings })?;
+            // Likewise.
+            let products = match record.execution.environment.get("products").map(String::as_str) {
+                Some("onednn") => Products::OneDnn,
+                _ => Products::Blas,
+            };
+            let tf32 = precision.allows_tf32();
+            let device = device::open(&device::Settings { tf32, products, ..settings })?;
             // Drawn by the generator before this one.
             self.inverted.clear();
             self.bench = Some((Bench::open(&self.pack, device, precision)?, device::environment(device)));

@@ -14,6 +14,7 @@
 mod ir_se;
 mod latent;
 mod layers;
+mod products;
 mod shape;
 mod winograd;
 

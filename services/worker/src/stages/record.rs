@@ -223,6 +223,7 @@ pub fn surroundings(environment: &Environment) -> BTreeMap<String, String> {
         ("mig", environment.mig.clone()),
         ("cudnn", environment.cudnn.map(|version| version.to_string())),
         ("convolutions", environment.convolutions.clone()),
+        ("products", environment.products.clone()),
         ("processor", environment.device_name.clone().filter(|_| environment.device == "cpu")),
     ];
     let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

@@ -4,6 +4,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::Activation;
 use crate::error::LoadError;
+use crate::products::linear;
 use crate::weights::{Scope, Weights};
 
 /// Width of one attention head in OpenAI's CLIPs; the number of heads follows from it where nothing else is said.
@@ -84,7 +85,7 @@ impl Linear {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, Some(&self.bias))
+        linear(x, &self.weight, &self.bias)
     }
 }
 
@@ -143,7 +144,7 @@ impl Attention {
         let (b, n, width) = x.size3()?;
         let Linear { weight, bias } = &self.inputs;
         let part = |from: i64, rows: i64, x: &Tensor| {
-            x.f_linear(&weight.f_narrow(0, from, rows)?, Some(&bias.f_narrow(0, from, rows)?))
+            linear(x, &weight.f_narrow(0, from, rows)?, &bias.f_narrow(0, from, rows)?)
         };
         let q = part(0, width, &x.f_narrow(1, 0, 1)?)?.f_view([b, 1, self.heads, width / self.heads])?;
         let kv = part(width, 2 * width, x)?.f_view([b, n, 2, self.heads, width / self.heads])?;
