@@ -78,16 +78,19 @@ def loop(runs):
 
 TRAINING = """### Training a mapper
 
-CF-CLIP's training as published (`cf-mapper` in the mode `repro-2022`: eight views that a batch shares, 79 templates, the published mapper,
-the recogniser IR-SE50, Ranger at its constant rate); the same random networks, latents, sentences, views, rates and start. [torch_training.py](torch_training.py), PyTorch {torch}, fails unless the gradients of every parameter at
-the first step and the losses before each step are the worker's (`worker bench --aside DIR --stage train`, {profile} build). **published** is
-what users run: every step draws and encodes the unedited images, eight times each, and encodes 4 x 79 sentences; nothing is frozen.
-**batched** and **compiled** are as above, with all that does not change computed before the first step, as the worker does. Seconds are of
-one step, the median of all but the first ({steps} steps; {published} of the published ones). **GMAC**: multiply-adds of a step, counted by PyTorch and,
-for the worker, from the layers' sizes. **Floor**: how long the worker's take at the speed of a plain matrix product in the same run
-({speeds}), and **at most** how many times faster than PyTorch a step at that speed would be.
+CF-CLIP's training as published (`cf-mapper` in the mode `repro-2022`: eight views that a batch shares, 79 templates, the published mapper, the
+recogniser IR-SE50, Ranger at its constant rate), on the same random networks, latents, sentences, views and start.
+[torch_training.py](torch_training.py), PyTorch {torch}, fails unless the gradients of every parameter at the first step and the losses before
+each step are the worker's (`worker bench --aside DIR --stage train`, {profile} build). **published** is what users run: every step draws and
+encodes the unedited images, each eight times, and encodes 4 x 79 sentences; nothing is frozen. **batched** and **compiled** are as above,
+with all that does not change computed before the first step, as the worker does. Steps a second are by the median of all steps but the first
+({steps} in all; {published} of the published ones); **by the least** compares the shortest steps, which other work on the machine has delayed
+least.
 
-| px | threads | batch | PyTorch | steps/s | GMAC | the worker, steps/s | GMAC | times faster | floor, s | at most | gradients within | losses within |
+**GMAC**: multiply-adds of a step, counted by PyTorch (attention's left out), and for the worker from the layers' sizes. **At most** is how many
+times faster than PyTorch a step would be that runs at the speed of a plain matrix product ({speeds}); Winograd's convolutions can do better.
+
+| px | threads | batch | PyTorch | steps/s | GMAC | the worker, steps/s | GMAC | times faster | by the least | at most | gradients within | losses within |
 |--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 """
 
@@ -96,19 +99,20 @@ def training(runs):
     """The section on torch_training.py's results, one run a size."""
     if not runs:
         return ""
-    ceilings = (f"{of['resolution']} px: {ceiling['matmul_gflops']:.0f} GFLOP/s with {ceiling['threads']} "
-                f"thread{'' if ceiling['threads'] == 1 else 's'}" for of in runs for ceiling in of["ceilings"])
-    published = min(run["steps"] for run in runs[0]["runs"])
-    text = TRAINING.format(**{**runs[0], "speeds": "; ".join(ceilings), "published": published})
+    ceilings = (f"{ceiling['matmul_gflops']:.0f} GFLOP/s with {ceiling['threads']} thread{'' if ceiling['threads'] == 1 else 's'} at "
+                f"{of['resolution']} px" for of in runs for ceiling in of["ceilings"])
+    published = min(len(run["seconds_of_steps"]) for run in runs[0]["runs"])
+    text = TRAINING.format(**{**runs[0], "speeds": ", ".join(ceilings), "published": published})
     for of in runs:
-        # Each of PyTorch's programs beside the others at the same place.
+        # PyTorch's programs beside each other where they did the same.
         for run in sorted(of["runs"], key=lambda run: (run["threads"], run["batch"])):
             products = "–" if run["multiply_adds"] is None else f"{run['multiply_adds'] / 1e9:.0f}"
             text += (f"| {of['resolution']} | {run['threads']} | {run['batch']} | {run['program']} | {1 / run['seconds']:.3f} | {products} "
-                     f"| {1 / run['worker_seconds']:.3f} | {run['floor_multiply_adds'] / 1e9:.0f} | {run['ratio']:.2f} | {run['floor_seconds']:.2f} "
-                     f"| {run['seconds'] / run['floor_seconds']:.2f} | {run['gradient_off']:.0e} | {run['loss_off']:.0e} |\n")
+                     f"| {1 / run['worker_seconds']:.3f} | {run['floor_multiply_adds'] / 1e9:.0f} | {run['ratio']:.2f} "
+                     f"| {run['ratio_of_least']:.2f} | {run['seconds'] / run['floor_seconds']:.2f} | {run['gradient_off']:.0e} | {run['loss_off']:.0e} |\n")
     loads = "; ".join(f"{of['resolution']} px: {of['load_before']:.2f} before and {of['load_after']:.2f} after" for of in runs)
-    return text + f"\nThe machine's load, PyTorch's own threads included: {loads}.\n\n"
+    notes = "".join(f" {of['note']}" for of in runs if "note" in of)
+    return text + f"\nThe machine's load, PyTorch's own threads included: {loads}.{notes}\n\n"
 
 
 END = """## From a dataset to the bucket

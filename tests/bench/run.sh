@@ -62,7 +62,7 @@ if [ -n "${BENCH_PYTHON:-}" ]; then
         "$worker" bench --aside "$folder/training-$1" --stage train --resolution "$1" --batch "$2" --steps "$3" --threads "$4"
         "$BENCH_PYTHON" -B tests/bench/torch_training.py "$folder/training-$1"
     }
-    training 64 1,2,4 7 "$threads"
+    training 64 1,2,4 5 "$threads"
     training 256 2 4 "$most"
 fi
 if [ "${BENCH_END_TO_END:-1}" != 0 ]; then

@@ -1,20 +1,22 @@
 """CF-CLIP's training of a mapper in plain PyTorch beside the same steps of `worker bench --aside DIR --stage train`.
 
     worker bench --aside DIR --stage train --resolution 64 --batch 1,2,4 --threads 2 && python tests/bench/torch_training.py DIR
+    python tests/bench/torch_training.py DIR cpu batched,compiled
 
 The networks, latents, sentences, views, rates and the mapper's start are those that the worker wrote into DIR. The gradients of every
 parameter at the first step must come out the same, and the losses before each step, or it fails. Written for this measurement, after the
 arithmetic of the published code, three times:
 
-    published   every step draws and encodes the unedited images, each as often as there are views, and the sentences: 79 with the source's
-                word and 79 with the target, each twice. The recogniser sees both images. Modulated weights in a grouped convolution, a view at a time, the text through the
-                mapper for each image; gradients of the networks' weights computed and never used, because nothing is frozen
+    published   every step draws the unedited images and encodes each as often as there are views, encodes the sentences (79 with the
+                source's word and 79 with the target, each twice), and shows both images to the recogniser. Modulated weights in a grouped
+                convolution, a view at a time, the text through the mapper for each image; gradients of the networks' weights computed and
+                never used, because nothing is frozen
     batched     what somebody gets who knows PyTorch well: networks frozen, all that does not change computed before the first step,
                 activations scaled instead of weights, all views at once, resizing by two matrix products, channels-last
     compiled    the same, edited latents to loss through torch.compile; compiling is not counted
 
-What is told of the published code's weights is kinder than the code: no gradient reaches the networks from texts and unedited images.
-A step's seconds are the median of all steps but the first. Needs torch and safetensors, and a C++ compiler for the last (which is left
+Kinder than the published code, none of them takes a gradient from texts and unedited images to the networks. The seconds are those of all
+steps but the first, whose median counts; the least of them tells what a machine without other work would have taken. Needs torch and safetensors, and a C++ compiler for the last (which is left
 out without one). Results go to DIR/torch.json.
 """
 import json
@@ -30,15 +32,17 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
-
 from torch_loop import Clip, Generator
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 SIDE = 224
-# Largest difference of a gradient over the largest number of the worker's; of a loss over the worker's.
-GRADIENT_TOLERANCE, LOSS_TOLERANCE = 1e-3, 1e-4
+# Largest difference of a gradient over the largest number of the worker's; of a loss over the worker's. Gradients are known no better: the
+# worker's wide convolutions round to 1e-5, and where an activation lies that near its kink its gradient jumps (with `--convolutions direct`
+# four images at 64 px differ by 4e-4, not by 1.4e-3); and the published PixelNorm divides each number of the text's feature by its own size,
+# so one that is near zero hands on its rounding enlarged.
+GRADIENT_TOLERANCE, LOSS_TOLERANCE = 5e-3, 1e-4
 # The published steps take many times as long, and are the same to the last one that is taken.
-PUBLISHED_STEPS = 4
+PUBLISHED_STEPS = 3
 
 
 class Recogniser:
@@ -276,7 +280,7 @@ def off(gradients, losses, start, own):
     return gradient, name, loss
 
 
-def main(folder, device="cpu"):
+def main(folder, device="cpu", programs="published,batched,compiled"):
     folder = Path(folder)
     # As the worker computes: cuDNN's convolutions would round to TF32 by default.
     torch.backends.cudnn.allow_tf32 = False
@@ -284,12 +288,10 @@ def main(folder, device="cpu"):
     told = json.loads((folder / "training.json").read_text())
     networks = {name: load_file(folder / f"{name}.safetensors", device=device) for name in ("generator", "clip", "recogniser")}
     start = load_file(folder / "training.safetensors", device=device)
-    load, programs = os.getloadavg()[0], ["published", "batched"]
-    if shutil.which("g++") or shutil.which("clang++"):
-        programs.append("compiled")
-
-    runs = []
-    for name in programs:
+    load, runs = os.getloadavg()[0], []
+    for name in programs.split(","):
+        if name == "compiled" and not (shutil.which("g++") or shutil.which("clang++")):
+            continue
         for tensor_name, tensor in (of for network in networks.values() for of in network.items()):
             tensor.requires_grad_(name == "published" and "running_" not in tensor_name)
             tensor.grad = None
@@ -302,12 +304,15 @@ def main(folder, device="cpu"):
             if not (gradient_off < GRADIENT_TOLERANCE and loss_off < LOSS_TOLERANCE):
                 sys.exit(f"{name}, {own['batch']} images: the gradient of {where} differs by {gradient_off:.1e} of its largest number from "
                          f"the worker's, a loss by {loss_off:.1e}")
-            theirs, ours = [statistics.median(times[1:] or times) for times in (seconds, own["seconds"])]
-            runs.append({"program": name, "threads": own["threads"], "batch": own["batch"], "seconds": theirs, "steps": len(seconds),
-                         "multiply_adds": products, "worker_seconds": ours, "ratio": theirs / ours, "floor_seconds": own["floor_seconds"],
+            counted = [times[1:] or times for times in (seconds, own["seconds"])]
+            theirs, ours = [statistics.median(times) for times in counted]
+            least, own_least = [min(times) for times in counted]
+            runs.append({"program": name, "threads": own["threads"], "batch": own["batch"], "seconds": theirs, "seconds_of_steps": seconds,
+                         "multiply_adds": products, "worker_seconds": ours, "worker_seconds_of_steps": own["seconds"], "ratio": theirs / ours,
+                         "ratio_of_least": least / own_least, "floor_seconds": own["floor_seconds"],
                          "floor_multiply_adds": own["floor"]["multiply_adds"], "gradient_off": gradient_off, "loss_off": loss_off})
             print(f"{name:9} {own['threads']} threads, {own['batch']} images: {theirs:.2f} s a step, the worker {ours:.2f} s, {theirs / ours:.2f} "
-                  f"times faster; gradients within {gradient_off:.1e} ({where}), losses within {loss_off:.1e}", flush=True)
+                  f"times faster ({least / own_least:.2f} by the least); gradients within {gradient_off:.1e} ({where}), losses within {loss_off:.1e}", flush=True)
     fact = {"torch": torch.__version__, "device": device, "resolution": told["resolution"], "steps": len(told["rates"]), "profile": told["profile"],
             "ceilings": told["ceilings"], "load_before": load, "load_after": os.getloadavg()[0], "losses": told["runs"][0]["losses"]["loss"]}
     (folder / "torch.json").write_text(json.dumps(fact | {"runs": runs}, indent=1) + "\n")

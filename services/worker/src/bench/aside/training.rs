@@ -40,6 +40,9 @@ const IMAGES: usize = 8;
 const TARGET: &str = "green hair";
 const NEUTRAL: &str = "face";
 
+/// What each step began with, by the loss's name.
+type Losses = BTreeMap<String, Vec<f32>>;
+
 /// What `training.json` holds.
 #[derive(Serialize)]
 struct Told {
@@ -63,8 +66,7 @@ struct Run {
     batch: usize,
     /// Of each step.
     seconds: Vec<f64>,
-    /// By name, before each step.
-    losses: BTreeMap<String, Vec<f32>>,
+    losses: Losses,
     /// Of a step, multiply-adds and bytes.
     floor: Floor,
     /// Seconds that a step takes at least, at the machine's ceilings.
@@ -207,7 +209,7 @@ impl Training<'_> {
     }
 
     /// Seconds of each of the first steps, and the losses before them.
-    fn steps(&self, state: &mut TrainState, steps: u32) -> Result<(Vec<f64>, BTreeMap<String, Vec<f32>>)> {
+    fn steps(&self, state: &mut TrainState, steps: u32) -> Result<(Vec<f64>, Losses)> {
         let mut began = Vec::with_capacity(steps as usize + 1);
         // Each step's losses were brought to the host, so a GPU has done all of the step before but its move.
         let mut control = |step: u32, _: u32| {
