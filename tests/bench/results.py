@@ -201,7 +201,7 @@ def main(folder, *facts):
 
 
 def others():
-    """The sections on what others have measured."""
+    """The sections on what is measured otherwise."""
     return loop(kept("torch_loop.json")) + training(kept("torch_training.json")) + end_to_end(kept("end_to_end.json"))
 
 

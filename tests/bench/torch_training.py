@@ -40,7 +40,7 @@ SIDE = 224
 # worker's wide convolutions round to 1e-5, and where an activation lies that near its kink its gradient jumps (with `--convolutions direct`
 # four images at 64 px differ by 4e-4, not by 1.4e-3); and the published PixelNorm divides each number of the text's feature by its own size,
 # so one that is near zero hands on its rounding enlarged.
-GRADIENT_TOLERANCE, LOSS_TOLERANCE = 5e-3, 1e-4
+GRADIENT_TOLERANCE, LOSS_TOLERANCE = 5e-3, 1e-3
 # The published steps take many times as long, and are the same to the last one that is taken.
 PUBLISHED_STEPS = 3
 
