@@ -87,8 +87,9 @@ with all that does not change computed before the first step, as the worker does
 ({steps} in all; {published} of the published ones); **by the least** compares the shortest steps, which other work on the machine has delayed
 least.
 
-**GMAC**: multiply-adds of a step, counted by PyTorch (attention's left out), and for the worker from the layers' sizes. **At most** is how many
-times faster than PyTorch a step would be that runs at the speed of a plain matrix product ({speeds}); Winograd's convolutions can do better.
+**GMAC**: multiply-adds of a step, counted by PyTorch (which leaves attention's out, and counts the gradients of grouped weights as often as
+there are groups), and for the worker from the layers' sizes. **At most** is how many times faster than PyTorch a step would be that runs at
+the speed of a plain matrix product ({speeds}); Winograd's convolutions can do better.
 
 | px | threads | batch | PyTorch | steps/s | GMAC | the worker, steps/s | GMAC | times faster | by the least | at most | gradients within | losses within |
 |--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
