@@ -1,6 +1,7 @@
 """Puts the runs of `worker bench` together: tests/bench/RESULTS.md and tests/bench/results.json. Called by run.sh.
 
-Without arguments it only writes the section on end_to_end.json anew, after `target/release/end-to-end`."""
+Without arguments it only writes the sections on what others have left beside it anew: torch_loop.json, torch_training.json, and
+end_to_end.json after `target/release/end-to-end`."""
 import json
 import sys
 from datetime import date
@@ -75,6 +76,46 @@ def loop(runs):
                      f"| {run['worker_seconds']:.2f} | {run['ratio']:.2f} | {run['loss_off']:.0e} |\n")
     ends = "; ".join(f"{of['resolution']} px: {of['first_loss']:.5f} to {of['final_loss']:.5f}" for of in runs)
     return text + f"\nThe mean loss before the first and before the last step: {ends}.\n\n"
+
+
+TRAINING = """### Training a mapper
+
+CF-CLIP's training as published (`cf-mapper` in the mode `repro-2022`: eight views that a batch shares, 79 templates, the published mapper, the
+recogniser IR-SE50, Ranger at its constant rate), on the same random networks, latents, sentences, views and start.
+[torch_training.py](torch_training.py), PyTorch {torch}, fails unless the gradients of every parameter at the first step and the losses before
+each step are the worker's (`worker bench --aside DIR --stage train`, {profile} build). **published** is what users run: every step draws and
+encodes the unedited images, each eight times, and encodes 4 x 79 sentences; nothing is frozen. **batched** and **compiled** are as above,
+with all that does not change computed before the first step, as the worker does. Steps a second are by the median of all steps but the first
+({steps} in all; {published} of the published ones); **by the least** compares the shortest steps, which other work on the machine has delayed
+least.
+
+**GMAC**: multiply-adds of a step, counted by PyTorch (which leaves attention's out, and counts the gradients of grouped weights as often as
+there are groups), and for the worker from the layers' sizes. **At most** is how many times faster than PyTorch a step would be that runs at
+the speed of a plain matrix product ({speeds}); Winograd's convolutions can do better.
+
+| px | threads | batch | PyTorch | steps/s | GMAC | the worker, steps/s | GMAC | times faster | by the least | at most | gradients within | losses within |
+|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+"""
+
+
+def training(runs):
+    """The section on torch_training.py's results, one run a size."""
+    if not runs:
+        return ""
+    ceilings = (f"{ceiling['matmul_gflops']:.0f} GFLOP/s with {ceiling['threads']} thread{'' if ceiling['threads'] == 1 else 's'} at "
+                f"{of['resolution']} px" for of in runs for ceiling in of["ceilings"])
+    published = min(len(run["seconds_of_steps"]) for run in runs[0]["runs"])
+    text = TRAINING.format(**{**runs[0], "speeds": ", ".join(ceilings), "published": published})
+    for of in runs:
+        # PyTorch's programs beside each other where they did the same.
+        for run in sorted(of["runs"], key=lambda run: (run["threads"], run["batch"])):
+            products = "–" if run["multiply_adds"] is None else f"{run['multiply_adds'] / 1e9:.0f}"
+            text += (f"| {of['resolution']} | {run['threads']} | {run['batch']} | {run['program']} | {1 / run['seconds']:.3f} | {products} "
+                     f"| {1 / run['worker_seconds']:.3f} | {run['floor_multiply_adds'] / 1e9:.0f} | {run['ratio']:.2f} "
+                     f"| {run['ratio_of_least']:.2f} | {run['seconds'] / run['floor_seconds']:.2f} | {run['gradient_off']:.0e} | {run['loss_off']:.0e} |\n")
+    loads = "; ".join(f"{of['resolution']} px: {of['load_before']:.2f} before and {of['load_after']:.2f} after" for of in runs)
+    notes = "".join(f" {of['note']}" for of in runs if "note" in of)
+    return text + f"\nThe machine's load, PyTorch's own threads included: {loads}.{notes}\n\n"
 
 
 END = """## From a dataset to the bucket
@@ -153,21 +194,26 @@ def main(folder, *facts):
         command = file.with_suffix(".command").read_text().strip()
         runs.append({"command": command, **json.loads(file.read_text())})
         text += f"## `{command}`\n\n{file.with_suffix('.md').read_text()}\n"
-    beside = HERE / "torch_loop.json"
-    found = sorted(Path(folder).glob("aside-*/torch.json"), key=lambda file: int(file.parent.name.split("-")[1]))
-    if found:
-        beside.write_text(json.dumps([json.loads(file.read_text()) for file in found], indent=1) + "\n")
-    text += loop(kept(beside.name)) + end_to_end(kept("end_to_end.json"))
+    for name, folders in (("torch_loop", "aside-*"), ("torch_training", "training-*")):
+        found = sorted(Path(folder).glob(f"{folders}/torch.json"), key=lambda file: int(file.parent.name.split("-")[1]))
+        if found:
+            HERE.joinpath(f"{name}.json").write_text(json.dumps([json.loads(file.read_text()) for file in found], indent=1) + "\n")
+    text += others()
     HERE.joinpath("RESULTS.md").write_text(text + TAIL)
     HERE.joinpath("results.json").write_text(json.dumps(facts | {"runs": runs}, indent=1) + "\n")
 
 
+def others():
+    """The sections on what is measured otherwise."""
+    return loop(kept("torch_loop.json")) + training(kept("torch_training.json")) + end_to_end(kept("end_to_end.json"))
+
+
 def refresh():
-    """Exchanges the section on end_to_end.json in RESULTS.md."""
+    """Exchanges these sections in RESULTS.md."""
     file = HERE / "RESULTS.md"
     before, rest = file.read_text().split("## The rest", 1)
-    before = before.split("## From a dataset to the bucket", 1)[0]
-    file.write_text(before + end_to_end(kept("end_to_end.json")) + "## The rest" + rest)
+    before = before.split("## Beside PyTorch", 1)[0]
+    file.write_text(before + others() + "## The rest" + rest)
 
 
 if len(sys.argv) > 1:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # make bench: what each stage takes on this machine's CPU, some twenty minutes; tests/bench/RESULTS.md and results.json. Other cells are
 # asked for one by one: RESULTS.md says how. BENCH_PROFILE=debug takes what `make build` has built: libtorch, where nearly all of the
-# time goes, is the same in both. BENCH_PYTHON, a Python with torch and safetensors, runs the loop of torch_loop.py, too; without it its
-# last results stand. BENCH_THREADS=1 is for a machine that does other work as well. The last part goes through coordinator, broker and
+# time goes, is the same in both. BENCH_PYTHON, a Python with torch and safetensors, runs torch_loop.py and torch_training.py, too, another
+# twenty minutes; without it their last results stand. BENCH_THREADS=1 is for a machine that does other work as well. The last part goes through coordinator, broker and
 # bucket (end_to_end.json): BENCH_END_TO_END=0 leaves it out, and its last results stand; it alone is `target/release/end-to-end`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -56,6 +56,14 @@ if [ -n "${BENCH_PYTHON:-}" ]; then
     aside 64 3 "$threads"
     # One step of the published loop takes half a minute here.
     aside 256 2 1
+    # training SIDE BATCHES STEPS THREADS
+    training() {
+        echo "==> CF-CLIP's training at $1 px, here and in PyTorch"
+        "$worker" bench --aside "$folder/training-$1" --stage train --resolution "$1" --batch "$2" --steps "$3" --threads "$4"
+        "$BENCH_PYTHON" -B tests/bench/torch_training.py "$folder/training-$1"
+    }
+    training 64 1,2,4 5 "$threads"
+    training 256 2 4 "$most"
 fi
 if [ "${BENCH_END_TO_END:-1}" != 0 ]; then
     echo "==> end-to-end"

@@ -31,23 +31,23 @@ FIR = torch.outer(FIR, FIR) / 16  # gain of doubling included
 TOLERANCE = 1e-3
 
 
-def blur(x):
+def blur(x, fir):
     """As rosinality's `upfirdn2d_native` after an up-convolution: one filter, channels in the batch."""
     batch, channels, height, width = x.shape
-    x = F.conv2d(F.pad(x, (1, 1, 1, 1)).reshape(-1, 1, height + 2, width + 2), FIR[None, None])
+    x = F.conv2d(F.pad(x, (1, 1, 1, 1)).reshape(-1, 1, height + 2, width + 2), fir[None, None])
     return x.view(batch, channels, height - 1, width - 1)
 
 
-def double(rgb):
+def double(rgb, fir):
     """Zeros between the pixels, then the filter."""
     batch, channels, height, width = rgb.shape
     x = rgb.reshape(-1, height, 1, width, 1)
     x = F.pad(x, (0, 1, 0, 0, 0, 1)).view(-1, 1, 2 * height, 2 * width)
-    return F.conv2d(F.pad(x, (2, 1, 2, 1)), FIR[None, None]).view(batch, channels, 2 * height, 2 * width)
+    return F.conv2d(F.pad(x, (2, 1, 2, 1)), fir[None, None]).view(batch, channels, 2 * height, 2 * width)
 
 
-def depthwise(channels):
-    return FIR.expand(channels, 1, 4, 4).contiguous(memory_format=torch.channels_last)
+def depthwise(channels, fir):
+    return fir.expand(channels, 1, 4, 4).contiguous(memory_format=torch.channels_last)
 
 
 class Generator:
@@ -55,6 +55,8 @@ class Generator:
 
     def __init__(self, tensors, fused):
         self.tensors, self.fused = tensors, fused
+        self.fir = FIR.to(tensors["input.input"].device)
+        self.colours = depthwise(3, self.fir)
         if not fused:
             self.filters = {name: self.prepare(name, tensor[0]) for name, tensor in tensors.items() if name.endswith(".conv.weight")}
 
@@ -62,7 +64,7 @@ class Generator:
         weight = weight / math.sqrt(weight[0].numel())
         up = name.startswith("convs.") and int(name.split(".")[1]) % 2 == 0
         oriented = weight.transpose(0, 1) if up else weight
-        return (oriented.contiguous(memory_format=torch.channels_last), weight.square().sum([2, 3]).t().contiguous(), depthwise(len(weight)))
+        return (oriented.contiguous(memory_format=torch.channels_last), weight.square().sum([2, 3]).t().contiguous(), depthwise(len(weight), self.fir))
 
     def convolution(self, name, x, w, up=False, demodulate=True):
         t = self.tensors
@@ -83,7 +85,7 @@ class Generator:
         if up:
             weight = weight.transpose(1, 2).reshape(batch * channels, outputs, kernel, kernel)
             y = F.conv_transpose2d(x, weight, stride=2, groups=batch)
-            return blur(y.view(batch, outputs, *y.shape[2:]))
+            return blur(y.view(batch, outputs, *y.shape[2:]), self.fir)
         y = F.conv2d(x, weight.view(batch * outputs, channels, kernel, kernel), padding=kernel // 2, groups=batch)
         return y.view(batch, outputs, height, width)
 
@@ -100,7 +102,7 @@ class Generator:
 
     def double(self, rgb):
         """The same filter without the zeros, as a transposed convolution, unless it has to be as published."""
-        return double(rgb) if self.fused else F.conv_transpose2d(rgb, COLOURS, stride=2, padding=1, groups=3)
+        return double(rgb, self.fir) if self.fused else F.conv_transpose2d(rgb, self.colours, stride=2, padding=1, groups=3)
 
     def styled(self, name, noise, x, w, up=False):
         t = self.tensors
@@ -121,9 +123,6 @@ class Generator:
             x = self.styled(f"convs.{i + 1}", i + 2, x, w[i + 2])
             rgb = self.to_rgb(f"to_rgbs.{level}", x, w[i + 3], rgb)
         return rgb
-
-
-COLOURS = depthwise(3)
 
 
 class Clip:
@@ -157,11 +156,15 @@ class Clip:
         x = self.transformer("visual.transformer.resblocks", self.norm("visual.ln_pre", x), False)
         return F.normalize(self.norm("visual.ln_post", x[:, 0]) @ t["visual.proj"], dim=-1)
 
-    def text(self, tokens):
+    def raw_text(self, tokens):
+        """At its own length."""
         t = self.tensors
         x = t["token_embedding.weight"][tokens] + t["positional_embedding"]
         x = self.norm("ln_final", self.transformer("transformer.resblocks", x, True))
-        return F.normalize(x[torch.arange(len(x)), tokens.argmax(-1)] @ t["text_projection"], dim=-1)
+        return x[torch.arange(len(x)), tokens.argmax(-1)] @ t["text_projection"]
+
+    def text(self, tokens):
+        return F.normalize(self.raw_text(tokens), dim=-1)
 
 
 def pooled(image):
@@ -189,8 +192,7 @@ def optimise(latents, guide, plan):
 
 
 def main(folder, device="cpu"):
-    global FIR
-    folder, FIR = Path(folder), FIR.to(device)
+    folder = Path(folder)
     # As the worker computes: cuDNN's convolutions would round to TF32 by default.
     torch.backends.cudnn.allow_tf32 = False
     torch.set_default_device(device)
@@ -239,4 +241,5 @@ def main(folder, device="cpu"):
     (folder / "torch.json").write_text(json.dumps(fact | {"runs": runs}, indent=1) + "\n")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

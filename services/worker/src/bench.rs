@@ -17,6 +17,7 @@ use crate::config::{device_settings, in_precision};
 use crate::device_memory::Gauge;
 use crate::memory;
 use anyhow::{Context as _, Error, Result};
+use aside::{NetworksOf, training};
 use ceilings::Ceilings;
 use clap::ValueEnum as _;
 use clock::Course;
@@ -73,10 +74,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Instead, run StyleCLIP's optimisation of 4 images, and write the networks, the latents, the losses and the times there:
-    /// tests/bench/torch_loop.py runs the same in PyTorch.
+    /// tests/bench/torch_loop.py runs the same in PyTorch. With `--stage train` it is the training of CF-CLIP's mapper with each
+    /// `--batch`, for tests/bench/torch_training.py.
     #[arg(long, value_name = "DIR")]
     pub aside: Option<PathBuf>,
-    /// Steps of that optimisation.
+    /// Steps of that optimisation, or training.
     #[arg(long, default_value_t = 10, requires = "aside", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: u32,
     /// cpu, cuda or cuda:N.
@@ -98,7 +100,13 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let device = device::open(&settings)?;
     let mut bench = Bench::new(args, device, Gauge::of(settings.device));
     if let Some(folder) = &args.aside {
-        return aside::run(folder, bench.sides[0], bench.clips[0], args.steps, &bench.threads, device);
+        let networks = NetworksOf { side: bench.sides[0], clip: bench.clips[0] };
+        if bench.stages == [Stage::Train] {
+            let Bench { batches, threads, .. } = &bench;
+            let course = training::Course { steps: args.steps, batches, threads };
+            return training::run(folder, networks, course, device);
+        }
+        return aside::run(folder, networks, args.steps, &bench.threads, device);
     }
     for precision in bench.precisions.clone() {
         device::open(&in_precision(precision, settings)?)?;

@@ -1,6 +1,7 @@
 //! `worker bench` as a process: what it writes, against counts by hand, and what is refused.
 
 use serde_json::Value;
+use std::collections::HashMap;
 use std::process::{Command, Output};
 use tch::Tensor;
 use tempfile::TempDir;
@@ -108,4 +109,64 @@ fn a_loop_is_written_down_for_other_programs_and_batches_do_not_change_it() {
     }
     // The step moved every image.
     assert!(alone.chunks(2).all(|steps| steps[0] != steps[1]), "{alone:?}");
+}
+
+#[test]
+fn a_training_is_written_down_for_other_programs() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("aside");
+    let where_to = ["--aside", path.to_str().expect("a path"), "--resolution", "64"];
+    let output = bench(&[&where_to[..], &["--stage", "train", "--batch", "2", "--steps", "2"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = Tensor::read_safetensors(path.join("training.safetensors")).expect("the training");
+    let tensors: HashMap<String, Tensor> = read.into_iter().collect();
+    for (name, shape) in [
+        ("latents", &[8, 10, 512][..]),
+        ("tokens.target", &[79, 77]),
+        ("tokens.neutral", &[79, 77]),
+        ("tokens.prompt", &[1, 77]),
+        ("rows.2", &[2, 2]),
+        // Eight views that the batch shares.
+        ("views.2", &[2, 8, 8]),
+        ("parameter.mapper.fc.weight", &[512, 1024]),
+        ("parameter.text_mapper.mapper_9.mapping.4.bias", &[512]),
+    ] {
+        assert_eq!(tensors.get(name).map(Tensor::size).as_deref(), Some(shape), "{name}");
+    }
+    assert!(tensors["rows.2"].max().int64_value(&[]) < 8);
+    // Ten mappers of the text and three of latents with four layers each, and the fusing layer.
+    let parameters: Vec<_> =
+        tensors.iter().filter_map(|(name, of)| Some((name.strip_prefix("parameter.")?, of))).collect();
+    assert_eq!(parameters.len(), 2 * (13 * 4 + 1));
+    for (name, parameter) in parameters {
+        let gradient = &tensors[&format!("gradient.2.{name}")];
+        assert_eq!(gradient.size(), parameter.size(), "{name}");
+        let largest = gradient.abs().max().double_value(&[]);
+        assert!(largest.is_finite() && largest > 0.0, "{name} has no gradient: {largest}");
+    }
+    assert!(
+        ["generator", "clip", "recogniser"].iter().all(|network| path.join(format!("{network}.safetensors")).is_file())
+    );
+
+    let text = std::fs::read(path.join("training.json")).expect("the training");
+    let told: Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(told["rates"], serde_json::json!([0.5, 0.5]));
+    assert_eq!(told["weights"], serde_json::json!({ "guide": 0.3, "latent_l2": 0.8, "identity": 0.2 }));
+    assert_eq!(told["groups"][1], serde_json::json!({ "start": 4, "end": 6 }));
+    let run = &told["runs"][0];
+    assert_eq!((&run["threads"], &run["batch"]), (&1.into(), &2.into()));
+    assert_eq!(run["seconds"].as_array().map(Vec::len), Some(2));
+    // Eight views of two images; a mapper of five layers a latent, and four for the text, which both share; and the recogniser, of 6.3
+    // thousand million there and as many back.
+    let layers = 2 * 10 * 5 + 10 * 4;
+    let products = 2 * (2 * DRAWN + 8 * (2 * WEIGHTED + 3 * PAIRED)) + 3 * layers * 512 * 512;
+    let recognised = run["floor"]["multiply_adds"].as_u64().and_then(|all| all.checked_sub(products));
+    assert!(recognised.is_some_and(|found| (25.0 - found as f64 / 1e9).abs() < 0.5), "{recognised:?}");
+    let loss =
+        |term: &str, step: usize| run["losses"][term][step].as_f64().unwrap_or_else(|| panic!("no {term}: {run}"));
+    for step in [0, 1] {
+        let total = 0.3 * loss("guide", step) + 0.8 * loss("latent_l2", step) + 0.2 * loss("identity", step);
+        assert!((loss("loss", step) - total).abs() < 1e-5, "{run}");
+    }
+    assert!((loss("loss", 0) - loss("loss", 1)).abs() > 1e-6, "{run}");
 }

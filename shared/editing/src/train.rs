@@ -65,7 +65,7 @@ pub fn run_slice(
         if control.before_step(step, course.steps) == Directive::Yield {
             return Ok(Slice::Yielded);
         }
-        let sight = Sight::draw(&guidance, state, course.batch, sources.len());
+        let sight = Sight::draw(&guidance, state, step, course.batch, sources.len());
         let slope = slope(&guidance, text, state.shape(), state.parameters(), sources.latents(), &sight)?;
         state.note(&slope.losses);
         // Before the step: what is not finite would spoil the parameters.

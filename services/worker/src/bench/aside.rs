@@ -8,6 +8,10 @@
 //! start.safetensors                         latents [N, L, 512] and tokens [1, 77] of the text
 //! loop.json                                 sizes, weights of the loss, rate of each step; losses and seconds of each run
 //! ```
+//!
+//! The training of a mapper is written down in the same way: [`training`].
+
+pub mod training;
 
 use super::random::clip::ClipModel;
 use super::random::generator;
@@ -51,11 +55,29 @@ struct Run {
     losses: Vec<Vec<f64>>,
 }
 
+/// The random networks that are run and written.
+#[derive(Clone, Copy)]
+pub struct NetworksOf {
+    /// The generator's height and width, px.
+    pub side: i64,
+    /// The CLIP.
+    pub clip: ClipModel,
+}
+
+impl NetworksOf {
+    /// Writes generator and CLIP, as [`Rig::new`] draws them.
+    fn save(self, folder: &Path) -> Result<()> {
+        generator::generator(self.side).save(GENERATOR_SEED, &folder.join("generator.safetensors"))?;
+        self.clip.network().save(CLIP_SEED, &folder.join("clip.safetensors"))
+    }
+}
+
 /// Runs the loop with each number of threads, one by one and all at once, and writes everything into `folder`.
 ///
 /// # Errors
 /// When memory runs out or the folder cannot be written.
-pub fn run(folder: &Path, side: i64, clip: ClipModel, steps: u32, threads: &[usize], device: Device) -> Result<()> {
+pub fn run(folder: &Path, networks: NetworksOf, steps: u32, threads: &[usize], device: Device) -> Result<()> {
+    let NetworksOf { side, clip } = networks;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let rig = Rig::new(side, clip, device, Precision::Fp32)?;
     let numerics = Numerics { templates: TemplateSet::Prompt, clip_input: ClipInput::AreaRaw, ..Numerics::default() };
@@ -86,8 +108,7 @@ pub fn run(folder: &Path, side: i64, clip: ClipModel, steps: u32, threads: &[usi
             written.runs.push(Run { threads, batch, seconds, losses });
         }
     }
-    generator::generator(side).save(GENERATOR_SEED, &folder.join("generator.safetensors"))?;
-    clip.network().save(CLIP_SEED, &folder.join("clip.safetensors"))?;
+    networks.save(folder)?;
     let tokens = tokenizer()?.encode_batch(&[TARGET])?;
     let latents = latents.f_to_device(Device::Cpu)?;
     Tensor::write_safetensors(&[("latents", &latents), ("tokens", &tokens)], folder.join("start.safetensors"))?;

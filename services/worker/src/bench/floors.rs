@@ -11,7 +11,7 @@ use super::random::clip::ClipModel;
 use super::random::{Cost, FLOAT, WIDTH, count, encoder, generator};
 use clap::ValueEnum;
 use domain::Precision;
-use domain::edit::{CfMapper, ClipNce, Views};
+use domain::edit::{CfMapper, ClipNce, MapperNetwork, Views};
 use serde::Serialize;
 
 /// Height and width of every CLIP's input here, px.
@@ -57,13 +57,7 @@ impl Floor {
         match stage {
             Stage::Invert => forward(encoder::encoder(generator::n_latent(side)).cost, batch),
             Stage::Optimise => guided(side, clip, &ClipNce::default().views, batch),
-            Stage::Train => {
-                let method = CfMapper::default();
-                // Its weights are not frozen, so theirs are gradients, too: as if both sides were activations.
-                let Cost { weighted, weights, activations, .. } = mapper(side, method.depth);
-                let trained = Cost { weighted: 0, paired: weighted, weights, activations };
-                guided(side, clip, &method.views, batch).and(gradient(trained, batch))
-            }
+            Stage::Train => Self::training(side, clip, &CfMapper::default(), batch),
             Stage::Apply => {
                 let through = forward(mapper(side, CfMapper::default().depth), batch);
                 // The image as numbers and as bytes.
@@ -72,6 +66,20 @@ impl Floor {
             }
             // Read to encode, written by decoding; the files are small beside it.
             Stage::Picture => Self { multiply_adds: 0, bytes: 2 * batch * count(&[3, side, side]) },
+        }
+    }
+
+    /// Of a step of this training with `batch` images, in single precision. The mapper's text is folded once a step.
+    pub fn training(side: i64, clip: ClipModel, method: &CfMapper, batch: u64) -> Self {
+        let mut step =
+            guided(side, clip, &method.views, batch).and(gradient(trained(mapper(side, method.depth)), batch));
+        if method.guards.identity > 0.0 {
+            step = step.and(gradient(encoder::recogniser().cost, batch));
+        }
+        match method.network {
+            // Two layers, once.
+            MapperNetwork::Compact => step,
+            MapperNetwork::Published => step.and(gradient(trained(texts(side, method.depth)), 1)),
         }
     }
 
@@ -116,6 +124,18 @@ fn mapper(side: i64, depth: u32) -> Cost {
     }
 }
 
+/// The published mappers of the text: one of `depth + 1` layers for each latent.
+fn texts(side: i64, depth: u32) -> Cost {
+    let shape = [generator::n_latent(side), i64::from(depth) + 1, WIDTH];
+    let weights = count(&shape) * WIDTH.unsigned_abs();
+    Cost { weighted: weights, paired: 0, weights, activations: count(&shape) }
+}
+
+/// Layers whose weights are not frozen: theirs are gradients, too, as if both sides were activations.
+fn trained(Cost { weighted, paired, weights, activations }: Cost) -> Cost {
+    Cost { weighted: 0, paired: weighted + paired, weights, activations }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +152,18 @@ mod tests {
         // The mapper: ten latents, six layers, forward and two gradients.
         let trained = Floor::single(Stage::Train, 64, B32, 1).multiply_adds - by_hand;
         assert_eq!(trained, 3 * 10 * 6 * 512 * 512);
+    }
+
+    /// As the default, but for five layers a latent and image instead of six, and four a latent that the images share.
+    #[test]
+    fn the_published_mapper_reads_the_text_once_a_step() {
+        let compact = CfMapper { depth: 3, ..CfMapper::default() };
+        let published = CfMapper { network: MapperNetwork::Published, ..compact.clone() };
+        for batch in [1, 4] {
+            let [compact, published] =
+                [&compact, &published].map(|method| Floor::training(64, B32, method, batch).multiply_adds);
+            assert_eq!(published - compact, 3 * 10 * 4 * 512 * 512);
+        }
     }
 
     #[test]

@@ -16,7 +16,9 @@ use editing::rng::RngKey;
 use editing::train::{Slice, SourceSet, TrainState, run_slice};
 use editing::{Control, EditText, Engine, Stop, kind_of, per_image, raster};
 use networks::clip::{Activation, Normalise, Preprocess, Resize};
-use networks::{Clip, ClipConfig, Encoder, EncoderArchitecture, Generator, GeneratorSettings, Tokenizer};
+use networks::identity::{IdentityArchitecture, IdentityInput};
+use networks::weights::LoadReport;
+use networks::{Clip, ClipConfig, Encoder, EncoderArchitecture, Generator, GeneratorSettings, Identity, Tokenizer};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -29,6 +31,8 @@ const SENTENCES: i64 = 79;
 pub const GENERATOR_SEED: i64 = 1;
 /// Likewise.
 pub const CLIP_SEED: i64 = 3;
+/// Likewise.
+pub const RECOGNISER_SEED: i64 = 6;
 
 /// A tokenizer that merges nothing: a letter is a token. A random CLIP has learnt no words.
 ///
@@ -51,6 +55,26 @@ impl Rig {
     /// # Errors
     /// When memory runs out.
     pub fn new(side: i64, model: ClipModel, device: Device, precision: Precision) -> Result<Self> {
+        Self::assemble(side, model, device, precision, None)
+    }
+
+    /// The same in single precision with a face recogniser, for the methods that keep to a face.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn with_recogniser(side: i64, model: ClipModel, device: Device) -> Result<Self> {
+        let weights = encoder::recogniser().weights("random recogniser", RECOGNISER_SEED, device, Kind::Float)?;
+        let identity = Identity::load(weights, IdentityArchitecture::IrSe50, IdentityInput::FfhqCrop)?;
+        Self::assemble(side, model, device, Precision::Fp32, Some(identity))
+    }
+
+    fn assemble(
+        side: i64,
+        model: ClipModel,
+        device: Device,
+        precision: Precision,
+        identity: Option<(Identity, LoadReport)>,
+    ) -> Result<Self> {
         let [drawn, encoded, clip] =
             [generator::generator(side), encoder::encoder(generator::n_latent(side)), model.network()];
         let drawn = drawn.weights("random generator", GENERATOR_SEED, device, kind_of(precision))?;
@@ -67,6 +91,7 @@ impl Rig {
             generator_digest: Digest::of(b"random generator"),
             precision,
             encoder: Some(encoder),
+            identity,
             clip: (clip, report.weights),
             tokenizer: tokenizer()?,
             preprocess: Preprocess { resize: Resize::AreaBanded, normalise: Normalise::ClipMeanStd },

@@ -7,7 +7,7 @@ use domain::{Digest, Precision};
 use networks::clip::{Clip, Preprocess, Preprocessor};
 use networks::tokenizer::Tokenizer;
 use networks::weights::LoadReport;
-use networks::{Encoder, Generator};
+use networks::{Encoder, Generator, Identity};
 
 /// Networks on one device, each with the report of its loading.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Parts {
     pub precision: Precision,
     /// The inversion encoder, if there is one.
     pub encoder: Option<(Encoder, LoadReport)>,
+    /// The face recogniser, if there is one.
+    pub identity: Option<(Identity, LoadReport)>,
     /// The CLIP that guides edits.
     pub clip: (Clip, LoadReport),
     /// Its tokenizer.
@@ -31,17 +33,20 @@ pub struct Parts {
 }
 
 impl Engine {
-    /// The engine of these networks, without any that only scores or detects.
+    /// The engine of these networks, without any other.
     ///
     /// # Errors
     /// When generator and encoder do not fit together, or memory runs out.
     pub fn assemble(parts: Parts) -> Result<Self, EditError> {
-        let Parts { generator, generator_digest, precision, encoder, clip, tokenizer, preprocess, templates } = parts;
+        let Parts { generator, generator_digest, precision, encoder, identity, clip, tokenizer, preprocess, templates } =
+            parts;
         let (generator, of_generator) = generator;
         let (encoder, of_encoder) = encoder.unzip();
+        let (identity, of_identity) = identity.unzip();
         let (clip, report) = clip;
         check_latents(&generator, encoder.as_ref())?;
-        let reports = [Some(of_generator), of_encoder, Some(report.clone())].into_iter().flatten().collect();
+        let reports =
+            [Some(of_generator), of_encoder, Some(report.clone()), of_identity].into_iter().flatten().collect();
         let device = generator.device();
         let preprocessor = Preprocessor::new(preprocess, clip.shape().image_size);
         Ok(Self {
@@ -51,7 +56,7 @@ impl Engine {
             guide: Guide { clip, tokenizer, preprocess, preprocessor, report },
             second: None,
             judge: None,
-            identity: None,
+            identity,
             perceptual: None,
             detector: None,
             templates,

@@ -33,10 +33,10 @@ pub struct Slope {
 }
 
 impl Sight {
-    /// What the next step of a training sees: `batch` of `count` images, and views of their own for each.
-    pub(super) fn draw(guidance: &Guidance<'_>, state: &TrainState, batch: u32, count: usize) -> Self {
-        let rows = choose(&state.keys().order, state.steps(), batch, count);
-        let mut rng = state.keys().views.at(u64::from(state.steps()));
+    /// What a training sees at a step, past or to come: `batch` of `count` images, and views of their own for each.
+    pub fn draw(guidance: &Guidance<'_>, state: &TrainState, step: u32, batch: u32, count: usize) -> Self {
+        let rows = choose(&state.keys().order, step, batch, count);
+        let mut rng = state.keys().views.at(u64::from(step));
         let views = rows.iter().map(|_| guidance.views(&mut rng)).collect();
         Self { rows, views }
     }
