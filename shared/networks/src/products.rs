@@ -2,8 +2,8 @@
 //!
 //! libtorch multiplies matrices with MKL, which takes its AVX-512 kernels on Intel's processors alone: on AMD's it computes in half the
 //! width. oneDNN, which libtorch convolves with, takes them wherever they are, and a 1×1 convolution is the same product, with rows for
-//! pixels. So on AMD's processors with AVX-512 the rows of a transformer are convolved: 1.3 to 2 times as fast, there and back, for the
-//! towers of ViT-B and ViT-L. Either way each output is one sum in single precision; the order of its terms differs, and with it the rounding.
+//! pixels. So on AMD's processors with AVX-512 the rows of a transformer, and the tiles of Winograd's convolutions, are convolved: 1.3 to 2 times as
+//! fast, there and back, for the matrices of ViT-B and ViT-L. Either way each output is one sum in single precision; the order of its terms differs, and with it the rounding.
 
 use crate::device::Products;
 use std::sync::LazyLock;
@@ -30,8 +30,8 @@ pub(crate) fn chosen() -> Products {
     if CONVOLVED.load(Ordering::Relaxed) { Products::OneDnn } else { Products::Blas }
 }
 
-/// `x Wᵀ + b`, `[.., in]` to `[.., out]`, with `W` `[out, in]`. Gradients flow to `x` alone on either way.
-pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+/// `x Wᵀ + b`, or without `b`, `[.., in]` to `[.., out]`, with `W` `[out, in]`. Gradients flow to `x` alone on either way.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
     let (outputs, inputs) = weight.size2()?;
     let rows = x.numel() as i64 / inputs.max(1);
     match split(rows).filter(|_| suits(x, weight)) {
@@ -39,14 +39,14 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tenso
             // Views alone: rows that lie one after the other are pixels whose channels lie together.
             let pixels = x.f_reshape([images, pixels, 1, inputs])?.f_permute([0, 3, 1, 2])?;
             let filters = weight.f_as_strided([outputs, inputs, 1, 1], [inputs, 1, inputs, inputs], None)?;
-            let y = pixels.f_conv2d(&filters, Some(bias), [1, 1], [0, 0], [1, 1], 1)?;
+            let y = pixels.f_conv2d(&filters, bias, [1, 1], [0, 0], [1, 1], 1)?;
             let mut shape = x.size();
             if let Some(last) = shape.last_mut() {
                 *last = outputs;
             }
             y.f_permute([0, 2, 3, 1])?.f_reshape(shape)
         }
-        None => x.f_linear(weight, Some(bias)),
+        None => x.f_linear(weight, bias),
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
             let [blas, convolved] = [Products::Blas, Products::OneDnn].map(|products| {
                 choose(products);
                 let leaf = x.copy().set_requires_grad(true);
-                let y = linear(&leaf, &weight, &bias).unwrap();
+                let y = linear(&leaf, &weight, Some(&bias)).unwrap();
                 let gradient = Tensor::run_backward(&[(&y * &cotangent).sum(Kind::Float)], &[&leaf], false, false);
                 choose(Products::fastest());
                 [y.detach(), gradient[0].shallow_clone()]

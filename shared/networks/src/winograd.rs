@@ -6,6 +6,8 @@
 //! four times that of the direct form, 1e-5 of the largest output. A GPU's convolutions choose such an algorithm by
 //! themselves, so this is for CPUs; [`suits`] tells for which layers it pays.
 
+use crate::device::Products;
+use crate::products::{self, linear};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Kind, TchError, Tensor};
@@ -72,11 +74,35 @@ pub(crate) fn suits(weight: &Tensor, side: i64) -> bool {
         && matches!(size[..], [outputs, inputs, 3, 3] if outputs.min(inputs) >= LEAST_CHANNELS)
 }
 
+/// `G W Gᵀ` of every filter, a matrix for each of the 36 products of a tile: four times the size of the filters.
+#[derive(Debug)]
+enum Filters {
+    /// `[36, in, out]`, for one batch of products.
+    Together(Tensor),
+    /// `[36, out, in]`, for products one by one ([`crate::products`]) where no gradient flows.
+    Apart(Tensor),
+}
+
+impl Filters {
+    /// `[36, N, in]` to `[36, N, out]`.
+    fn multiply(&self, rows: &Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Filters::Together(filters) => rows.f_bmm(filters),
+            // The way back would put the parts together a second time, which takes as long as their products save.
+            Filters::Apart(filters) if rows.requires_grad() => rows.f_bmm(&filters.f_transpose(1, 2)?),
+            Filters::Apart(filters) => {
+                let pairs = rows.f_unbind(0)?.into_iter().zip(filters.f_unbind(0)?);
+                let each: Result<Vec<_>, TchError> = pairs.map(|(rows, filter)| linear(&rows, &filter, None)).collect();
+                Tensor::f_stack(&each?, 0)
+            }
+        }
+    }
+}
+
 /// A convolution's filters, made ready.
 #[derive(Debug)]
 pub(crate) struct Winograd {
-    /// `G W Gᵀ` of every filter, `[36, in, out]`: four times the size of the filters.
-    filters: Tensor,
+    filters: Filters,
     /// `Bᵀ ⊗ Bᵀ`, `[36, 36]`.
     input: Tensor,
     /// `Aᵀ ⊗ Aᵀ`, `[16, 36]`.
@@ -92,8 +118,12 @@ impl Winograd {
         // In double precision and rounded once.
         let wide = weight.f_to_kind(Kind::Double)?;
         let filters = Tensor::f_einsum("ak,oikl,bl->abio", &[&filter, &wide, &filter], None::<&[i64]>)?;
+        let filters = filters.f_flatten(0, 1)?.f_to_kind(kind)?;
         Ok(Winograd {
-            filters: filters.f_flatten(0, 1)?.f_to_kind(kind)?.f_contiguous()?,
+            filters: match products::chosen() {
+                Products::Blas => Filters::Together(filters.f_contiguous()?),
+                Products::OneDnn => Filters::Apart(filters.f_transpose(1, 2)?.f_contiguous()?),
+            },
             input: input.f_kron(&input)?.f_to_kind(kind)?,
             output: output.f_kron(&output)?.f_to_kind(kind)?,
         })
@@ -101,8 +131,11 @@ impl Winograd {
 
     /// The same filters, their memory shared.
     pub(crate) fn share(&self) -> Self {
-        let [filters, input, output] = [&self.filters, &self.input, &self.output].map(Tensor::shallow_clone);
-        Winograd { filters, input, output }
+        let filters = match &self.filters {
+            Filters::Together(filters) => Filters::Together(filters.shallow_clone()),
+            Filters::Apart(filters) => Filters::Apart(filters.shallow_clone()),
+        };
+        Winograd { filters, input: self.input.shallow_clone(), output: self.output.shallow_clone() }
     }
 
     /// `[B, in, H, W]` -> `[B, out, H, W]`, stride 1 and zero padding 1; `H` and `W` multiples of 4. The result is channels-last.
@@ -111,7 +144,7 @@ impl Winograd {
         let (down, across) = (height / TILE, width / TILE);
         let tiles = tiles(x, [batch, inputs, down, across])?; // [6, 6, B, down, across, in]
         let read = self.input.f_matmul(&tiles.f_reshape([READ * READ, -1])?)?;
-        let products = read.f_view([READ * READ, batch * down * across, inputs])?.f_bmm(&self.filters)?;
+        let products = self.filters.multiply(&read.f_view([READ * READ, batch * down * across, inputs])?)?;
         let written = self.output.f_matmul(&products.f_view([READ * READ, -1])?)?;
         let written = written.f_view([TILE, TILE, batch, down, across, -1])?.f_permute([2, 3, 0, 4, 1, 5])?;
         written.f_reshape([batch, height, width, -1])?.f_permute([0, 3, 1, 2])

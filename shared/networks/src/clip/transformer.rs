@@ -85,7 +85,7 @@ impl Linear {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        linear(x, &self.weight, &self.bias)
+        linear(x, &self.weight, Some(&self.bias))
     }
 }
 
@@ -144,7 +144,7 @@ impl Attention {
         let (b, n, width) = x.size3()?;
         let Linear { weight, bias } = &self.inputs;
         let part = |from: i64, rows: i64, x: &Tensor| {
-            linear(x, &weight.f_narrow(0, from, rows)?, &bias.f_narrow(0, from, rows)?)
+            linear(x, &weight.f_narrow(0, from, rows)?, Some(&bias.f_narrow(0, from, rows)?))
         };
         let q = part(0, width, &x.f_narrow(1, 0, 1)?)?.f_view([b, 1, self.heads, width / self.heads])?;
         let kv = part(width, 2 * width, x)?.f_view([b, n, 2, self.heads, width / self.heads])?;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::stages::invert::read_note;
 
-/// Mean difference of two PNGs of one size, in levels.
+/// Mean difference of two pictures of one size, in levels.
 fn levels_apart(a: &[u8], b: &[u8]) -> f64 {
     let [a, b] = [a, b].map(|file| image::load_from_memory(file).expect("a PNG").to_rgb8().into_raw());
     let total: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
