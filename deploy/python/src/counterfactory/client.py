@@ -47,7 +47,7 @@ class JobOptions(TypedDict, total=False):
     inversion: Parts | models.EncoderInversion | models.HybridInversion | models.OptimisingInversion | models.PivotalInversion
     """How sources become latents."""
     precision: str
-    """What its images are computed in: `fp32`, `tf32` or `bf16`, which takes half the memory. The last two are what GPUs multiply fastest."""
+    """What its images are computed in: `fp32`, `tf32` or `bf16`, which takes half the memory; the last two are fastest on GPUs."""
     priority: int
     """Higher goes first within the project."""
     limits: Parts | models.Limits
