@@ -96,7 +96,8 @@ mod tests {
             for (a, b) in blas.iter().zip(&convolved) {
                 assert_eq!((a.size(), b.is_contiguous()), (b.size(), true));
                 let most = (a - b).abs().max().double_value(&[]) / a.abs().max().double_value(&[]);
-                assert!(most < 2e-6, "{shape:?}: {most}");
+                // sums of 256 terms in another order
+                assert!(most < 1e-5, "{shape:?}: {most}");
             }
             let off = |y: &Tensor| (y.to_kind(Kind::Double) - &exact).abs().max().double_value(&[]);
             assert!(off(&convolved[0]) < 2.0 * off(&blas[0]) + 1e-5, "{} for {}", off(&convolved[0]), off(&blas[0]));
