@@ -101,12 +101,9 @@ pub enum Products {
 impl Products {
     /// The faster one on this machine's processor.
     pub fn fastest() -> Self {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let says = |field: &str, word: &str| {
-            let line = info.lines().find(|line| line.starts_with(field));
-            line.is_some_and(|line| line.split_whitespace().any(|found| found == word))
-        };
-        if says("vendor_id", "AuthenticAMD") && says("flags", "avx512f") { Self::OneDnn } else { Self::Blas }
+        let is_amd = processor("vendor_id").is_some_and(|vendor| vendor == "AuthenticAMD");
+        let is_wide = processor("flags").is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "avx512f"));
+        if is_amd && is_wide { Self::OneDnn } else { Self::Blas }
     }
 }
 
@@ -251,7 +248,7 @@ pub fn environment(device: Device) -> Environment {
         _ => None,
     };
     let known = gpu.and_then(driver::Gpu::open);
-    let device_name = if gpu.is_some() { known.as_ref().and_then(driver::Gpu::name) } else { processor_name() };
+    let device_name = if gpu.is_some() { known.as_ref().and_then(driver::Gpu::name) } else { processor("model name") };
     Environment {
         cuda: gpu.and_then(|_| facts::cuda_version(tch::utils::version_cudart())),
         compute_capability: known.as_ref().and_then(driver::Gpu::compute_capability),
@@ -287,9 +284,10 @@ fn read_line(path: &str) -> Option<String> {
     Some(std::fs::read_to_string(path).ok()?.lines().next()?.trim().to_owned())
 }
 
-fn processor_name() -> Option<String> {
+/// What the system says of the first processor under this name.
+fn processor(field: &str) -> Option<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = info.lines().find(|line| line.starts_with("model name"))?;
+    let line = info.lines().find(|line| line.starts_with(field))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 

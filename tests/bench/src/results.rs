@@ -26,7 +26,7 @@ pub struct Outcome<'a> {
     pub by_seed: BTreeMap<String, Vec<f64>>,
     /// Of each seed.
     pub costs: Vec<Cost>,
-    /// PSNR, dB, of each face's edit to that of the setting it is a variant of, over all seeds, the least first; empty where it is of none.
+    /// PSNR, dB, of each face's edit to that of the setting it is a variant of, over all seeds; empty where it is of none.
     pub to_base: Vec<f64>,
 }
 
@@ -130,7 +130,6 @@ pub fn collect<'a>(bench: &Bench<'a>) -> Result<Results<'a>> {
             }
             if !runs.is_empty() {
                 done += runs.len();
-                to_base.sort_by(f64::total_cmp);
                 outcomes.push(Outcome {
                     costs,
                     to_base,
